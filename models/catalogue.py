@@ -1,0 +1,29 @@
+"""Every family by its name: one line each. A family's module is imported when it is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import cast
+
+from .contract import Event, Family, FamilyConfig
+
+CATALOGUE = {
+    "dcgan": "dcgan:DCGAN",
+    "gmm": "gmm:GMM",
+    "iaf": "iaf:IAF",
+    "maf": "maf:MAF",
+    "vae": "vae:VAE",
+}
+
+
+def family_class(model: str) -> type[Family]:
+    """The class of the family called `model`; a KeyError names the families there are."""
+    if model not in CATALOGUE:
+        raise KeyError(f"{model!r} is no family of the catalogue; there are: {', '.join(sorted(CATALOGUE))}")
+    module, name = CATALOGUE[model].split(":")
+    return cast("type[Family]", getattr(import_module(f".{module}", __package__), name))
+
+
+def build(model: str, config: FamilyConfig, event: Event) -> Family:
+    """A new, untrained family of the given configuration for the given event."""
+    return family_class(model)(config, event)

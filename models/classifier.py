@@ -1,0 +1,67 @@
+"""The small classifier whose features measure the quality of samples. It generates nothing.
+
+Two convolutions (for vectors: linear layers), a feature layer, a softmax. Its features play the part that Inception's
+play in the original FID, on data of any size and kind; a distance in them is comparable only with distances in the
+same classifier's, so results carry the digest of its weights.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .contract import Batch, Event, Features, Player, Trainable, UnsuitableEvent
+from .layers.units import Standardised, centred
+
+
+class Classifier(Trainable, Features):
+    """Cross-entropy on the labels of the event."""
+
+    def __init__(self, event: Event, width: int, feature_dimensions: int, learning_rate: float) -> None:
+        super().__init__()
+        if not event.classes:
+            raise UnsuitableEvent("the classifier needs data with labels")
+        self.event, self.learning_rate = event, learning_rate
+        self.units = Standardised(event) if event.levels is None else None
+        self.body = _convolutions(event, width) if event.kind == "image" else _linears(event, width)
+        with torch.no_grad():
+            flat = self.body(torch.zeros(1, *event.shape)).shape[1]
+        self.feature_layer = nn.Linear(flat, feature_dimensions)
+        self.head = nn.Linear(feature_dimensions, event.classes)
+
+    def initialise(self, x: Tensor, labels: Tensor | None, generator: torch.Generator) -> None:
+        if self.units is not None:
+            self.units.initialise(x)
+
+    def players(self) -> list[Player]:
+        return [Player("classifier", self, self._loss, self.learning_rate, weight_decay=1e-2)]
+
+    def features(self, x: Tensor) -> Tensor:
+        y = centred(x, self.event) if self.units is None else self.units(x)[0]
+        return F.silu(self.feature_layer(self.body(y)))
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Unnormalised log-probabilities (N, classes)."""
+        logits: Tensor = self.head(self.features(x))
+        return logits
+
+    def _loss(self, batch: Batch) -> Tensor:
+        assert batch.labels is not None
+        return F.cross_entropy(self.logits(batch.x), batch.labels.long())
+
+
+def _convolutions(event: Event, width: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(event.shape[0], width, 3, padding=1),
+        nn.SiLU(),
+        nn.Conv2d(width, 2 * width, 3, stride=2, padding=1),
+        nn.SiLU(),
+        nn.Flatten(),
+    )
+
+
+def _linears(event: Event, width: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(event.dimensions, 4 * width), nn.SiLU(), nn.Linear(4 * width, 4 * width), nn.SiLU()
+    )

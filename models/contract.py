@@ -1,0 +1,219 @@
+"""What every family promises: its event, its players, its samples, and what else it can do.
+
+A family is a `torch.nn.Module`. Everything outside this package knows families only through the classes
+of this file: the training loop asks for `players`, the report and the served model ask for capabilities
+(`Density`, `Latent`, `Invertible`, `Features`), and nobody asks for a name.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass as validated
+from torch import Tensor, nn
+
+from .noise import Noise
+
+# How every configuration is validated: unknown keys and NaN are errors, the line below a field is its documentation.
+STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+Width = Annotated[int, Field(ge=1)]  # of a hidden layer
+
+
+@dataclass(frozen=True)
+class Event:
+    """What one example is, in the data's own units.
+
+    An image is `(C, H, W)` integers `0 … levels-1`, a sequence `(1, T)` integers, a vector `(D,)` floats
+    (`levels` is None). `classes` counts the labels; 0 says that the data has none.
+    """
+
+    shape: tuple[int, ...]
+    levels: int | None
+    classes: int = 0
+
+    @property
+    def dimensions(self) -> int:
+        """D, the count of numbers in one example."""
+        return math.prod(self.shape)
+
+    @property
+    def kind(self) -> Literal["image", "sequence", "vector"]:
+        """The three shapes that an example can have."""
+        kinds: dict[int, Literal["image", "sequence", "vector"]] = {3: "image", 2: "sequence", 1: "vector"}
+        return kinds[len(self.shape)]
+
+
+class UnsuitableEvent(ValueError):
+    """A family was asked to model an event that it cannot model; the message says which it can."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Examples `x` (N, *event), their `labels` (N,) if the data has any, and the randomness for these rows."""
+
+    x: Tensor
+    labels: Tensor | None
+    noise: Noise
+
+
+@dataclass(frozen=True)
+class Player:
+    """One party of the training game: whose parameters move, to lower which loss, and how often.
+
+    `loss` maps a batch to the mean loss over its rows, a scalar. `every` is the number of steps between two
+    moves. A player with a `closed_form` is moved by calling it with the batch (an EM update, for instance)
+    in place of a gradient step; its loss is then only reported.
+    """
+
+    name: str
+    module: nn.Module
+    loss: Callable[[Batch], Tensor]
+    learning_rate: float
+    every: int = 1
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.0
+    closed_form: Callable[[Batch], None] | None = field(default=None)
+
+
+@validated(frozen=True, config=STRICT)
+class FamilyConfig:
+    """What the configuration of every family has in common."""
+
+    conditional: bool = False
+    """Model p(x | label) in place of p(x); the data must have labels."""
+
+    learning_rate: float = Field(default=1e-3, gt=0)
+    """Adam's step size, before the schedule of the training loop."""
+
+    weight_decay: float = Field(default=0.0, ge=0)
+    """Decoupled weight decay (AdamW), per unit of learning rate."""
+
+
+class Trainable(nn.Module, ABC):
+    """Whatever the training loop can train: something with players."""
+
+    @abstractmethod
+    def players(self) -> list[Player]:
+        """Who is optimised, in the order of their moves."""
+
+    def initialise(self, x: Tensor, labels: Tensor | None, generator: torch.Generator) -> None:
+        """Data-dependent initialisation, called once before the first step with examples of the training split."""
+        return None
+
+    def diagnostics(self, batch: Batch) -> dict[str, float]:
+        """Numbers about the state of training worth a curve of their own, measured on validation examples."""
+        return {}
+
+
+class Family(Trainable):
+    """A deep generative model: it learns a distribution over events, and samples from it."""
+
+    Config: ClassVar[type[FamilyConfig]]
+    parallel_sampling: ClassVar[bool]  # are the sequential network passes for one sample independent of D?
+
+    def __init__(self, config: Any, event: Event) -> None:
+        super().__init__()
+        self.config = config
+        self.event = event
+        if config.conditional and not event.classes:
+            raise UnsuitableEvent("conditional: true needs labels, and this data has none")
+
+    @property
+    def classes(self) -> int:
+        """How many labels the model conditions on; 0 for an unconditional model."""
+        return self.event.classes if self.config.conditional else 0
+
+    @abstractmethod
+    def sample(
+        self,
+        n: int,
+        labels: Tensor | None = None,
+        temperature: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Draw `n` examples (n, *event) in the data's units: uint8 for integer events, float32 for vectors.
+
+        `labels` (n,) chooses the classes of a conditional model (drawn uniformly if left out). `temperature`
+        scales the standard deviation of the base noise. All randomness of one example is one row of a single
+        draw from the CPU `generator`, so the same seed gives the same samples however a batch is split.
+        """
+
+    @property
+    @abstractmethod
+    def sampling_passes(self) -> int:
+        """Sequential network passes that one call of `sample` needs."""
+
+
+class Density(ABC):
+    """A family that can say how likely an example is."""
+
+    @property
+    @abstractmethod
+    def bound(self) -> str | None:
+        """None if `log_prob` is exact, else how it falls short: the name of the lower bound."""
+
+    @property
+    @abstractmethod
+    def scoring_passes(self) -> int:
+        """Sequential network passes that one call of `log_prob` needs."""
+
+    @abstractmethod
+    def log_likelihood(self, batch: Batch) -> Tensor:
+        """log p(x) or its lower bound (N,) in nats, with the batch's own randomness."""
+
+    def log_prob(self, x: Tensor, labels: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
+        """log p(x | labels) or its lower bound (N,) in nats of the data's own units.
+
+        Bounds draw noise. Without a `generator` the draw is a fixed one, which makes scoring a function.
+        """
+        generator = generator or torch.Generator().manual_seed(0)
+        return self.log_likelihood(Batch(x, labels, Noise(generator, len(x), device=x.device)))
+
+
+class RealDensity(Density):
+    """A density of real units y (N, D), to which it maps the data by its bijection `units`."""
+
+    units: nn.Module
+
+    @abstractmethod
+    def log_density(self, y: Tensor, labels: Tensor | None = None) -> Tensor:
+        """log p(y | labels) (N,) in nats of the real units, differentiable in y."""
+
+
+class Reparameterised(RealDensity):
+    """A density that makes samples of noise and knows their density at once, both differentiable."""
+
+    @abstractmethod
+    def sample_density(self, u: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """y (N, D) made of standard normal noise u (N, D), and log p(y | labels) (N,)."""
+
+
+class Latent(ABC):
+    """A family with codes: interpolation and traversal work on it."""
+
+    @abstractmethod
+    def encode(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The codes (N, L) of examples (N, *event)."""
+
+    @abstractmethod
+    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The expected examples (N, *event), as floats in the data's units, of codes (N, L)."""
+
+
+class Invertible(Latent):
+    """A family whose `decode` inverts its `encode` (up to the dequantisation of integer events)."""
+
+
+class Features(ABC):
+    """Something that maps examples to vectors on which a classifier or a distance can stand."""
+
+    @abstractmethod
+    def features(self, x: Tensor) -> Tensor:
+        """Feature vectors (N, F) of examples (N, *event)."""

@@ -1,0 +1,34 @@
+"""Class labels as network inputs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..contract import UnsuitableEvent
+from ..noise import random_labels
+
+
+def one_hot(labels: Tensor | None, classes: int) -> Tensor | None:
+    """Labels (N,) as one-hot floats (N, classes); None for an unconditional model.
+
+    Raises `UnsuitableEvent` when a conditional model is not told the labels.
+    """
+    if not classes:
+        return None
+    if labels is None:
+        raise UnsuitableEvent("this model is conditional: give the labels")
+    return F.one_hot(labels.long(), classes).to(torch.get_default_dtype())
+
+
+def append(x: Tensor, context: Tensor | None) -> Tensor:
+    """x (N, D) with the context (N, C), if any, behind it."""
+    return x if context is None else torch.cat([x, context], 1)
+
+
+def chosen_labels(labels: Tensor | None, classes: int, u: Tensor) -> Tensor | None:
+    """The labels to sample with: those given, else drawn by the uniform numbers u (n,); None if unconditional."""
+    if not classes:
+        return None
+    return random_labels(u, classes) if labels is None else labels

@@ -1,0 +1,115 @@
+"""From the data's own units to the real numbers that networks like, with the log-determinant that likelihoods need."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..contract import Event
+from ..noise import Noise
+
+
+class Units(nn.Module):
+    """A bijection between examples in the data's units and real vectors y (N, D)."""
+
+    def forward(self, x: Tensor, noise: Noise | None = None) -> tuple[Tensor, Tensor]:
+        """y (N, D) of examples x (N, *event), and log |det dy/dx| (N,)."""
+        raise NotImplementedError
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """The examples (N, *event), as floats in the data's units, of y (N, D)."""
+        raise NotImplementedError
+
+    def quantise(self, y: Tensor) -> Tensor:
+        """The examples as they are stored: uint8 for integer events, float32 for vectors."""
+        raise NotImplementedError
+
+    def initialise(self, x: Tensor) -> None:
+        """Fit whatever the bijection learns from the data."""
+        return None
+
+
+class Dequantised(Units):
+    """Integers 0 … K-1, made continuous by uniform noise (Theis et al., 2016; Papamakarios et al., 2017).
+
+        v = (x + u) / K,  u ~ U[0, 1)
+        y = v                          without `alpha`
+        y = logit(α + (1 - 2α) v)      with it
+
+    The density of x + u averages, over u, to a lower bound of log P(x) (by Jensen). Without noise u = 1/2, the
+    middle of the bin, which `inverse` maps back to x.
+    """
+
+    def __init__(self, event: Event, alpha: float | None = None) -> None:
+        super().__init__()
+        assert event.levels is not None
+        self.event, self.levels, self.alpha = event, event.levels, alpha
+
+    def extra_repr(self) -> str:
+        return f"levels={self.levels}, alpha={self.alpha}"
+
+    def forward(self, x: Tensor, noise: Noise | None = None) -> tuple[Tensor, Tensor]:
+        u = 0.5 if noise is None else noise.uniform(self.event.dimensions)
+        v = (x.flatten(1).to(torch.get_default_dtype()) + u) / self.levels
+        log_det = v.new_full((len(v),), -math.log(self.levels) * self.event.dimensions)
+        if self.alpha is None:
+            return v, log_det
+        y = torch.logit(self.alpha + (1 - 2 * self.alpha) * v)
+        # d logit(s)/ds = 1/(s(1-s)), and log s(1-s) = -softplus(-y) - softplus(y)
+        stretch = math.log(1 - 2 * self.alpha) + F.softplus(y) + F.softplus(-y)
+        return y, log_det + stretch.sum(1)
+
+    def inverse(self, y: Tensor) -> Tensor:
+        return self._continuous(y) - 0.5
+
+    def quantise(self, y: Tensor) -> Tensor:
+        return self._continuous(y).floor().clamp_(0, self.levels - 1).to(torch.uint8)
+
+    def _continuous(self, y: Tensor) -> Tensor:
+        v = y if self.alpha is None else (torch.sigmoid(y) - self.alpha) / (1 - 2 * self.alpha)
+        return (v * self.levels).unflatten(1, self.event.shape)
+
+
+class Standardised(Units):
+    """Real vectors, shifted and scaled to zero mean and unit variance by statistics of the training split."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, event: Event) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(event.dimensions))
+        self.register_buffer("std", torch.ones(event.dimensions))
+
+    def initialise(self, x: Tensor) -> None:
+        self.mean.copy_(x.mean(0))
+        self.std.copy_(x.std(0).clamp_min(1e-8))
+
+    def forward(self, x: Tensor, noise: Noise | None = None) -> tuple[Tensor, Tensor]:
+        y = (x - self.mean) / self.std
+        return y, -self.std.log().sum().expand(len(x))
+
+    def inverse(self, y: Tensor) -> Tensor:
+        return y * self.std + self.mean
+
+    def quantise(self, y: Tensor) -> Tensor:
+        return self.inverse(y).float()
+
+
+def real_units(event: Event, alpha: float | None = None) -> Units:
+    """The bijection for an event: `Dequantised` for integers (with the logit of `alpha`), `Standardised` for vectors."""
+    return Standardised(event) if event.levels is None else Dequantised(event, alpha)
+
+
+def bound_of(event: Event) -> str | None:
+    """The bound that a continuous density puts on an event: none for vectors, dequantisation for integers."""
+    return None if event.levels is None else "uniform dequantisation, 1 draw"
+
+
+def centred(x: Tensor, event: Event, u: float | Tensor = 0.5) -> Tensor:
+    """Integers 0 … K-1 on the scale -1 … 1, by default at the middles of their bins."""
+    assert event.levels is not None
+    return (x.to(torch.get_default_dtype()) + u) * (2 / event.levels) - 1

@@ -1,0 +1,57 @@
+"""Statistics of the global batch: what a computation over all examples needs when they are spread over workers."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.distributed import is_available, is_initialized
+from torch.distributed.nn.functional import all_reduce
+
+
+def sum_over_workers(x: Tensor) -> Tensor:
+    """The sum of `x` over all workers, differentiable; `x` itself where there is one worker."""
+    if is_available() and is_initialized():
+        return all_reduce(x)
+    return x
+
+
+class GlobalBatchNorm(nn.Module):
+    """Batch normalisation (Ioffe & Szegedy, 2015) of channels, with the moments of the *global* batch.
+
+    With moments per worker, N workers would train another model than one does. `torch.nn.SyncBatchNorm` is the
+    same idea, for GPUs only.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.momentum, self.eps = momentum, eps
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise x (N, C, …) by moments over all but the channels; in evaluation by the running ones."""
+        if not self.training:
+            return self._affine(x, self.running_mean, self.running_var)
+        axes = [axis for axis in range(x.dim()) if axis != 1]
+        count = x.numel() // x.shape[1]
+        # Two passes, mean then variance: E[x²] - E[x]² would cancel in float32.
+        total = sum_over_workers(torch.cat([x.sum(axes), x.new_full((1,), count)]))
+        mean, count_all = total[:-1] / total[-1], total[-1].detach()
+        var = sum_over_workers((x - self._channelwise(mean, x)).square().sum(axes)) / count_all
+        with torch.no_grad():
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(var * count_all / (count_all - 1).clamp_min(1), self.momentum)
+        return self._affine(x, mean, var)
+
+    def _affine(self, x: Tensor, mean: Tensor, var: Tensor) -> Tensor:
+        scale = self.weight * torch.rsqrt(var + self.eps)
+        return (x - self._channelwise(mean, x)) * self._channelwise(scale, x) + self._channelwise(self.bias, x)
+
+    @staticmethod
+    def _channelwise(values: Tensor, x: Tensor) -> Tensor:
+        return values.view(1, -1, *[1] * (x.dim() - 2))

@@ -1,0 +1,115 @@
+"""The command `genera`: one subcommand per stage of the workflow, and a few to look at things.
+
+Nothing heavy is imported before a command is chosen, so that help is instant.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Train, tune, distil, compare and ship deep generative models. `dvc repro` runs all stages in order.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Entry = Annotated[str, typer.Argument(help="An entry of `families` in params.yaml.")]
+
+
+def _run(stage: str, entry: str | None = None) -> None:
+    """Run a stage on the project in the current folder, with its parameters validated first."""
+    from importlib import import_module
+
+    from .errors import UserError
+    from .project import Project
+
+    project = Project.here()
+    if entry is None:
+        import_module(f"{__package__}.{stage}").run(project)
+        return
+    section = "evaluate" if stage == "evaluate" else stage
+    allowed = getattr(project.params, section).entries
+    if entry not in allowed:
+        raise UserError(f"{stage}: {entry!r} is not allowed: must be one of {section}.entries: {', '.join(allowed)}")
+    import_module(f"{__package__}.{stage}").run(project, entry)
+
+
+@app.command()
+def prepare() -> None:
+    """Read the data source, split it, write data/prepared."""
+    _run("prepare")
+
+
+@app.command()
+def features() -> None:
+    """Train the classifier whose features measure samples."""
+    _run("features")
+
+
+@app.command()
+def tune(entry: Entry) -> None:
+    """Search the parameters of an entry."""
+    _run("tune", entry)
+
+
+@app.command()
+def train(entry: Entry) -> None:
+    """Train an entry on the data."""
+    _run("train", entry)
+
+
+@app.command()
+def distill(entry: Entry) -> None:
+    """Teach a student what its teacher knows."""
+    _run("distill", entry)
+
+
+@app.command()
+def evaluate(entry: Entry) -> None:
+    """Measure a finished entry."""
+    _run("evaluate", entry)
+
+
+@app.command()
+def compare() -> None:
+    """Write the report on all evaluated entries."""
+    _run("compare")
+
+
+@app.command()
+def register() -> None:
+    """Bring the finished models into the MLflow registry."""
+    _run("register")
+
+
+@app.command()
+def params() -> None:
+    """Print the effective parameters, with every default filled in."""
+    from .effective import show
+
+    show()
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one line on stderr and exit status 1."""
+    from .errors import UserError
+
+    try:
+        app()
+    except UserError as error:
+        sys.exit("\n".join(f"error: {line}" for line in str(error).splitlines()))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f" at {error.filename}" if error.filename else ""
+        sys.exit(f"error: no space is left on the disk{where}; nothing is half-written: free some and run the command again")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""Stage `distill@<entry>`: a student learns the density of a trained teacher, and both are compared in one run."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+
+from models.catalogue import build
+from models.contract import Density, Family
+
+from .execute import run_job, tracked, write_outcome
+from .export import family_config, load_family, parameter_count
+from .files import file_digest
+from .jobs import examples, student_job
+from .metrics.likelihood import in_objective_unit, negative_log_likelihood
+from .metrics.speed import examples_per_second
+from .prepared import Prepared
+from .project import Project
+from .training.loop import device
+from .validation import BATCH
+
+
+def run(project: Project, entry: str) -> None:
+    """Write artifacts/distill/<entry>/: the student, its history of KL, and the comparison with its teacher."""
+    params, data = project.params, Prepared.open(project.prepared)
+    settings = params.distill.entries[entry]
+    teacher_folder = project.artifacts("train", settings.teacher)
+    model, config, job = params.model(entry), params.config(entry), student_job(project, entry)
+    with tracked(project, "distill", entry, {"model": model, "config": config, "distill": settings}) as run:
+        done = run_job(project, job)
+        student = build(model, config, data.event)
+        student.load_state_dict(done.weights)
+        teacher = load_family(teacher_folder)
+        digest = file_digest(teacher_folder / "model.safetensors")
+        written = family_config(
+            entry, model, config, data, params.distill.seed, teacher=settings.teacher, teacher_digest=digest
+        )
+        best = next(row for row in done.state.history if row["step"] == done.state.best_step)
+        metrics = {
+            **done.metrics("val_kl_nats_per_dim"),
+            "kl_nats_per_dim": best["objective"],
+            "kl_standard_error": best["standard_error"],
+            **_side_by_side(project, data, student, teacher),
+            "parameters": parameter_count(student),
+        }
+        write_outcome(project.artifacts("distill", entry), done, written, metrics, run)
+    ratio = metrics["student_samples_per_s"] / metrics["teacher_samples_per_s"]
+    print(f"distill@{entry}: samples {ratio:.1f} times as fast as {settings.teacher}")
+
+
+def _side_by_side(project: Project, data: Prepared, student: Family, teacher: Family) -> dict[str, Any]:
+    """Likelihood of both on test, and both sampling speeds, measured in turns in this process."""
+    evaluate = project.params.evaluate
+    unit = "nll_nats" if data.event.levels is None else "nll_bits_per_dim"
+    pair = {"student": student.to(device()).eval(), "teacher": teacher.to(device()).eval()}
+    measured: dict[str, Any] = {}
+    for role, family in pair.items():
+        assert isinstance(family, Density)  # Distillation has seen to it
+        generator = torch.Generator().manual_seed(evaluate.seed)
+        likelihood = negative_log_likelihood(family, examples(project, data, "test").batches(BATCH), generator)
+        measured[f"{role}_{unit}"] = in_objective_unit(likelihood, data.event)
+    with torch.no_grad():
+        calls = [partial(family.sample, evaluate.speed_batch) for family in pair.values()]
+        speeds = examples_per_second(calls, evaluate.speed_batch, evaluate.speed_runs)
+    return {**measured, **{f"{role}_samples_per_s": speed for role, speed in zip(pair, speeds, strict=True)}}

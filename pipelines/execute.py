@@ -1,0 +1,76 @@
+"""What the stages that train have in common: run the job, read its outcome, write it, and keep a record of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .cluster.launch import launch
+from .export import outcome, write_history, write_model
+from .files import write_json
+from .jobs import Job
+from .params import Section
+from .prepared import Prepared
+from .project import Project
+from .tracking.run import StageRun, stage_run
+from .training.loop import State
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished training: its best weights, its final state, and the job that it was."""
+
+    weights: dict[str, Tensor]
+    state: State
+    job: Job
+
+    def metrics(self, objective_name: str) -> dict[str, Any]:
+        """What a training's metrics.json says, whatever was trained."""
+        state = self.state
+        seconds = round(state.seconds, 3)
+        return {
+            "objective": state.best_objective,
+            "objective_name": objective_name,
+            "best_step": state.best_step,
+            "steps": state.step,
+            "train_seconds": seconds,
+            "steps_per_s": round(state.step / state.seconds, 3),
+        }
+
+
+def run_job(project: Project, job: Job) -> Finished:
+    """Train on the cluster, from the newest checkpoint on; a job that is finished only has its outcome read."""
+    torch.set_num_threads(project.params.cluster.cpus_per_worker)
+    launch(f"{job.name.replace('@', '-')}-{job.digest[:16]}", job, project.params.cluster, project.storage)
+    weights, state = outcome(job.folder)
+    return Finished(weights, state, job)
+
+
+@contextmanager
+def tracked(project: Project, stage: str, entry: str | None, settings: Mapping[str, Any]) -> Iterator[StageRun]:
+    """The tracking run of a stage, with its settings as parameters and the digest of the data as a tag."""
+    params = {
+        key: value.model_dump(mode="json") if isinstance(value, Section) else value for key, value in settings.items()
+    }
+    tags = {"data_digest": Prepared.open(project.prepared).digest}
+    with stage_run(project.root, stage, entry, tags, params) as run:
+        yield run
+
+
+def write_outcome(folder: Path, done: Finished, config: Mapping[str, Any], metrics: Mapping[str, Any], run: StageRun) -> None:
+    """Write a training's files, whole or not at all, and record them; metrics.json is the last."""
+    write_model(folder, done.weights, config)
+    write_history(folder / "history.csv", done.state.history)
+    write_json(folder / "metrics.json", metrics)
+    run.log_history(done.state.history)
+    run.log_metrics({key: value for key, value in metrics.items() if isinstance(value, int | float)}, done.state.step)
+    run.set_tags({"job_digest": done.job.digest})
+    run.log_artifact(folder)
+    steps = f"{done.state.step} steps in {done.state.seconds:.1f} s"
+    print(f"{done.job.name}: {steps}, best objective {metrics['objective']:.4f} at {metrics['best_step']}; see {folder}")

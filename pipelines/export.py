@@ -1,0 +1,98 @@
+"""Finished models on disk: weights as safetensors, their configuration as JSON, and how they came to be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import TypeAdapter
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from models.catalogue import build, family_class
+from models.classifier import Classifier
+from models.contract import Event, Family
+
+from .errors import UserError
+from .files import read_json, replacing, write_json, write_text
+from .params import Classifier as ClassifierSettings
+from .prepared import Prepared
+from .source_digest import family_digest
+from .training import checkpoint
+from .training.loop import State
+
+
+def outcome(folder: Path) -> tuple[dict[str, Tensor], State]:
+    """The best weights and the final state of a finished training."""
+    found = checkpoint.load(folder)
+    if found is None:
+        raise UserError(f"{folder}: there is no readable checkpoint; run the stage again")
+    groups, rest = found
+    return groups["best"], State(**rest["state"])
+
+
+def write_model(folder: Path, weights: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
+    """Write model.safetensors and config.json."""
+    with replacing(folder / "model.safetensors") as temporary:
+        save_file({key: value.cpu().contiguous() for key, value in weights.items()}, temporary)
+    write_json(folder / "config.json", config)
+
+
+def write_history(path: Path, history: list[dict[str, float]]) -> None:
+    """Write the validations of a training, one row each."""
+    write_text(path, pd.DataFrame(history).to_csv(index=False))
+
+
+def family_config(
+    entry: str, model: str, config: Any, data: Prepared, seed: int, **more: Any
+) -> dict[str, Any]:
+    """The content of a family's config.json: all that is needed to build it again, and where it came from."""
+    built = {"entry": entry, "model": model, "config": asdict(config), "event": asdict(data.event)}
+    return {**built, "data_digest": data.digest, "code_digest": family_digest(model), "seed": seed, **more}
+
+
+def classifier_config(settings: ClassifierSettings) -> dict[str, Any]:
+    """The arguments that build the classifier."""
+    return {key: getattr(settings, key) for key in ("width", "feature_dimensions", "learning_rate")}
+
+
+def parameter_count(module: nn.Module) -> int:
+    """How many numbers are trained."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def event_of(config: Mapping[str, Any]) -> Event:
+    """The event that a config.json describes."""
+    event = config["event"]
+    return Event(tuple(event["shape"]), event["levels"], event["classes"])
+
+
+def load_family(folder: Path) -> Family:
+    """The finished family of a folder, ready to use."""
+    config = read_json(folder / "config.json")
+    settings = TypeAdapter(family_class(config["model"]).Config).validate_python(config["config"])
+    family = build(config["model"], settings, event_of(config))
+    _load_weights(family, folder)
+    return family
+
+
+def load_classifier(folder: Path) -> Classifier:
+    """The finished classifier of the `features` stage."""
+    config = read_json(folder / "config.json")
+    classifier = Classifier(event_of(config), **config["config"])
+    _load_weights(classifier, folder)
+    return classifier
+
+
+def _load_weights(module: nn.Module, folder: Path) -> None:
+    path = folder / "model.safetensors"
+    try:
+        module.load_state_dict(load_file(path))
+    except (FileNotFoundError, SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: is missing or damaged ({reason}); run `dvc repro` to make it again") from None
+    module.eval()

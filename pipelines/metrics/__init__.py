@@ -1,0 +1,1 @@
+"""What is measured about a model: likelihood, the quality of samples, speed."""

@@ -1,0 +1,496 @@
+"""`params.yaml`: every knob of the workflow, documented where it is defined and validated before anything starts.
+
+Each section of the file is a class below. A stage's `entries` say which entries of `families` the stage works
+on. Settings of the training loop are given once under `train`; an entry of a stage may give its own in their place.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from models.catalogue import CATALOGUE, family_class
+from models.contract import FamilyConfig
+
+from .errors import UserError
+
+PREPARED = "artifacts/prepare/summary.json"  # what the training of an entry that is not searched waits for
+
+
+def searched(entry: str) -> str:
+    """The file with the best parameters that the search of an entry found."""
+    return f"artifacts/tune/{entry}/best.json"
+
+
+class Section(BaseModel):
+    """A part of params.yaml: immutable, with no unknown keys and no silent conversions."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+class Data(Section):
+    """Which data is prepared, and how it is split."""
+
+    source: Literal["digits"] = "digits"
+    """Where the data comes from: `digits` is scikit-learn's 1,797 handwritten digits, 8×8, 17 grey levels."""
+
+    val_count: int = Field(default=200, ge=1)
+    """Examples in the validation split, which alone decides about early stopping, search and champions."""
+
+    test_count: int = Field(default=400, ge=1)
+    """Examples in the test split, which only `evaluate` reads."""
+
+    seed: int = Field(default=0, ge=0)
+    """Seed of the split, which is stratified by label."""
+
+
+class Loop(Section):
+    """How the training loop runs. Steps are optimiser steps, never epochs."""
+
+    steps: int = Field(default=2000, ge=1)
+    """Optimiser steps of the whole training."""
+
+    batch_size: int | Literal["all"] = "all"
+    """Examples per step over all workers together; `all` takes the whole training split."""
+
+    warmup_steps: int = Field(default=0, ge=0)
+    """Steps over which the learning rate rises linearly to its full value."""
+
+    schedule: Literal["constant", "cosine", "linear"] = "cosine"
+    """How the learning rate goes on after the warm-up; cosine and linear end at zero on the last step."""
+
+    clip_norm: float | None = Field(default=None, gt=0)
+    """Gradients of a player are scaled down to this Euclidean norm; null leaves them."""
+
+    ema_decay: float = Field(default=0.0, ge=0, lt=1)
+    """Decay per step of the moving average of the weights, which is then validated and exported; 0 has none."""
+
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Number format of the forward and backward passes (bfloat16: automatic mixed precision)."""
+
+    compile: bool = False
+    """Compile the losses with torch.compile: pays on GPUs and long runs."""
+
+    validate_every: int = Field(default=100, ge=1)
+    """Steps between two validations; each adds a row to history.csv and may set a new best."""
+
+    checkpoint_every: int = Field(default=100, ge=1)
+    """Steps between two checkpoints of the whole state."""
+
+    patience: int | None = Field(default=None, ge=1)
+    """Validations without a new best after which training stops early; null never stops."""
+
+    explode_factor: float = Field(default=1e4, gt=1)
+    """Training stops as diverged when a loss exceeds this many times max(1, its first value)."""
+
+
+class TrainEntry(Loop):
+    """How one entry is trained on the data."""
+
+    code: str
+    """The file of the entry's family, which DVC watches: models/<file>.py."""
+
+    after: str
+    """What must be there first: the summary of `prepare`, or the best.json of the entry's search."""
+
+
+class Train(Loop):
+    """Settings that every training shares unless its entry says otherwise."""
+
+    seed: int = Field(default=0, ge=0)
+    """Seed of weights, order of examples and noise."""
+
+    memory_limit: int = Field(default=4096, ge=1)
+    """Mebibytes up to which a split is held on the device; a larger one is streamed from its memory map."""
+
+    entries: dict[str, TrainEntry] = Field(default_factory=dict)
+    """The entries that are trained by their own losses on the data."""
+
+
+class Cluster(Section):
+    """Where the work runs."""
+
+    workers: Literal["auto"] | int = "auto"
+    """Data-parallel workers of a training: `auto` is one per GPU of the cluster, and without a GPU 0; 0 trains in
+    the stage's own process; N are N Ray actors."""
+
+    cpus_per_worker: int = Field(default=1, ge=1)
+    """CPUs that Ray reserves for a worker, and the threads that it computes with."""
+
+    gpus_per_worker: float = Field(default=1, ge=0)
+    """GPUs that Ray reserves for a worker where the cluster has any."""
+
+    address: str | None = None
+    """Address of a running Ray cluster (host:port or ray://host:port); null starts one here. RAY_ADDRESS wins."""
+
+    storage: str = ".genera"
+    """Folder for checkpoints and search states, resumed from after a crash. Several nodes need a shared one."""
+
+    @model_validator(mode="after")
+    def _workers_not_negative(self) -> Cluster:
+        if isinstance(self.workers, int) and self.workers < 0:
+            raise ValueError("workers must be auto, 0 or a positive number")
+        return self
+
+
+class Dimension(Section):
+    """One searched parameter: a range (`low`, `high`, optionally `log`) or a list of `choices`."""
+
+    low: float | None = None
+    """Lowest value."""
+
+    high: float | None = None
+    """Highest value."""
+
+    log: bool = False
+    """Draw the logarithm uniformly."""
+
+    choices: list[Any] | None = None
+    """The values to choose from."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Dimension:
+        bounds = (self.low, self.high)
+        if (self.choices is None) == (bounds == (None, None)):
+            raise ValueError("give either low and high, or choices")
+        if self.choices is not None:
+            if not self.choices:
+                raise ValueError("choices must not be empty")
+            return self
+        if self.low is None or self.high is None or not self.low < self.high:
+            raise ValueError("low must be less than high")
+        if self.log and self.low <= 0:
+            raise ValueError("a logarithmic range needs low > 0")
+        return self
+
+
+class TuneEntry(Section):
+    """The search of one entry."""
+
+    code: str
+    """The file of the entry's family, which DVC watches: models/<file>.py."""
+
+    space: dict[str, Dimension] = Field(min_length=1)
+    """The searched parameters of the entry's configuration. They must not be set under `families` too."""
+
+
+class Tune(Section):
+    """How hyperparameters are searched: Optuna proposes, ASHA stops the weak, the validation objective decides."""
+
+    trials: int = Field(default=6, ge=1)
+    """Trials of each search."""
+
+    steps: int = Field(default=400, ge=1)
+    """Optimiser steps of a trial that is not stopped."""
+
+    validate_every: int = Field(default=100, ge=1)
+    """Steps between two validations of a trial; ASHA decides after each."""
+
+    grace_steps: int = Field(default=100, ge=1)
+    """Steps that every trial may run before it can be stopped."""
+
+    reduction_factor: float = Field(default=3, gt=1)
+    """One in this many trials survives each rung of ASHA."""
+
+    max_concurrent: int = Field(default=1, ge=1)
+    """Trials that run at once. With 1 a search is reproducible to the bit; with more it is faster, and its
+    proposals depend on which trial ends first."""
+
+    cpus_per_trial: int = Field(default=1, ge=1)
+    """CPUs that Ray reserves for a trial, and the threads that it computes with."""
+
+    gpus_per_trial: float = Field(default=0, ge=0)
+    """GPUs that Ray reserves for a trial; may be a fraction."""
+
+    seed: int = Field(default=0, ge=0)
+    """Seed of the proposals and of every trial."""
+
+    entries: dict[str, TuneEntry] = Field(default_factory=dict)
+    """The entries whose parameters are searched."""
+
+
+class DistillEntry(Loop):
+    """How one student is distilled from its teacher."""
+
+    code: str
+    """The file of the student's family, which DVC watches: models/<file>.py."""
+
+    teacher: str
+    """The entry, trained by `train`, that is imitated. It must be a density."""
+
+
+class Distill(Section):
+    """Students: each minimises KL(student ‖ teacher) on its own samples, and never sees the data."""
+
+    seed: int = Field(default=0, ge=0)
+    """Seed of weights and noise."""
+
+    val_samples: int = Field(default=2048, ge=1)
+    """Samples of the student on which each validation estimates the KL."""
+
+    entries: dict[str, DistillEntry] = Field(default_factory=dict)
+    """The entries that are distilled."""
+
+
+class Classifier(Loop):
+    """The small classifier whose features FID, precision, recall, density and coverage are measured in."""
+
+    width: int = Field(default=32, ge=1)
+    """Channels of its first convolution; the second has twice as many."""
+
+    feature_dimensions: int = Field(default=32, ge=2)
+    """Length of its feature vectors."""
+
+    learning_rate: float = Field(default=1e-3, gt=0)
+    """Adam's step size."""
+
+
+class Evaluate(Section):
+    """What is measured about each finished entry."""
+
+    samples: int = Field(default=2000, ge=2)
+    """Samples of each model for FID, KID, precision, recall, density and coverage."""
+
+    neighbours: int = Field(default=5, ge=1)
+    """k of the nearest-neighbour balls of precision, recall, density and coverage."""
+
+    speed_batch: int = Field(default=256, ge=1)
+    """Batch size of the speed measurements."""
+
+    speed_runs: int = Field(default=5, ge=1)
+    """Timed runs, after one that is not counted; the median is reported."""
+
+    seed: int = Field(default=0, ge=0)
+    """Seed of every sample and bound."""
+
+    classifier: Classifier = Field(default_factory=Classifier)
+    """The classifier of the `features` stage."""
+
+    entries: dict[str, Literal["train", "distill"]] = Field(default_factory=dict)
+    """The entries that are evaluated and compared, and the stage that makes each."""
+
+
+class Register(Section):
+    """How finished models enter the registry."""
+
+    min_improvement: float = Field(default=0.0, ge=0)
+    """The alias `champion` moves only if the validation metric is better than the champion's by more than this."""
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    data: Data = Field(default_factory=Data)
+    train: Train = Field(default_factory=Train)
+    cluster: Cluster = Field(default_factory=Cluster)
+    families: dict[str, dict[str, Any]]
+    tune: Tune = Field(default_factory=Tune)
+    distill: Distill = Field(default_factory=Distill)
+    evaluate: Evaluate = Field(default_factory=Evaluate)
+    register_: Register = Field(default_factory=Register, alias="register")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _inherit_loop_settings(cls, data: Any) -> Any:
+        """Give every place that runs the training loop the settings under `train` that it does not set itself."""
+        if not isinstance(data, dict) or not isinstance(data.get("train"), dict):
+            return data
+        shared = {key: value for key, value in data["train"].items() if key in Loop.model_fields}
+
+        def inherit(section: Any) -> Any:
+            return {**shared, **section} if isinstance(section, dict) else section
+
+        data = dict(data)
+        for stage in ("train", "distill"):
+            section = data.get(stage)
+            if isinstance(section, dict) and isinstance(section.get("entries"), dict):
+                entries = {entry: inherit(value) for entry, value in section["entries"].items()}
+                data[stage] = {**section, "entries": entries}
+        if isinstance(data.get("evaluate"), dict):
+            data["evaluate"] = {**data["evaluate"], "classifier": inherit(data["evaluate"].get("classifier", {}))}
+        return data
+
+    def model(self, entry: str) -> str:
+        """The catalogue name of an entry's family."""
+        return str(self.families[entry]["model"])
+
+    def config(self, entry: str, found: Mapping[str, Any] | None = None) -> FamilyConfig:
+        """The configuration of an entry, with the values that its search `found` if it had one."""
+        values = {key: value for key, value in self.families[entry].items() if key != "model"}
+        adapter = TypeAdapter(family_class(self.model(entry)).Config)
+        return adapter.validate_python({**values, **(found or {})})
+
+
+def load(path: Path) -> Params:
+    """Read and validate a params.yaml; a UserError lists everything that is wrong with it, one line each."""
+    try:
+        raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file; run the command in the project's folder") from None
+    except YAMLError as error:
+        raise UserError(f"{path}: is no YAML: {' '.join(str(error).split())}") from None
+    return parse(raw, path.name)
+
+
+def parse(raw: Any, name: str = "params.yaml") -> Params:
+    """Validate the content of a params.yaml; a UserError lists everything that is wrong with it."""
+    try:
+        params = Params.model_validate(raw)
+    except ValidationError as error:
+        raise UserError(_lines(name, (), error, raw)) from None
+    problems = _family_problems(name, params) or _reference_problems(name, params)
+    if problems:
+        raise UserError("\n".join(problems))
+    return params
+
+
+def _family_problems(name: str, params: Params) -> list[str]:
+    """Families that the catalogue lacks, and configurations that their family refuses."""
+    problems = []
+    for entry, values in params.families.items():
+        where = f"{name}: families.{entry}"
+        if values.get("model") not in CATALOGUE:
+            problems.append(
+                f"{where}.model: {values.get('model')!r} is not allowed: must be one of {', '.join(sorted(CATALOGUE))}"
+            )
+            continue
+        try:
+            params.config(entry)
+        except ValidationError as error:
+            problems.append(_lines(name, ("families", entry), error, values))
+    return problems
+
+
+def _reference_problems(name: str, params: Params) -> list[str]:
+    """Names and files in the stages' entries that do not fit the families."""
+    problems: list[str] = []
+
+    def expect(holds: bool, path: str, message: str) -> None:
+        if not holds:
+            problems.append(f"{name}: {path}: {message}")
+
+    known = f"must be one of families: {', '.join(params.families)}"
+    stages: dict[str, Mapping[str, Any]] = {
+        "train": params.train.entries,
+        "tune": params.tune.entries,
+        "distill": params.distill.entries,
+        "evaluate": params.evaluate.entries,
+    }
+    for stage, entries in stages.items():
+        for entry, value in entries.items():
+            path = f"{stage}.entries.{entry}"
+            expect(entry in params.families, path, f"{entry!r} is not allowed: {known}")
+            if entry in params.families and stage != "evaluate":
+                code = f"models/{CATALOGUE[params.model(entry)].split(':')[0]}.py"
+                expect(value.code == code, f"{path}.code", f"{value.code!r} is not allowed: must be {code}")
+    for entry in params.families:
+        makers = [stage for stage in ("train", "distill") if entry in stages[stage]]
+        expect(len(makers) == 1, f"families.{entry}", "must be in train.entries or in distill.entries, and not in both")
+    for entry, trained in params.train.entries.items():
+        after = searched(entry) if entry in params.tune.entries else PREPARED
+        expect(trained.after == after, f"train.entries.{entry}.after", f"{trained.after!r} must be {after}")
+    for entry in params.tune.entries:
+        expect(entry in params.train.entries, f"tune.entries.{entry}", "only entries of train can be searched")
+    for entry, student in params.distill.entries.items():
+        allowed = f"must be one of train.entries: {', '.join(params.train.entries)}"
+        path = f"distill.entries.{entry}.teacher"
+        expect(student.teacher in params.train.entries, path, f"{student.teacher!r} is not allowed: {allowed}")
+    for entry, stage in params.evaluate.entries.items():
+        expect(entry in stages[stage], f"evaluate.entries.{entry}", f"{stage!r} does not make it: {stage}.entries lacks it")
+    return problems or _space_problems(name, params)
+
+
+def _space_problems(name: str, params: Params) -> list[str]:
+    """Searched parameters that do not exist, have two owners, or could take a value that is not allowed."""
+    problems = []
+    for entry, search in params.tune.entries.items():
+        fields = family_class(params.model(entry)).Config.__pydantic_fields__
+        for key, dimension in search.space.items():
+            where = f"{name}: tune.entries.{entry}.space.{key}"
+            if key not in fields:
+                problems.append(f"{where}: unknown parameter of {params.model(entry)}{_suggest(key, fields)}")
+                continue
+            if key in params.families[entry]:
+                problems.append(f"{where}: families.{entry}.{key} sets it too; a searched parameter belongs to tune alone")
+            bounds = [dimension.low, dimension.high] if dimension.choices is None else dimension.choices
+            for value in bounds:
+                try:
+                    params.config(entry, {key: value if fields[key].annotation is not int else _whole(value)})
+                except ValidationError as error:
+                    problems.append(f"{where}: {value!r} is not allowed: {_reason(error.errors()[0])}")
+    return problems
+
+
+def _whole(value: Any) -> Any:
+    """A bound of an integer parameter's range, which YAML may have read as a float."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _lines(name: str, prefix: tuple[str, ...], error: ValidationError, raw: Any) -> str:
+    """One line per problem: the file, the key's path, the value and what is allowed."""
+    found = [(tuple(str(part) for part in problem["loc"]), problem) for problem in error.errors()]
+    found = [(loc, problem) for loc, problem in found if not _inherited(loc, {other for other, _ in found})]
+    lines: dict[str, None] = {}  # an ordered set: a union reports one key several times
+    for loc, problem in found:
+        path = ".".join((*prefix, *_without_union_tags(loc, raw)))
+        lines[f"{name}: {path or 'the file'}: {_message(problem, loc)}"] = None
+    return "\n".join(lines)
+
+
+def _inherited(loc: tuple[str, ...], every: set[tuple[str, ...]]) -> bool:
+    """Is this the copy, in an entry, of a shared loop setting that is already reported under `train`?"""
+    return len(loc) > 2 and any(part in Loop.model_fields and ("train", part) == other[:2] for part in loc[2:] for other in every)
+
+
+def _without_union_tags(loc: tuple[str, ...], raw: Any) -> list[str]:
+    """The part of a pydantic location that is a path in the file; behind it come names of union members."""
+    path: list[str] = []
+    for part in loc:
+        path.append(part)
+        raw = raw.get(part) if isinstance(raw, dict) else None
+        if raw is not None and not isinstance(raw, (dict, list)):
+            break
+    return path
+
+
+def _message(problem: Any, loc: tuple[str, ...]) -> str:
+    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"unknown key{_suggest(loc[-1], _known_keys(loc))}"
+    if problem["type"] in ("missing", "missing_argument"):
+        return "is missing"
+    return f"{problem['input']!r} is not allowed: {_reason(problem)}"
+
+
+def _reason(problem: Any) -> str:
+    reason = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+    return reason if reason.startswith(("give", "low", "a ", "choices", "workers", "must")) else f"must be {reason}"
+
+
+def _known_keys(loc: tuple[str, ...]) -> list[str]:
+    """The keys that are allowed beside the last key of a location, as far as the sections tell."""
+    section: Any = Params
+    for part in loc[:-1]:
+        fields = getattr(section, "model_fields", {})
+        info = fields.get(part)
+        if info is None:
+            continue
+        annotation = info.annotation
+        arguments = getattr(annotation, "__args__", ())
+        section = arguments[-1] if arguments else annotation
+    keys = getattr(section, "model_fields", {})
+    return [info.alias or key for key, info in keys.items()]
+
+
+def _suggest(key: str, allowed: Any) -> str:
+    names = sorted(allowed)
+    close = difflib.get_close_matches(key, names, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"{hint}; allowed: {', '.join(names)}" if names else hint

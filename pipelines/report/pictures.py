@@ -1,0 +1,200 @@
+"""Pictures of training, search and samples.
+
+Line charts are matplotlib figures. As SVG they are transparent, and their text and axes take the reader's light
+or dark colours; everything else has colours that are legible on both.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from matplotlib.typing import RcKeyType
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..files import replacing
+
+COLOURS = ("#3b82c4", "#d9822b", "#3a9a6b", "#9c6ade", "#d9534f")
+INK = "#434b56"  # text and axes: becomes the SVG's current colour, and so no data may be drawn in it
+INK_IN_THE_DARK = "#c3cad4"
+TILE = 64  # pixels up to which the tiles of a grid are magnified
+STYLE: dict[RcKeyType, Any] = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": INK,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.labelcolor": INK,
+    "axes.prop_cycle": f"cycler('color', {list(COLOURS)})",
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "font.size": 9.0,
+    "grid.alpha": 0.3,
+    "grid.color": "#8a93a0",
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+    "svg.fonttype": "none",  # text stays text, which is small
+    "svg.hashsalt": "genera",  # the same numbers give the same bytes
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+
+
+def image_grid(images: NDArray[Any], levels: int, columns: int) -> bytes:
+    """A PNG of images (N, C, H, W) of integers 0 … levels-1, grey (C = 1) or RGB (C = 3), row by row.
+
+    Every pixel is magnified to a whole number of pixels. The gaps of one image pixel between the tiles are
+    transparent. ValueError for other shapes or none at all.
+    """
+    if images.ndim != 4 or not len(images) or images.shape[1] not in (1, 3):
+        raise ValueError(f"a grid shows (N, 1, H, W) or (N, 3, H, W) with N > 0, not {images.shape}")
+    count, channels, height, width = images.shape
+    rows = -(-count // columns)
+    canvas = np.zeros((rows * (height + 1) - 1, columns * (width + 1) - 1, channels + 1), np.uint8)
+    tiles = np.rint(images.transpose(0, 2, 3, 1) * (255 / (levels - 1))).astype(np.uint8)
+    for index, tile in enumerate(tiles):
+        top, left = (index // columns) * (height + 1), (index % columns) * (width + 1)
+        canvas[top : top + height, left : left + width, :channels] = tile
+        canvas[top : top + height, left : left + width, channels] = 255
+    scale = max(1, TILE // max(height, width))
+    file = io.BytesIO()
+    picture = Image.fromarray(canvas.repeat(scale, axis=0).repeat(scale, axis=1), "LA" if channels == 1 else "RGBA")
+    picture.save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
+@rc_context(STYLE)
+def training_curves(history: pd.DataFrame, objective_name: str) -> Figure:
+    """Two panels against the step: the training losses of the players, and the objective on validation data.
+
+    `history` has the columns step, loss, objective and, with several players, <player>_loss. Rows where a column
+    is blank are left out of its curve.
+    """
+    figure, (left, right) = _panels(2)
+    players = [str(column) for column in history.columns if str(column).endswith("_loss")]
+    for column in players if len(players) > 1 else ["loss"]:
+        _curve(left, history, column, column.removesuffix("_loss"))
+    if len(players) > 1:
+        left.legend()
+    left.set(xlabel="step", ylabel="training loss")
+    _curve(right, history, "objective", objective_name, marker=".")
+    right.set(xlabel="step", ylabel=f"{objective_name} (validation)")
+    return figure
+
+
+@rc_context(STYLE)
+def distillation_curve(history: pd.DataFrame) -> Figure:
+    """KL(student ‖ teacher) against the step: the column objective of a student's history."""
+    figure, (axes,) = _panels(1)
+    _curve(axes, history, "objective", "KL", marker=".")
+    axes.set(xlabel="step", ylabel="KL(student ‖ teacher)\nin nats per dimension")
+    return figure
+
+
+@rc_context(STYLE)
+def objective_against_parameters(trials: pd.DataFrame, parameters: Sequence[str], objective_name: str) -> Figure:
+    """One panel per searched parameter: the objective that each trial reached, the lowest marked as the best.
+
+    `trials` has one row per trial, with the columns objective, stopped_early and the parameters. Trials without
+    an objective are left out.
+    """
+    figure, panels = _panels(len(parameters))
+    trials = trials.dropna(subset=["objective"])
+    stopped = trials["stopped_early"].astype(bool)
+    for axes, parameter in zip(panels, parameters, strict=True):
+        for kind, marker, label in ((~stopped, "o", "finished"), (stopped, "x", "stopped early")):
+            chosen = trials[kind]
+            axes.scatter(chosen[parameter], chosen["objective"], s=28, marker=marker, label=label)
+        best = trials.nsmallest(1, "objective")
+        axes.scatter(
+            best[parameter],
+            best["objective"],
+            s=150,
+            facecolors="none",
+            edgecolors=COLOURS[4],
+            linewidths=1.6,
+            label="best",
+        )
+        axes.set(xlabel=parameter)
+        _rescale(axes, "x", trials[parameter])
+        _rescale(axes, "y", trials["objective"])
+    panels[0].set_ylabel(f"{objective_name} (validation)")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper right", ncols=3)
+    return figure
+
+
+@rc_context(STYLE)
+def rate_distortion(trials: pd.DataFrame, colour: str) -> Figure:
+    """The distortion of each trial against its rate, both in nats per example, coloured by the column `colour`."""
+    figure, (axes,) = _panels(1)
+    trials = trials.dropna(subset=["rate", "distortion", colour])
+    norm = LogNorm() if _decades(trials[colour]) else Normalize()
+    dots = axes.scatter(
+        trials["rate"], trials["distortion"], c=trials[colour], norm=norm, cmap="plasma", s=45, edgecolors="#8a93a0"
+    )
+    axes.set(xlabel="rate KL(q(z|x) ‖ p(z)) in nats", ylabel="distortion −E log p(x|z)\nin nats")
+    figure.colorbar(dots, ax=axes, label=colour, format=StrMethodFormatter("{x:g}"))
+    return figure
+
+
+def save_png(figure: Figure, path: Path) -> None:
+    """Write a figure as a PNG on white, whole or not at all."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=144, facecolor="white")
+
+
+def data_uri(picture: Figure | bytes) -> str:
+    """A picture as the content of `<img src>`: a figure as SVG, bytes as the PNG that they are."""
+    if isinstance(picture, bytes):
+        return f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+    return f"data:image/svg+xml;base64,{base64.b64encode(_svg(picture).encode()).decode()}"
+
+
+@rc_context(STYLE)
+def _svg(figure: Figure) -> str:
+    file = io.StringIO()
+    figure.savefig(file, format="svg", facecolor="none", metadata={"Date": None})
+    ink = f"svg{{color:{INK}}}@media screen and (prefers-color-scheme:dark){{svg{{color:{INK_IN_THE_DARK}}}}}"
+    svg = file.getvalue().replace(INK, "currentColor")
+    return svg.replace("<defs>", f"<style>{ink}</style><defs>", 1)
+
+
+def _panels(count: int) -> tuple[Figure, list[Axes]]:
+    """A figure with `count` panels side by side."""
+    figure = Figure(figsize=(4.2 * count, 2.8), layout="constrained")
+    return figure, list(np.ravel(figure.subplots(1, count, squeeze=False)))
+
+
+def _curve(axes: Axes, history: pd.DataFrame, column: str, label: str, marker: str = "") -> None:
+    known = history.dropna(subset=[column])
+    axes.plot(known["step"], known[column], label=label, marker=marker)
+    _rescale(axes, "y", known[column])
+
+
+def _rescale(axes: Axes, which: Literal["x", "y"], values: pd.Series[Any]) -> None:
+    """Make the axis of these values logarithmic if they range over more than a decade."""
+    if _decades(values):
+        axes.set(**{f"{which}scale": "log"})
+        axis = axes.xaxis if which == "x" else axes.yaxis
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_minor_formatter(NullFormatter())
+
+
+def _decades(values: pd.Series[Any]) -> bool:
+    """Are these positive numbers that range over more than a decade?"""
+    if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values) or values.empty:
+        return False
+    return bool(values.min() > 0 and values.max() > 10 * values.min())

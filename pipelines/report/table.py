@@ -1,0 +1,261 @@
+"""The comparison of the entries as a table: `comparison.csv` for machines, cells for the page and the terminal.
+
+`COLUMNS` says once what each number is: its unit, its direction, how it is measured. A value that is None, NaN
+or absent was not measured; its cell is blank and takes no part in the search for the best.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rich.table import Table
+from rich.text import Text
+
+BEST = "★"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One measured quantity: what it is called, in which unit, and whether a `lower` or a `higher` value is better."""
+
+    name: str
+    group: str
+    title: str
+    unit: str
+    help: str
+    better: Literal["lower", "higher"] | None = None
+    digits: int = 3
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One shown value: its text, what to sort it by, a remark that qualifies it, and whether it is the best."""
+
+    text: str = ""
+    sort: float | None = None
+    note: str = ""
+    best: bool = False
+
+
+# The names that comparison.csv starts with, in this order.
+NAMES = (
+    "entry",
+    "model",
+    "nll_bits_per_dim",
+    "nll_kind",
+    "nll_bound",
+    "fid",
+    "kid",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+    "samples_per_s",
+    "log_probs_per_s",
+    "train_seconds",
+    "parameters",
+    "parallel_sampling",
+    "invertible",
+    "sampling_passes",
+    "scoring_passes",
+    "objective",
+    "objective_name",
+)
+
+# What stands in the cell of a speed: sequential network passes per batch.
+PASSES = {"samples_per_s": "sampling_passes", "log_probs_per_s": "scoring_passes"}
+
+# The columns that people are shown, in their order. The bound of a likelihood and the passes of a speed are notes.
+COLUMNS = (
+    Column(
+        "nll_bits_per_dim",
+        "Likelihood",
+        "NLL",
+        "bits/dim",
+        "Negative log-likelihood of test examples, divided by their number of dimensions. ≤ marks an upper bound.",
+        better="lower",
+        digits=4,
+    ),
+    Column(
+        "fid",
+        "Sample quality",
+        "FID",
+        "features",
+        "Fréchet distance between Gaussians fitted to the features of samples and of test examples.",
+        better="lower",
+    ),
+    Column(
+        "kid",
+        "Sample quality",
+        "KID",
+        "features",
+        "Kernel distance between the features of samples and of test examples. Unbiased, so it can fall below zero.",
+        better="lower",
+    ),
+    Column(
+        "precision",
+        "Sample quality",
+        "Precision",
+        "0–1",
+        "Share of samples that lie near some test example: are the samples realistic?",
+        better="higher",
+    ),
+    Column(
+        "recall",
+        "Sample quality",
+        "Recall",
+        "0–1",
+        "Share of test examples that lie near some sample: is everything in the data also generated?",
+        better="higher",
+    ),
+    Column(
+        "density",
+        "Sample quality",
+        "Density",
+        "from 0",
+        "Like precision, but counts how many test examples are near, so that outliers in the data mislead it less. Can exceed 1.",
+        better="higher",
+    ),
+    Column(
+        "coverage",
+        "Sample quality",
+        "Coverage",
+        "0–1",
+        "Like recall, but with neighbourhoods around the test examples, so that outlying samples mislead it less.",
+        better="higher",
+    ),
+    Column(
+        "samples_per_s",
+        "Speed",
+        "Sampling",
+        "examples/s",
+        "Median throughput of drawing samples, and the sequential network passes that one batch of them needs.",
+        better="higher",
+    ),
+    Column(
+        "log_probs_per_s",
+        "Speed",
+        "Scoring",
+        "examples/s",
+        "Median throughput of computing the log-likelihood or its bound, and the sequential passes for one batch.",
+        better="higher",
+    ),
+    Column(
+        "train_seconds",
+        "Cost",
+        "Training",
+        "s",
+        "Wall-clock time of the final training, without the search of its parameters.",
+        better="lower",
+    ),
+    Column("parameters", "Cost", "Parameters", "", "Learned numbers in the model."),
+    Column(
+        "parallel_sampling",
+        "Abilities",
+        "Parallel",
+        "",
+        "Parallel sampling: is the number of passes for a sample independent of the number of dimensions?",
+    ),
+    Column(
+        "invertible",
+        "Abilities",
+        "Invertible",
+        "",
+        "Can every example be encoded and decoded back without loss?",
+    ),
+)
+
+
+def comparison(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rows as CSV text: the columns `NAMES`, then any other in order of appearance; blank where not measured."""
+    extra = dict.fromkeys(key for row in rows for key in row if key not in NAMES)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [*NAMES, *extra], lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({key: _plain(value) for key, value in row.items() if measured(value)})
+    return text.getvalue()
+
+
+def measured(value: Any) -> bool:
+    """Is there a value, rather than None, NaN or an empty text?"""
+    return value is not None and value != "" and not (isinstance(value, float) and math.isnan(value))
+
+
+def cells(rows: Sequence[Mapping[str, Any]], column: Column) -> list[Cell]:
+    """What a column shows in each row, the best marked.
+
+    Values that look the same are equally good. Where fewer than two values differ, none is the best.
+    """
+    values: list[Any] = [row.get(column.name) for row in rows]
+    known = {_rounded(value, column.digits) for value in values if measured(value)}
+    best = None if column.better is None or len(known) < 2 else min(known) if column.better == "lower" else max(known)
+    return [_cell(row, value, column, best) for row, value in zip(rows, values, strict=True)]
+
+
+def terminal_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """The rows for a terminal: entries side by side, one line per column of which something was measured."""
+    table = Table(caption=f"{BEST} best of its line · ≤ upper bound", caption_justify="left")
+    table.add_column("")
+    for row in rows:
+        table.add_column(Text(f"{row['entry']}\n{row['model']}"), justify="right")
+    group = None
+    for column in COLUMNS:
+        shown = cells(rows, column)
+        if not any(cell.text for cell in shown):
+            continue
+        if column.group != group:
+            table.add_section()
+            group = column.group
+        label = Text.assemble(column.title, (f" {column.unit}" if column.unit else "", "dim"))
+        table.add_row(label, *map(_text, shown))
+    return table
+
+
+def _text(cell: Cell) -> Text:
+    text = Text(f"{BEST} {cell.text}", "bold") if cell.best else Text(cell.text)
+    return text.append(f"\n{cell.note}", "dim not bold") if cell.note else text
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A number for people: whole numbers in full, others with `digits` significant digits, thousands separated."""
+    if isinstance(value, int) or not math.isfinite(value):
+        return f"{value:,}"
+    value = _rounded(value, digits)
+    if abs(value) >= 10**digits:
+        return f"{value:,.0f}"
+    return f"{value:#.{digits}g}".rstrip(".")
+
+
+def _cell(row: Mapping[str, Any], value: Any, column: Column, best: float | None) -> Cell:
+    if not measured(value):
+        return Cell()
+    if isinstance(value, bool):
+        return Cell("yes" if value else "no", float(value))
+    text = number(value, column.digits)
+    best_here = best is not None and _rounded(value, column.digits) == best
+    if row.get("nll_kind") == "bound" and column.name == "nll_bits_per_dim":
+        text = f"≤ {text}"
+    return Cell(text, float(value), _note(row, column), best_here)
+
+
+def _note(row: Mapping[str, Any], column: Column) -> str:
+    """What qualifies a measured value: the bound of a likelihood, the passes of a speed."""
+    if column.name == "nll_bits_per_dim":
+        return str(row.get("nll_bound") or row.get("nll_kind") or "")
+    passes: Any = row.get(PASSES.get(column.name, ""))
+    return f"{number(passes)} {'pass' if passes == 1 else 'passes'}" if measured(passes) else ""
+
+
+def _rounded(value: float, digits: int) -> float:
+    return float(f"{value:.{digits - 1}e}")
+
+
+def _plain(value: Any) -> Any:
+    """Truth values as JSON writes them; pandas reads them back."""
+    return str(value).lower() if isinstance(value, bool) else value

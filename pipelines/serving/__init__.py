@@ -1,0 +1,1 @@
+"""What a registered model carries to its consumers."""

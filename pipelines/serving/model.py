@@ -1,0 +1,193 @@
+"""The script inside every registered model: MLflow runs it where the model is loaded, without this repository.
+
+A registered model carries its weights, its configuration and a copy of the package `models`. The copy is imported
+under a name made of its content, so it meets neither a package of the consumer called `models` nor the code of
+another registered model. Nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from mlflow.environment_variables import MLFLOW_DEFAULT_PREDICTION_DEVICE
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel, PythonModelContext
+from pydantic import TypeAdapter
+from safetensors.torch import load_file
+from torch import Tensor
+
+# The parameters of `predict`. An empty `labels` means none: MLflow lets an array be empty, but not null.
+DEFAULTS: dict[str, Any] = {"task": "sample", "n": 16, "seed": 0, "temperature": 1.0, "labels": []}
+ROWS = 1024  # how many examples are computed at once
+
+
+class ServedModel(PythonModel):
+    """A trained family behind `predict(data, params={"task": …})`; the model card describes the tasks."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Build the family from the copy of its code, and load its weights."""
+        self.device = torch.device(MLFLOW_DEFAULT_PREDICTION_DEVICE.get() or "cpu")
+        config = json.loads(Path(context.artifacts["config"]).read_text(encoding="utf-8"))
+        event = config["event"]
+        package = load_package(Path(context.artifacts["code"]))
+        catalogue = importlib.import_module(".catalogue", package.__name__)
+        contract = importlib.import_module(".contract", package.__name__)
+        values = TypeAdapter(catalogue.family_class(config["model"]).Config).validate_python(config["config"])
+        self.event = contract.Event(tuple(event["shape"]), event["levels"], event["classes"])
+        self.family = catalogue.build(config["model"], values, self.event)
+        self.family.load_state_dict(load_file(context.artifacts["weights"]), strict=True)
+        self.family.to(self.device).eval()
+        self.tasks: dict[str, Callable[[Any, dict[str, Any]], Tensor]] = {"sample": self._sample}
+        if isinstance(self.family, contract.Density):
+            self.tasks["log_prob"] = self._log_prob
+        if isinstance(self.family, contract.Latent):
+            self.tasks |= {"encode": self._encode, "decode": self._decode}
+
+    # MLflow reads the hint of `model_input` and warns about unions: lists and DataFrames are welcome too.
+    def predict(
+        self, context: PythonModelContext, model_input: np.ndarray, params: dict[str, Any] | None = None
+    ) -> np.ndarray:
+        """Do the task named in `params`; a ValueError says in one line what is allowed."""
+        asked = {**DEFAULTS, **(params or {})}
+        if asked["task"] not in self.tasks:
+            raise ValueError(f"task: {asked['task']!r} is not offered by this model; allowed: {', '.join(self.tasks)}")
+        with torch.no_grad():
+            return self.tasks[asked["task"]](model_input, asked).cpu().numpy()
+
+    def _sample(self, ignored: Any, asked: dict[str, Any]) -> Tensor:
+        """New examples (n, *event) in the data's units; scoring servers must send some input, which is ignored."""
+        n, temperature = _whole("n", asked["n"], 1), float(asked["temperature"])
+        if not 0 <= temperature < float("inf"):
+            raise ValueError(f"temperature: {temperature} is not allowed: must be a number of at least 0")
+        labels, generator = self._labels(asked, n), _generator(asked)
+        parts = []
+        for start in range(0, n, ROWS):
+            rows = min(ROWS, n - start)
+            chosen = None if labels is None else labels[start : start + rows]
+            parts.append(self.family.sample(rows, chosen, temperature, generator))
+        return torch.cat(parts)
+
+    def _log_prob(self, data: Any, asked: dict[str, Any]) -> Tensor:
+        """Log-likelihoods (N,) in nats; bounds draw their noise with the seed."""
+        generator = _generator(asked)
+        return self._by_rows(self._events(data), asked, lambda x, labels: self.family.log_prob(x, labels, generator))
+
+    def _encode(self, data: Any, asked: dict[str, Any]) -> Tensor:
+        """Codes (N, L) of examples."""
+        return self._by_rows(self._events(data), asked, self.family.encode)
+
+    def _decode(self, data: Any, asked: dict[str, Any]) -> Tensor:
+        """Expected examples (N, *event), as floats, of codes (N, L)."""
+        values, width = _numbers(data), self._code_length()
+        if values.ndim != 2 or values.shape[1] != width:
+            raise ValueError(f"data: shape {values.shape} is not allowed: codes have the shape (N, {width})")
+        codes = torch.from_numpy(values.astype(np.float32))
+        return self._by_rows(codes, asked, self.family.decode)
+
+    def _by_rows(self, x: Tensor, asked: dict[str, Any], function: Callable[[Tensor, Tensor | None], Tensor]) -> Tensor:
+        """The function of rows and their labels, computed on at most ROWS rows at once."""
+        labels = self._labels(asked, len(x))
+        parts = zip(x.split(ROWS), labels.split(ROWS) if labels is not None else [None] * len(x), strict=False)
+        return torch.cat([function(part.to(self.device), chosen) for part, chosen in parts])
+
+    def _events(self, data: Any) -> Tensor:
+        """Examples (N, *event) from (N, *event) or (N, D): uint8 for integer events, float32 for vectors."""
+        values, shape = _numbers(data), self.event.shape
+        flat = (self.event.dimensions,)
+        if len(values) == 0 or values.shape[1:] not in (shape, flat):
+            allowed = " or ".join(dict.fromkeys(str(("N", *kind)).replace("'", "") for kind in (shape, flat)))
+            raise ValueError(f"data: shape {values.shape} is not allowed: examples have the shape {allowed}, N > 0")
+        values = values.reshape(-1, *shape)
+        if not np.isfinite(values).all():
+            raise ValueError("data: NaN and infinite values are not allowed")
+        if self.event.levels is None:
+            return torch.from_numpy(values.astype(np.float32))
+        top = self.event.levels - 1
+        if (values != np.round(values)).any() or values.min() < 0 or values.max() > top:
+            raise ValueError(
+                f"data: values from {values.min()} to {values.max()} are not allowed: must be integers 0 … {top}"
+            )
+        return torch.from_numpy(values.astype(np.uint8))
+
+    def _labels(self, asked: dict[str, Any], rows: int) -> Tensor | None:
+        """The labels (rows,), or None if there are none; a single label stands for every row."""
+        given = asked["labels"]
+        if given is None or len(given) == 0:
+            return None
+        classes = self.family.classes
+        if not classes:
+            raise ValueError("labels: this model is unconditional: leave them out")
+        labels = torch.as_tensor(np.asarray(given))
+        if labels.is_floating_point() or labels.min() < 0 or labels.max() >= classes:
+            raise ValueError(f"labels: {list(given)} is not allowed: must be integers 0 … {classes - 1}")
+        if len(labels) not in (1, rows):
+            raise ValueError(f"labels: {len(labels)} labels for {rows} rows: give one for each row, or a single one")
+        return labels.long().expand(rows).to(self.device)
+
+    def _code_length(self) -> int:
+        """L, found by encoding one example of zeros."""
+        dtype = torch.float32 if self.event.levels is None else torch.uint8
+        x = torch.zeros(1, *self.event.shape, dtype=dtype, device=self.device)
+        labels = torch.zeros(1, dtype=torch.long, device=self.device) if self.family.classes else None
+        return int(self.family.encode(x, labels).shape[1])
+
+
+def load_package(folder: Path) -> ModuleType:
+    """Import the package in `folder` under a name made of its content, once per process."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(folder).as_posix()}:{len(content)}:".encode() + content)
+    name = f"_genera_models_{digest.hexdigest()[:16]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(
+        name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{folder}: is no Python package")
+    package = importlib.util.module_from_spec(spec)
+    sys.modules[name] = package
+    try:
+        spec.loader.exec_module(package)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return package
+
+
+def _numbers(data: Any) -> np.ndarray:
+    """The data as an array of numbers; a ValueError if there is none."""
+    if data is None:
+        raise ValueError("data: this task needs some: an array, a list or a DataFrame")
+    try:
+        values = data.to_numpy() if isinstance(data, pd.DataFrame) else np.asarray(data)
+    except ValueError:
+        raise ValueError("data: rows of different lengths are not allowed") from None
+    if values.dtype.kind not in "buif" or values.ndim == 0:
+        raise ValueError(f"data: {values.dtype} is not allowed: must be an array of numbers")
+    return values
+
+
+def _whole(name: str, value: Any, low: int) -> int:
+    if int(value) != value or value < low:
+        raise ValueError(f"{name}: {value} is not allowed: must be an integer of at least {low}")
+    return int(value)
+
+
+def _generator(asked: dict[str, Any]) -> torch.Generator:
+    return torch.Generator().manual_seed(_whole("seed", asked["seed"], 0))
+
+
+set_model(ServedModel())

@@ -1,0 +1,18 @@
+"""Scikit-learn's copy of the UCI handwritten digits: 1,797 grey images of 8×8, embedded in the package.
+
+Each pixel counts the inked ones of a 4×4 block of a scan, hence 17 grey levels, 0 … 16.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.datasets import load_digits
+
+from . import Source
+
+
+def read() -> Source:
+    """Images (1797, 1, 8, 8) of integers 0 … 16, and which digit each shows."""
+    digits = load_digits()
+    x = digits.images.astype(np.uint8)[:, None]
+    return Source(x, digits.target.astype(np.int64), levels=17, class_names=[str(digit) for digit in range(10)])

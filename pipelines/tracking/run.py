@@ -1,0 +1,203 @@
+"""A stage's run in MLflow: parameters, curves, files and tags, with a child run for every trial of a search.
+
+Records never end the work they are about: when the store fails, one line says so and the stage goes on.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..errors import UserError
+from .store import Store, connect, failures, reason
+
+if TYPE_CHECKING:
+    from mlflow.entities import Metric
+
+T = TypeVar("T")
+
+PARAM_LENGTH = 6000  # MLflow's limits
+TAG_LENGTH = 8000
+PARAMS_PER_CALL = 100
+METRICS_PER_CALL = 1000
+
+
+class StageRun:
+    """The run of one stage. After the first failure of the store every method does nothing."""
+
+    def __init__(self, root: Path, stage: str, entry: str | None) -> None:
+        self.name = f"{stage}@{entry}" if entry else stage
+        self.records = f"artifacts/{stage}/{entry}" if entry else f"artifacts/{stage}"
+        self._tags = run_tags(root, stage, entry)
+        self._store: Store | None = None
+        self._run_id: str | None = None
+        try:
+            self._store = connect(root)
+        except UserError as error:
+            self._give_up(str(error))
+
+    @property
+    def run_id(self) -> str | None:
+        """The identifier of the run; None if there is no run."""
+        return self._run_id
+
+    def start(self, tags: Mapping[str, str], params: Mapping[str, Any]) -> None:
+        """Open the run with the tags of the stage and the caller's."""
+        self._tags |= tags
+        self._run_id = self._record(lambda store: open_run(store, self.name, self._tags))
+        self.log_params(params)
+
+    def end(self, status: str) -> None:
+        """Close the run as FINISHED, FAILED or KILLED."""
+        self._record(lambda store: store.client.set_terminated(self._run_id, status))
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Record parameters; those of nested mappings get dotted names."""
+        self._record(lambda store: log_params(store, self._run_id, params))
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: int = 0) -> None:
+        """Record the numbers among `metrics` at a step."""
+        self.log_history([{**metrics, "step": step}])
+
+    def log_history(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Record the numbers of rows, each at the step in its column `step`."""
+        self._record(lambda store: log_history(store, self._run_id, rows))
+
+    def log_artifact(self, path: Path) -> None:
+        """Record a file, or a folder under its name."""
+
+        def upload(store: Store) -> None:
+            if path.is_dir():
+                store.client.log_artifacts(self._run_id, str(path), path.name)
+            else:
+                store.client.log_artifact(self._run_id, str(path))
+
+        self._record(upload, (Exception,))  # where artifacts go is a plug-in (S3, Azure, …) with errors of its own
+
+    def set_tags(self, tags: Mapping[str, Any]) -> None:
+        """Record tags."""
+        self._record(lambda store: set_tags(store, self._run_id, tags))
+
+    def child(
+        self, name: str, params: Mapping[str, Any], rows: Iterable[Mapping[str, Any]], status: str = "FINISHED"
+    ) -> None:
+        """Record a finished trial, its parameters and its curve, as a run below this one."""
+
+        def record(store: Store) -> None:
+            run_id = open_run(store, name, {**self._tags, "mlflow.parentRunId": str(self._run_id), "trial": name})
+            log_params(store, run_id, params)
+            log_history(store, run_id, rows)
+            store.client.set_terminated(run_id, status)
+
+        self._record(record)
+
+    def _record(self, action: Callable[[Store], T], also: tuple[type[Exception], ...] = ()) -> T | None:
+        """Do something with the store, if it has not failed yet and does not fail now."""
+        if self._store is None:
+            return None
+        try:
+            return action(self._store)
+        except (*failures(), *also) as error:
+            self._give_up(reason(error, self._store.uri))
+            return None
+
+    def _give_up(self, why: str) -> None:
+        self._store = None
+        print(f"warning: tracking: {why}; {self.name} goes on, its records stay in {self.records}", file=sys.stderr)
+
+
+@contextmanager
+def stage_run(
+    root: Path, stage: str, entry: str | None, tags: Mapping[str, str], params: Mapping[str, Any]
+) -> Iterator[StageRun]:
+    """The run of a stage, FAILED if an error leaves the block and KILLED if an interruption does."""
+    run = StageRun(root, stage, entry)
+    run.start(tags, params)
+    try:
+        yield run
+    except BaseException as error:
+        run.end("FAILED" if isinstance(error, Exception) else "KILLED")
+        raise
+    run.end("FINISHED")
+
+
+def run_tags(root: Path, stage: str, entry: str | None) -> dict[str, str]:
+    """The tags of every run: stage, entry, who, and the commit (`git_dirty`: with changes) where git knows one."""
+    tags = {"stage": stage, "mlflow.source.name": f"genera {stage}", "mlflow.user": _user()}
+    if entry:
+        tags["entry"] = entry
+    commit = _git(root, "rev-parse", "--verify", "HEAD")
+    if commit:
+        dirty = bool(_git(root, "status", "--porcelain", "--untracked-files=no"))
+        tags |= {"git_commit": commit, "git_dirty": str(dirty).lower(), "mlflow.source.git.commit": commit}
+    return tags
+
+
+def open_run(store: Store, name: str, tags: Mapping[str, str]) -> str:
+    """Create a run and return its identifier."""
+    cut = {key: value[:TAG_LENGTH] for key, value in tags.items()}
+    return str(store.client.create_run(store.experiment, tags=cut, run_name=name).info.run_id)
+
+
+def set_tags(store: Store, run_id: str | None, tags: Mapping[str, Any]) -> None:
+    """Set the tags of a run in one call."""
+    from mlflow.entities import RunTag
+
+    store.client.log_batch(run_id, tags=[RunTag(key, str(value)[:TAG_LENGTH]) for key, value in tags.items()])
+
+
+def log_params(store: Store, run_id: str | None, params: Mapping[str, Any]) -> None:
+    """Set the parameters of a run; MLflow refuses to change one."""
+    from mlflow.entities import Param
+
+    flat = [Param(key, value[:PARAM_LENGTH]) for key, value in _flatten(params)]
+    for start in range(0, len(flat), PARAMS_PER_CALL):
+        store.client.log_batch(run_id, params=flat[start : start + PARAMS_PER_CALL])
+
+
+def log_history(store: Store, run_id: str | None, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Add points to the curves of a run."""
+    points = list(_points(rows))
+    for start in range(0, len(points), METRICS_PER_CALL):
+        store.client.log_batch(run_id, metrics=points[start : start + METRICS_PER_CALL])
+
+
+def _points(rows: Iterable[Mapping[str, Any]]) -> Iterator[Metric]:
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    for row in rows:
+        for key, value in row.items():
+            if key != "step" and isinstance(value, int | float) and not isinstance(value, bool):
+                yield Metric(key, float(value), now, int(row["step"]))
+
+
+def _flatten(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in params.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return "unknown"
+
+
+def _git(root: Path, *arguments: str) -> str:
+    """What a git command prints; nothing where there is no git, no repository or no commit."""
+    try:
+        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, check=False, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,0 +1,166 @@
+"""Where the records go: a SQLite file beside the project, or whatever MLFLOW_TRACKING_URI names."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
+
+from ..errors import UserError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+EXPERIMENT = "genera"
+PATIENCE = 4  # seconds to wait for a server's answer
+SQLITE = "sqlite:///"
+
+# MLflow's own switches, wherever the user has not set them: answers in time, and no lines that explain nothing.
+_SWITCHES = {
+    "GIT_PYTHON_REFRESH": "quiet",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": str(PATIENCE),
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_UV_AUTO_DETECT": "false",  # or every model would get a copy of this project's uv.lock
+}
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open store: its address, a client of it, and the identifier of the experiment."""
+
+    uri: str
+    client: MlflowClient
+    experiment: str
+
+
+def tracking_uri(root: Path) -> str:
+    """MLFLOW_TRACKING_URI, or the SQLite file of the project at `root`; a SQLite path is always absolute."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or f"{SQLITE}mlflow.db"
+    if uri.startswith(SQLITE):
+        return f"{SQLITE}{root.resolve() / uri.removeprefix(SQLITE)}"
+    return uri
+
+
+def public(uri: str) -> str:
+    """The address without user name, password, query and fragment, to be shown."""
+    parts = urlsplit(uri)
+    if not parts.netloc:  # a file
+        return uri.partition("?")[0]
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def quiet() -> None:
+    """Set MLflow's switches; call it before MLflow is imported."""
+    for name, value in _SWITCHES.items():
+        os.environ.setdefault(name, value)
+    # They tell of migrations, of retries, and that an environment made by uv has no pip.
+    for name in ("alembic", "urllib3.connectionpool", "mlflow.utils.environment"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """What MLflow raises when its store, its server or its disk fails."""
+    quiet()
+    from mlflow.exceptions import MlflowException
+    from requests import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return (MlflowException, RequestException, SQLAlchemyError, OSError)
+
+
+def reason(error: Exception, uri: str) -> str:
+    """The first line of an error, no longer than a reader's patience, without the credentials of `uri`."""
+    text = (str(error).splitlines() or [type(error).__name__])[0]
+    secret = urlsplit(uri).netloc.rpartition("@")[0]
+    text = text.replace(uri, public(uri)).replace(f"{secret}@", "") if secret else text
+    return text if len(text) <= 200 else f"{text[:199]}…"
+
+
+def connect(root: Path) -> Store:
+    """Open the store, making its database and the experiment if there are none; a UserError if that fails."""
+    uri = tracking_uri(root)
+    if uri.startswith(("http://", "https://")):
+        _check_server(uri)
+    quiet()
+    from mlflow import MlflowClient
+
+    artifacts = None if "://" in uri and not uri.startswith(SQLITE) else (root.resolve() / "mlartifacts").as_uri()
+    try:
+        if uri.startswith(SQLITE):
+            _make_database(Path(uri.removeprefix(SQLITE)), artifacts)
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        return Store(uri, client, _experiment(client, artifacts))
+    except failures() as error:
+        raise UserError(
+            f"MLflow at {public(uri)}: {reason(error, uri)}; mend it, or set MLFLOW_TRACKING_URI to another store"
+        ) from error
+
+
+def _check_server(uri: str) -> None:
+    """Does a server answer at all? MLflow itself would find out only minutes later."""
+    import requests
+
+    try:
+        answer = requests.get(f"{uri.rstrip('/')}/health", timeout=PATIENCE)
+        problem = f"answers with status {answer.status_code}" if answer.status_code >= 500 else None
+    except requests.Timeout:
+        problem = f"no answer within {PATIENCE} s"
+    except (requests.RequestException, ValueError):  # requests lets ValueErrors through for some malformed addresses
+        problem = "cannot be reached"
+    if problem:
+        raise UserError(
+            f"MLFLOW_TRACKING_URI: {public(uri)}: {problem}; start the server, or correct or unset MLFLOW_TRACKING_URI"
+        )
+
+
+def _make_database(path: Path, artifacts: str | None) -> None:
+    """Make the SQLite file with its tables and the experiment, unless it is there.
+
+    The tables are laid out in a file of another name, which then takes its place: a process that meets another
+    one, or is killed half-way, leaves no half-made database.
+    """
+    if path.exists():
+        return
+    from mlflow import MlflowClient
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        uri = f"{SQLITE}{temporary}"
+        _experiment(MlflowClient(tracking_uri=uri, registry_uri=uri), artifacts)
+        _put(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _put(temporary: Path, path: Path) -> None:
+    """Give a file its final name, unless another process was faster."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return
+    except OSError:  # a file system without links
+        if not path.exists():
+            temporary.rename(path)
+
+
+def _experiment(client: MlflowClient, artifacts: str | None) -> str:
+    """The identifier of the experiment, which is made if there is none."""
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found is None:
+        try:
+            return str(client.create_experiment(EXPERIMENT, artifact_location=artifacts))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            found = client.get_experiment_by_name(EXPERIMENT)  # another process was faster
+    return str(found.experiment_id)

@@ -1,0 +1,25 @@
+"""Stage `train@<entry>`: train a family on the data, with the parameters that its search found, if it had one."""
+
+from __future__ import annotations
+
+from .execute import run_job, tracked, write_outcome
+from .export import family_config, parameter_count
+from .jobs import best_parameters, family_job
+from .prepared import Prepared
+from .project import Project
+from .validation import name_of_objective
+from models.catalogue import build
+
+
+def run(project: Project, entry: str) -> None:
+    """Write artifacts/train/<entry>/: weights, config, history and metrics."""
+    params, data = project.params, Prepared.open(project.prepared)
+    found = best_parameters(project, entry)
+    model, config, loop = params.model(entry), params.config(entry, found), params.train.entries[entry]
+    job = family_job(project, entry, found)
+    with tracked(project, "train", entry, {"model": model, "config": config, "loop": loop, "found": found}) as run:
+        done = run_job(project, job)
+        family = build(model, config, data.event)
+        written = family_config(entry, model, config, data, params.train.seed, found=found)
+        metrics = {**done.metrics(name_of_objective(family)), "parameters": parameter_count(family)}
+        write_outcome(project.artifacts("train", entry), done, written, metrics, run)

@@ -1,0 +1,363 @@
+"""One training loop for every family: it moves players, validates, checkpoints, and resumes to the same bits.
+
+Data parallelism is that of torch.distributed, if it is initialised: every worker draws the noise of the whole global
+batch and computes on its own rows, so N workers move the weights as one worker would.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+
+from models.contract import Batch, Player, Trainable
+from models.noise import Noise
+
+from ..errors import UserError
+from ..params import Loop
+from . import checkpoint
+from .examples import Examples, batch_rows
+from .progress import progress
+
+Report = Callable[[dict[str, float]], None]
+CHECK_EVERY = 50  # steps between two looks at the losses for divergence; a look waits for the GPU
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained: a module, the players that move its weights, and the measure that validates it.
+
+    `validate` maps the module, in evaluation mode, to numbers of which `objective` (lower is better) decides.
+    `examples` is None for players that need no data, such as a student that learns from its own samples.
+    """
+
+    name: str
+    module: Trainable
+    players: list[Player]
+    examples: Examples | None
+    validate: Callable[[], dict[str, float]]
+
+
+@dataclass
+class State:
+    """Where a training stands, beside its tensors."""
+
+    step: int = 0
+    best_step: int = 0
+    best_objective: float = math.inf
+    waited: int = 0
+    seconds: float = 0.0
+    finished: bool = False
+    first_loss: dict[str, float] = field(default_factory=dict)
+    loss_sum: dict[str, float] = field(default_factory=dict)
+    loss_count: dict[str, int] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def device() -> torch.device:
+    """The accelerator of this worker, or the CPU."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+
+
+def fit(task: Task, loop: Loop, seed: int, folder: Path, report: Report) -> None:
+    """Train until the last step or early stopping; the outcome is the last checkpoint in `folder`.
+
+    Called again it resumes from the newest checkpoint: it first reports the validations so far again, then goes on.
+    Raises `UserError` when training diverges, with the best weights kept in the checkpoints.
+    """
+    Training(task, loop, seed, folder, report).run()
+
+
+class Training:
+    """The state of one training and the moves that advance it."""
+
+    def __init__(self, task: Task, loop: Loop, seed: int, folder: Path, report: Report) -> None:
+        self.task, self.loop, self.seed, self.folder, self.report = task, loop, seed, folder, report
+        self.rank, self.workers = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+        self.device = device()
+        self.module = task.module.to(self.device)
+        self.generator = torch.Generator(self.device).manual_seed(seed)
+        self.batch_size = self._batch_size()
+        self.state = State()
+        self._pending: dict[str, Tensor] = {}  # sums of losses that may still be on their way from the GPU
+        self.losses = {player.name: self._parallel(_PlayerLoss(player)) for player in task.players}
+        moved = [player for player in task.players if player.closed_form is None]
+        self.optimisers = {player.name: self._optimiser(player) for player in moved}
+        self.schedules = {name: LambdaLR(optimiser, self._pace) for name, optimiser in self.optimisers.items()}
+        weights = self.module.state_dict()
+        self.ema = {key: value.clone() for key, value in weights.items()} if loop.ema_decay else {}
+        self.best = {key: value.clone() for key, value in weights.items()}
+
+    def run(self) -> None:
+        """Resume, then step to the end."""
+        self._restore()
+        for row in self.state.history:
+            self.report(dict(row))
+        if self.state.finished:
+            return
+        with progress(self.task.name, self.state.step, self.loop.steps) as advance:
+            while not self.state.finished:
+                began = time.perf_counter()
+                self._step()
+                step, last = self.state.step, self.state.step == self.loop.steps
+                validated = last or step % self.loop.validate_every == 0
+                if validated or step % CHECK_EVERY == 0 or step % self.loop.checkpoint_every == 0:
+                    self._check_divergence()
+                if validated:
+                    self._validate()
+                    stopped = self.loop.patience is not None and self.state.waited >= self.loop.patience
+                    self.state.finished = last or stopped
+                self.state.seconds += time.perf_counter() - began
+                if self.state.finished or step % self.loop.checkpoint_every == 0:
+                    self._save()
+                if validated:
+                    self.report(dict(self.state.history[-1]))
+                if self.rank == 0:
+                    advance(step, self._status(), last=self.state.finished)
+
+    # One step
+
+    def _step(self) -> None:
+        self.module.train()
+        for player in self.task.players:
+            if self.state.step % player.every == 0:
+                self._move(player, self._batch())
+        for schedule in self.schedules.values():
+            schedule.step()
+        self._update_ema()
+        self.state.step += 1
+
+    def _batch(self) -> Batch:
+        """This worker's rows of the global batch of the current step."""
+        rows = self.batch_size // self.workers
+        start = self.rank * rows
+        noise = Noise(self.generator, rows, start, self.batch_size)
+        if self.task.examples is None:
+            return Batch(torch.empty(rows, 0, device=self.device), None, noise)
+        index = batch_rows(len(self.task.examples), self.batch_size, self.state.step, self.seed)
+        x, labels = self.task.examples.rows(index[start : start + rows])
+        return Batch(x, labels, noise)
+
+    def _move(self, player: Player, batch: Batch) -> None:
+        """One move of one player: by gradient, or in closed form."""
+        if player.closed_form is not None:
+            with torch.no_grad():
+                self._record(player, self.losses[player.name](batch))
+            player.closed_form(batch)
+            return
+        self._freeze_all_but(player)
+        optimiser = self.optimisers[player.name]
+        optimiser.zero_grad(set_to_none=True)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.loop.precision == "bfloat16"):
+            loss = self.losses[player.name](batch)
+        loss.backward()
+        if self.loop.clip_norm is not None:
+            nn.utils.clip_grad_norm_(player.module.parameters(), self.loop.clip_norm)
+        optimiser.step()
+        self._record(player, loss.detach())
+
+    def _freeze_all_but(self, player: Player) -> None:
+        """Only the moving player's weights ask for gradients: the others' would be computed in vain."""
+        if len(self.task.players) > 1:
+            self.module.requires_grad_(False)
+            player.module.requires_grad_(True)
+
+    def _record(self, player: Player, loss: Tensor) -> None:
+        pending = self._pending.get(player.name)
+        self._pending[player.name] = loss.double() if pending is None else pending + loss.double()
+        self.state.loss_count[player.name] = self.state.loss_count.get(player.name, 0) + 1
+
+    def _update_ema(self) -> None:
+        """ema ← d·ema + (1-d)·weights; integer buffers are copied."""
+        if not self.ema:
+            return
+        for key, value in self.module.state_dict().items():
+            if value.is_floating_point():
+                self.ema[key].lerp_(value, 1 - self.loop.ema_decay)
+            else:
+                self.ema[key].copy_(value)
+
+    # Validation
+
+    def _validate(self) -> None:
+        """Measure the weights that would be exported, keep them if they are the best, and write a row of history."""
+        current = {key: value.clone() for key, value in self.module.state_dict().items()} if self.ema else {}
+        if self.ema:
+            self.module.load_state_dict(self.ema)
+        self.module.eval()
+        with torch.no_grad():
+            measured = self.task.validate()
+        objective = self._agreed(measured["objective"])
+        if not math.isfinite(objective):
+            self._diverged(f"the validation objective is {objective}")
+        self.state.waited += 1
+        if objective < self.state.best_objective:
+            self.state.best_step, self.state.best_objective, self.state.waited = self.state.step, objective, 0
+            self.best = {key: value.clone() for key, value in self.module.state_dict().items()}
+        if current:
+            self.module.load_state_dict(current)
+        losses = {name: total / self.state.loss_count[name] for name, total in self.state.loss_sum.items()}
+        named = {f"{name}_loss": value for name, value in losses.items()} if len(losses) > 1 else {}
+        row = {"step": self.state.step, "loss": sum(losses.values()), **named, **measured, "objective": objective}
+        self.state.history.append(row)
+        self.state.loss_sum, self.state.loss_count = {}, {}
+
+    def _agreed(self, value: float) -> float:
+        """The first worker's value, so that all workers take the same decisions."""
+        if self.workers == 1:
+            return value
+        tensor = torch.tensor(value, dtype=torch.float64, device=self.device)
+        dist.broadcast(tensor, 0)
+        return float(tensor)
+
+    def _status(self) -> str:
+        row = self.state.history[-1] if self.state.history else None
+        if row is None:
+            return ""
+        best = f"best {self.state.best_objective:.4f} at {self.state.best_step}"
+        return f"loss {row['loss']:.4f}  objective {row['objective']:.4f} ({best})"
+
+    # Divergence
+
+    def _collect_losses(self) -> None:
+        """Bring the losses since the last look to the CPU, averaged over workers."""
+        for name, total in self._pending.items():
+            if self.workers > 1:
+                dist.all_reduce(total)
+                total = total / self.workers
+            self.state.loss_sum[name] = self.state.loss_sum.get(name, 0.0) + float(total)
+        self._pending = {}
+
+    def _check_divergence(self) -> None:
+        self._collect_losses()
+        for name, total in self.state.loss_sum.items():
+            mean = total / self.state.loss_count[name]
+            first = self.state.first_loss.setdefault(name, mean)
+            if not math.isfinite(mean):
+                self._diverged(f"the loss of {name} is {mean}")
+            if mean > self.loop.explode_factor * max(1.0, abs(first)):
+                self._diverged(f"the loss of {name} rose from {first:.4g} to {mean:.4g}")
+
+    def _diverged(self, reason: str) -> None:
+        """Stop, with the best weights so far in a file of their own."""
+        kept = ""
+        if math.isfinite(self.state.best_objective):
+            if self.rank == 0:
+                checkpoint.save(self.folder / "best", self.state.best_step, {"best": self.best}, {})
+            kept = f"; the best weights (step {self.state.best_step}) are kept in {self.folder / 'best'}"
+        raise UserError(
+            f"{self.task.name}: diverged by step {self.state.step}: {reason}{kept}; "
+            "lower the learning rate, or set clip_norm or warmup_steps"
+        )
+
+    # Checkpoints
+
+    def _save(self) -> None:
+        """Write the whole state; the first worker does it for all, whose states are equal."""
+        self._collect_losses()
+        if self.rank == 0:
+            groups: dict[str, Mapping[str, Tensor]] = {
+                "module": self.module.state_dict(),
+                "ema": self.ema,
+                "best": self.best,
+                "random": {"noise": self.generator.get_state(), "torch": torch.get_rng_state()},
+            }
+            rest: dict[str, Any] = {"state": vars(self.state), "optimisers": {}, "schedules": {}}
+            for name, optimiser in self.optimisers.items():
+                saved = optimiser.state_dict()
+                groups[f"optimiser:{name}"] = {
+                    f"{index}/{key}": value for index, values in saved["state"].items() for key, value in values.items()
+                }
+                rest["optimisers"][name] = saved["param_groups"]
+                rest["schedules"][name] = self.schedules[name].state_dict()
+            checkpoint.save(self.folder, self.state.step, groups, rest)
+        if self.workers > 1:
+            dist.barrier()
+
+    def _restore(self) -> None:
+        """Take up the newest readable checkpoint, if there is one."""
+        found = checkpoint.load(self.folder, str(self.device))
+        if found is None:
+            return
+        groups, rest = found
+        self.module.load_state_dict(groups["module"])
+        self.ema = groups.get("ema", {})
+        self.best = groups["best"]
+        self.generator.set_state(groups["random"]["noise"].cpu())
+        torch.set_rng_state(groups["random"]["torch"].cpu())
+        self.state = State(**rest["state"])
+        for name, optimiser in self.optimisers.items():
+            values: dict[int, dict[str, Tensor]] = {}
+            for key, value in groups.get(f"optimiser:{name}", {}).items():
+                index, what = key.split("/")
+                values.setdefault(int(index), {})[what] = value
+            optimiser.load_state_dict({"state": values, "param_groups": rest["optimisers"][name]})
+            self.schedules[name].load_state_dict(rest["schedules"][name])
+
+    # Set-up
+
+    def _batch_size(self) -> int:
+        size = self.loop.batch_size
+        if size == "all":
+            if self.task.examples is None:
+                raise UserError(f"{self.task.name}: batch_size: 'all' is not allowed here: give a number")
+            size = len(self.task.examples) - len(self.task.examples) % self.workers
+        if size % self.workers:
+            raise UserError(
+                f"{self.task.name}: batch_size: {size} is not allowed: must be a multiple of the {self.workers} workers"
+            )
+        return size
+
+    def _parallel(self, loss: _PlayerLoss) -> nn.Module:
+        """The loss of a player, compiled if asked for, with its gradients averaged over the workers."""
+        module: nn.Module = loss
+        if self.loop.compile:
+            module.compile()
+        trained = any(parameter.requires_grad for parameter in module.parameters())
+        if self.workers > 1 and loss.gradient and trained:
+            ids = [self.device] if self.device.type == "cuda" else None
+            module = DistributedDataParallel(module, device_ids=ids, broadcast_buffers=False)
+        return module
+
+    def _optimiser(self, player: Player) -> AdamW:
+        return AdamW(
+            player.module.parameters(),
+            lr=player.learning_rate,
+            betas=player.betas,
+            weight_decay=player.weight_decay,
+            fused=self.device.type == "cuda",
+        )
+
+    def _pace(self, step: int) -> float:
+        """The factor on the learning rate at a step: linear warm-up, then the schedule."""
+        loop = self.loop
+        if step < loop.warmup_steps:
+            return (step + 1) / loop.warmup_steps
+        done = min(1.0, (step - loop.warmup_steps) / max(1, loop.steps - loop.warmup_steps))
+        return {"constant": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}[loop.schedule]
+
+
+class _PlayerLoss(nn.Module):
+    """A player's loss as a module of the player's own weights: the form that DDP and torch.compile want."""
+
+    def __init__(self, player: Player) -> None:
+        super().__init__()
+        self.player_module = player.module
+        self.loss = player.loss
+        self.gradient = player.closed_form is None
+
+    def forward(self, batch: Batch) -> Tensor:
+        return self.loss(batch)

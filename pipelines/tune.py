@@ -1,0 +1,88 @@
+"""Stage `tune@<entry>`: search the parameters that params.yaml gives a space for, and write down the best."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from models.catalogue import build, family_class
+
+from .cluster.search import TrialResult, search
+from .execute import tracked
+from .files import text_digest, write_json, write_text
+from .jobs import family_job
+from .params import Loop
+from .prepared import Prepared
+from .project import Project
+from .report.pictures import objective_against_parameters, rate_distortion, save_png
+from .training.loop import Report
+from .validation import name_of_objective
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial: a training with the parameters that are proposed, on the budget of the search."""
+
+    project: Project
+    entry: str
+
+    def __call__(self, found: dict[str, Any], report: Report) -> None:
+        self.job(found)(report)
+
+    def job(self, found: dict[str, Any]) -> Any:
+        """The training of this trial; its state is keyed by the parameters."""
+        tune, trained = self.project.params.tune, self.project.params.train.entries[self.entry]
+        budget = {"steps": tune.steps, "validate_every": tune.validate_every, "checkpoint_every": tune.validate_every}
+        loop = Loop(**{**{key: getattr(trained, key) for key in Loop.model_fields}, **budget, "patience": None})
+        return family_job(self.project, self.entry, found, loop, tune.seed)
+
+
+def run(project: Project, entry: str) -> None:
+    """Write artifacts/tune/<entry>/: best.json, trials.csv and pictures of the search."""
+    params, tune = project.params, project.params.tune
+    space, model = tune.entries[entry].space, params.model(entry)
+    event = Prepared.open(project.prepared).event
+    objective = name_of_objective(build(model, params.config(entry), event))
+    fields = family_class(model).Config.__pydantic_fields__
+    integers = frozenset(key for key in space if fields[key].annotation is int)
+    trial = Trial(project, entry)
+    settings = {**tune.model_dump(mode="json", exclude={"entries"}), **tune.entries[entry].model_dump(mode="json")}
+    name = f"{entry}-{text_digest(trial.job({}).digest, str(settings))[:16]}"
+    with tracked(project, "tune", entry, {"model": model, "tune": settings}) as run:
+        results = search(name, trial, space, integers, tune, params.cluster, project.storage)
+        folder = project.artifacts("tune", entry)
+        best = _write(folder, results, list(space), objective)
+        for result in results:
+            child = f"trial {result.number}"
+            run.child(child, result.parameters, result.history, "FAILED" if result.failure else "FINISHED")
+        run.log_metrics({"objective": best["objective"]})
+        run.log_params({"best": best["parameters"]})
+        run.log_artifact(folder)
+    print(f"tune@{entry}: best of {len(results)} trials: {objective} {best['objective']:.4f} with {best['parameters']}")
+
+
+def _write(folder: Any, results: list[TrialResult], searched: list[str], objective: str) -> dict[str, Any]:
+    """Write the outcome of a search; best.json, on which the training waits, is the last."""
+    trials = pd.DataFrame([_row(result) for result in results])
+    write_text(folder / "trials.csv", trials.to_csv(index=False))
+    save_png(objective_against_parameters(trials, searched, objective), folder / "objective.png")
+    if {"rate", "distortion"} <= set(trials.columns):
+        save_png(rate_distortion(trials, searched[0]), folder / "rate_distortion.png")
+    winner = min((r for r in results if r.best_objective is not None), key=lambda r: (r.best_objective, r.number))
+    best = {
+        "parameters": winner.parameters,
+        "objective": winner.best_objective,
+        "objective_name": objective,
+        "trial": winner.number,
+        "step": winner.best_step,
+    }
+    write_json(folder / "best.json", best)
+    return best
+
+
+def _row(result: TrialResult) -> dict[str, Any]:
+    """A trial as a row of trials.csv: what was proposed, and what its best validation measured."""
+    best = next((row for row in result.history if row["step"] == result.best_step), {})
+    return {"trial": result.number, **result.parameters, "stopped_early": result.stopped_early, **best}

@@ -1,0 +1,219 @@
+"""The report's pictures decode, its table marks what it should, and its page needs nothing but itself."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from pipelines.report.page import Distillation, EntrySection, Report, Search, render
+from pipelines.report.pictures import (
+    data_uri,
+    distillation_curve,
+    image_grid,
+    objective_against_parameters,
+    rate_distortion,
+    save_png,
+    training_curves,
+)
+from pipelines.report.table import COLUMNS, NAMES, cells, comparison, number, terminal_table
+
+COLUMN = {column.name: column for column in COLUMNS}
+
+
+def row(entry: str, **values: Any) -> dict[str, Any]:
+    return {**dict.fromkeys(NAMES), "entry": entry, "model": entry, **values}
+
+
+ROWS = [
+    row("gmm", nll_bits_per_dim=2.4, nll_kind="exact", fid=9.0, recall=0.5, samples_per_s=1234567.0, sampling_passes=1),
+    row(
+        "vae", nll_bits_per_dim=1.9712, nll_kind="bound", nll_bound="IWAE, K=64", fid=5.0, recall=0.8, invertible=False
+    ),
+    row("dcgan", fid=float("nan"), recall=0.8, samples_per_s=98000.0, sampling_passes=64, parallel_sampling=True),
+]
+
+
+def history(*players: str) -> pd.DataFrame:
+    """Training rows without an objective and validation rows without a loss, as history.csv has them."""
+    steps = np.arange(10, 110, 10)
+    validated = steps % 50 == 0
+    losses = {name: np.where(validated, np.nan, 100.0 / steps) for name in ("loss", *players)}
+    return pd.DataFrame({"step": steps, **losses, "objective": np.where(validated, 200.0 / steps, np.nan)})
+
+
+def trials() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "trial": range(4),
+            "kl_weight": [0.01, 0.1, 1.0, 10.0],
+            "decoder": ["a", "b", "a", "b"],
+            "objective": [3.0, 2.0, 1.0, np.nan],
+            "stopped_early": [True, False, False, False],
+            "rate": [30.0, 20.0, 10.0, np.nan],
+            "distortion": [60.0, 70.0, 90.0, np.nan],
+        }
+    )
+
+
+def page() -> str:
+    grid = image_grid(np.zeros((2, 1, 2, 2), int), levels=17, columns=2)
+    curve = training_curves(history(), "val_bits_per_dim")
+    search = Search(4, 1, {"kl_weight": 0.25}, curve, rate_distortion(trials(), "kl_weight"))
+    student = Distillation("maf", distillation_curve(history()), 0.03, 1.85, 1.9, 100.0, 1250.0)
+    sections = [
+        EntrySection("gmm", "gmm", grid, curve),
+        EntrySection("vae", "vae", grid, curve, search, notes=["<b>escaped</b>"]),
+        EntrySection("dcgan", "gan", grid, distillation=student),
+    ]
+    return render(Report("Title", "Some data.", ROWS, grid, sections, {"commit": "abc123"}))
+
+
+def table_cells(html: str, entry: str) -> dict[str, str]:
+    """The HTML of each cell in an entry's row of the summary."""
+    line = re.search(rf'<th scope="row" data-sort="{entry}">.*?</tr>', html, re.DOTALL)
+    assert line
+    return dict(zip(COLUMN, re.findall(r"<td[^>]*>.*?</td>", line[0], re.DOTALL), strict=True))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_grid_shows_every_pixel_at_its_place(channels: int) -> None:
+    images = np.random.default_rng(0).integers(0, 17, (5, channels, 8, 6))
+    pixels = np.asarray(Image.open(io.BytesIO(image_grid(images, levels=17, columns=3))))
+    scale = 8
+    assert pixels.shape == ((2 * 9 - 1) * scale, (3 * 7 - 1) * scale, channels + 1)
+    for index, image in enumerate(images):
+        top, left = index // 3 * 9, index % 3 * 7
+        for y, x in ((0, 0), (7, 5), (3, 2)):
+            block = pixels[(top + y) * scale :, (left + x) * scale :][:scale, :scale]
+            expected = [*np.rint(image[:, y, x] / 16 * 255), 255]
+            assert (block == expected).all()
+    assert (pixels[8 * scale : 9 * scale, :, -1] == 0).all(), "the gap is transparent"
+    assert (pixels[9 * scale :, 14 * scale :, -1] == 0).all(), "and so is the place of the missing sixth image"
+
+
+def test_grid_refuses_what_is_no_image() -> None:
+    with pytest.raises(ValueError, match=r"\(4, 2, 8, 8\)"):
+        image_grid(np.zeros((4, 2, 8, 8), int), levels=2, columns=2)
+
+
+def test_charts_leave_out_blanks() -> None:
+    loss, objective = training_curves(history("generator_loss", "discriminator_loss"), "val_fid").axes
+    assert [line.get_label() for line in loss.lines] == ["generator", "discriminator"]
+    assert [len(line.get_xdata()) for line in (*loss.lines, *objective.lines)] == [8, 8, 2]  # type: ignore[arg-type]
+    (single, _) = training_curves(history("model_loss"), "val_bits_per_dim").axes
+    assert [line.get_label() for line in single.lines] == ["loss"]
+    (points, _) = rate_distortion(trials(), "kl_weight").axes
+    assert len(points.collections[0].get_offsets()) == 3  # type: ignore[arg-type]
+
+
+def test_search_picture_marks_stopped_and_best() -> None:
+    weight, decoder = objective_against_parameters(trials(), ["kl_weight", "decoder"], "val_bits_per_dim").axes
+    finished, stopped, best = (np.asarray(dots.get_offsets()).tolist() for dots in weight.collections)
+    assert finished == [[0.1, 2.0], [1.0, 1.0]]
+    assert stopped == [[0.01, 3.0]]
+    assert best == [[1.0, 1.0]]
+    assert (weight.get_xscale(), decoder.get_xscale()) == ("log", "linear")
+
+
+def test_pictures_are_saved_and_inlined(tmp_path: Path) -> None:
+    figure = distillation_curve(history())
+    save_png(figure, tmp_path / "curve.png")
+    with Image.open(tmp_path / "curve.png") as picture:
+        assert picture.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
+    kind, content = data_uri(figure).split(",")
+    assert kind == "data:image/svg+xml;base64"
+    svg = base64.b64decode(content).decode()
+    assert "prefers-color-scheme:dark" in svg and "currentColor" in svg
+    again = [data_uri(distillation_curve(history())) for _ in range(2)]
+    assert again[0] == again[1], "the same numbers give the same bytes"
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "best"),
+    [
+        ("fid", [3.0, 1.0, 2.0], [1]),
+        ("recall", [0.1, 0.9, 0.2], [1]),
+        ("recall", [0.9, None, 0.9, 0.2], [0, 2]),
+        ("fid", [1.2341, 1.2342, 2.0], [0, 1]),  # alike to the reader
+        ("fid", [float("nan"), 5.0, 4.0], [2]),
+        ("fid", [None, 5.0], []),
+        ("fid", [5.0, 5.0], []),
+        ("parameters", [1, 2], []),
+        ("kid", [-0.001, 0.0], [0]),
+    ],
+)
+def test_best_of_a_column(name: str, values: list[float | None], best: list[int]) -> None:
+    shown = cells([row("e", **{name: value}) for value in values], COLUMN[name])
+    assert [index for index, cell in enumerate(shown) if cell.best] == best
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1.2345, "1.23"), (0.9, "0.900"), (123.4, "123"), (1234567.0, "1,230,000"), (12345, "12,345"), (0.0, "0.00")],
+)
+def test_numbers_for_people(value: float, text: str) -> None:
+    assert number(value) == text
+
+
+def test_csv_round_trip() -> None:
+    rows = [{**line, "seed": 3} for line in ROWS]
+    text = comparison(rows)
+    assert text.splitlines()[0] == ",".join([*NAMES, "seed"])
+    strings = list(csv.DictReader(io.StringIO(text)))
+    assert strings[2]["fid"] == strings[2]["nll_kind"] == strings[0]["invertible"] == ""
+    assert strings[1]["invertible"] == "false"
+    for line, back in zip(rows, pd.read_csv(io.StringIO(text)).to_dict("records"), strict=True):
+        for key, value in line.items():
+            blank = value is None or (isinstance(value, float) and math.isnan(value))
+            assert pd.isna(back[key]) if blank else back[key] == value
+
+
+def test_terminal_table_leaves_out_what_nobody_measured() -> None:
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(terminal_table(ROWS))
+    text = console.export_text()
+    assert "≤ 1.971" in text and "1,230,000" in text and "FID" in text
+    assert "KID" not in text
+
+
+def test_page_is_self_contained() -> None:
+    html = page()
+    addresses = re.findall(r"""(?:src|href)\s*=\s*["']([^"']*)|url\(([^)]*)""", html)
+    assert addresses and all(address.startswith(("data:", "#")) for pair in addresses for address in pair if address)
+    assert "@import" not in html
+    for kind, content in re.findall(r'src="data:image/(png|svg\+xml);base64,([^"]+)"', html):
+        picture = base64.b64decode(content)
+        if kind == "png":
+            Image.open(io.BytesIO(picture)).verify()
+        else:
+            assert not re.search(r"""href\s*=\s*["'](?!#|data:)|url\((?!#)""", picture.decode())
+    images = re.findall(r"<img [^>]*>", html)
+    assert len(images) == 6 + 2 + 2 + 1
+    assert all(re.search(r'alt="[^"]+"', image) for image in images)
+
+
+def test_page_shows_every_entry_and_marks_bounds() -> None:
+    html = page()
+    for entry in ("gmm", "vae", "dcgan"):
+        assert f'id="entry-{entry}"' in html
+    nll = {entry: table_cells(html, entry)["nll_bits_per_dim"] for entry in ("gmm", "vae", "dcgan")}
+    assert "2.400" in nll["gmm"] and "≤" not in nll["gmm"]
+    assert "≤ 1.971" in nll["vae"] and 'title="IWAE, K=64"' in nll["vae"] and "best" in nll["vae"]
+    blank = table_cells(html, "dcgan")
+    assert re.sub(r"<[^>]*>", "", nll["dcgan"] + blank["fid"] + blank["invertible"]) == ""
+    assert "yes" in blank["parallel_sampling"]
+    assert "1 pass<" in table_cells(html, "gmm")["samples_per_s"]
+    assert "64 passes<" in blank["samples_per_s"]
+    assert "&lt;b&gt;escaped" in html
+    assert "12.5×" in html and "+0.050" in html

@@ -1,0 +1,410 @@
+"""The tracking of runs, the registry and the served model, with toy families in a copy of the models' contract."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import models
+from pipelines.errors import UserError
+from pipelines.tracking.registry import Decision, register
+from pipelines.tracking.run import stage_run
+from pipelines.tracking.store import Store, connect, public, tracking_uri
+
+NOBODY = "http://user:secret@127.0.0.1:9"
+TOY = '''
+"""Independent normal numbers around learned means: every capability in a few lines."""
+from __future__ import annotations
+
+import torch
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from .contract import STRICT, Batch, Density, Event, Family, FamilyConfig, Latent, Player
+from .noise import normal_rows
+
+
+@dataclass(frozen=True, config=STRICT)
+class ToyConfig(FamilyConfig):
+    width: float = 1.0
+    """Standard deviation."""
+
+
+class Plain(Family):
+    Config = ToyConfig
+    parallel_sampling = True
+    sampling_passes = 1
+
+    def __init__(self, config: ToyConfig, event: Event) -> None:
+        super().__init__(config, event)
+        self.mean = nn.Parameter(torch.zeros(max(self.classes, 1), event.dimensions))
+
+    def players(self) -> list[Player]:
+        return []
+
+    def sample(self, n, labels=None, temperature=1.0, generator=None) -> Tensor:
+        noise = normal_rows(n, self.event.dimensions, generator).float() * temperature * self.config.width
+        return self.decode(noise, labels).round().clamp(0, self.event.levels - 1).to(torch.uint8)
+
+    def _means(self, labels: Tensor | None) -> Tensor:
+        return self.mean[:1] if labels is None else self.mean[labels]
+
+    def encode(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        return x.flatten(1).float() - self._means(labels)
+
+    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        return (z + self._means(labels)).reshape(-1, *self.event.shape)
+
+
+class Toy(Plain, Density, Latent):
+    bound = None
+    scoring_passes = 1
+
+    def log_likelihood(self, batch: Batch) -> Tensor:
+        means = self._means(batch.labels)
+        return torch.distributions.Normal(means, self.config.width).log_prob(batch.x.flatten(1).float()).sum(1)
+'''
+CONSUMER = """
+import sys
+sys.path.insert(0, ".")
+import models                                    # the consumer's own package
+assert models.OWNER == "consumer"
+
+class NotGenera:                                 # the editable install would make genera's packages importable
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "pipelines" or name.startswith("models."):
+            raise AssertionError(f"the served model imports {name}")
+
+sys.meta_path.insert(0, NotGenera())
+import mlflow, numpy as np, pandas as pd, pytest
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model("models:/toy@champion")
+
+def ask(task, data=None, **params):
+    return model.predict(data, params={"task": task, **params})
+
+samples = ask("sample", n=5, seed=3)
+assert samples.shape == (5, 1, 2, 2) and samples.dtype == np.uint8
+assert (samples == ask("sample", n=5, seed=3)).all() and (samples != ask("sample", n=5, seed=4)).any()
+assert (samples[:2] == ask("sample", n=2, seed=3)).all()
+assert len(model.predict(None)) == 16
+cold = ask("sample", n=30, temperature=0.0, labels=[0, 1, 2] * 10)
+assert (cold.reshape(30, 4) == np.array([0, 1, 2] * 10)[:, None]).all()
+assert (ask("sample", n=2, temperature=0, labels=np.array([2])) == 2).all()
+
+scores = ask("log_prob", samples, labels=[1])
+assert scores.shape == (5,) and np.isfinite(scores).all()
+flat = samples.reshape(5, 4)
+for same in (flat, flat.tolist(), pd.DataFrame(flat), samples.astype(float)):
+    assert np.array_equal(ask("log_prob", same, labels=[1]), scores)
+many = np.tile(flat, (500, 1))
+assert np.array_equal(ask("log_prob", many, labels=[1]), np.tile(scores, 500))
+codes = ask("encode", samples, labels=[1])
+assert codes.shape == (5, 4) and np.allclose(ask("decode", codes, labels=[1]), samples)
+
+for message, task, data, params in (
+    ("allowed: sample, log_prob, encode, decode", "dream", None, {}),
+    ("examples have the shape (N, 1, 2, 2) or (N, 4)", "log_prob", samples[:, :, :1], {}),
+    ("must be integers 0 … 4", "log_prob", flat + 1.5, {}),
+    ("must be integers 0 … 4", "encode", flat.astype(int) - 9, {}),
+    ("NaN", "log_prob", flat * np.nan, {}),
+    ("codes have the shape (N, 4)", "decode", codes[:, :3], {}),
+    ("this task needs some", "log_prob", None, {}),
+    ("must be an array of numbers", "log_prob", [["a"] * 4], {}),
+    ("n: 0 is not allowed", "sample", None, {"n": 0}),
+    ("must be integers 0 … 2", "sample", None, {"n": 1, "labels": [7]}),
+    ("2 labels for 3 rows", "sample", None, {"n": 3, "labels": [0, 1]}),
+    ("temperature", "sample", None, {"temperature": -1.0}),
+):
+    with pytest.raises(ValueError) as caught:
+        ask(task, data, **params)
+    assert message in str(caught.value) and "\\n" not in str(caught.value), caught.value
+
+import sys
+carried = [m for name, m in sys.modules.items() if name.startswith("_genera_models_")]
+assert {m.__name__.split(".")[-1] for m in carried} >= {"contract", "catalogue", "toy"}
+assert all("artifacts" in m.__file__ and sys.argv[2] not in m.__file__ for m in carried)
+assert not [m for m in sys.modules if m.startswith(("models.", "pipelines"))]
+signature = model.metadata.signature
+assert {p.name for p in signature.params} == {"task", "n", "seed", "temperature", "labels"} and signature.outputs
+assert model.input_example is not None
+print("served")
+"""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def default_store() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        yield
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project's folder with a new store, which takes seconds to make."""
+    folder = tmp_path_factory.mktemp("made")
+    connect(folder)
+    return folder
+
+
+@pytest.fixture
+def root(made: Path, tmp_path: Path) -> Path:
+    """A project's folder with a store of its own: a copy, with its artifacts in its own folder."""
+    shutil.copy(made / "mlflow.db", tmp_path)
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database, database:
+        artifacts = (tmp_path / "mlartifacts").as_uri()
+        database.execute("UPDATE experiments SET artifact_location = ? WHERE name = 'genera'", [artifacts])
+    return tmp_path
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    """A package of models with two families: `toy` does everything, `plain` only samples."""
+    folder = tmp_path / "code"
+    folder.mkdir()
+    for name in ("__init__.py", "contract.py", "noise.py", "catalogue.py"):
+        shutil.copy(Path(models.__file__).parent / name, folder)
+    (folder / "toy.py").write_text(TOY)
+    catalogue = folder / "catalogue.py"
+    catalogue.write_text(catalogue.read_text() + '\nCATALOGUE = {"toy": "toy:Toy", "plain": "toy:Plain"}\n')
+    return folder
+
+
+def save(folder: Path, model: str = "toy", mean: float = 0.0, conditional: bool = True) -> Path:
+    """The output of a training: weights and configuration."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = torch.arange(3.0)[:, None] if conditional else torch.zeros(1, 1)
+    save_file({"mean": (rows + mean).expand(-1, 4).contiguous()}, folder / "model.safetensors")
+    config = {"conditional": conditional, "width": 1.5}
+    event = {"shape": [1, 2, 2], "levels": 5, "classes": 3}
+    (folder / "config.json").write_text(json.dumps({"entry": "toy", "model": model, "config": config, "event": event}))
+    return folder
+
+
+def enter(
+    root: Path,
+    code: Path,
+    mean: float,
+    objective: float | None,
+    tags: Mapping[str, str] | None = None,
+    **more: Any,
+) -> Decision:
+    folder = save(root / "model", mean=mean)
+    metrics = {"objective": objective, "objective_name": "nll", "fid": None, **more}
+    return register(root, "toy", folder, metrics, 0.1, {"data_digest": "d", **(tags or {})}, code)
+
+
+def champion(store: Store) -> int:
+    return int(store.client.get_model_version_by_alias("toy", "champion").version)
+
+
+def test_a_stage_run_records_everything(root: Path) -> None:
+    with stage_run(root, "train", "toy", {"data_digest": "abc"}, {"loop": {"steps": 3}, "long": "x" * 9000}) as run:
+        run.log_params({"late": [1, 2]})
+        run.log_metrics({"objective": 0.5, "note": "no number"}, step=7)
+        run.log_history([{"step": step, "loss": 1.0 / (1 + step), "empty": None} for step in range(1500)])
+        (root / "file.txt").write_text("content")
+        run.log_artifact(root / "file.txt")
+        run.set_tags({"device": "cpu"})
+        run.child("trial 0", {"kl_weight": 0.3}, [{"step": 10, "objective": 2.0}, {"step": 20, "objective": 1.0}])
+    store = connect(root)
+    done = store.client.get_run(run.run_id)
+    assert done.info.status == "FINISHED"
+    assert done.info.run_name == "train@toy"
+    assert done.data.params["loop.steps"] == "3"
+    assert done.data.params["late"] == "[1, 2]"
+    assert len(done.data.params["long"]) == 6000
+    assert done.data.metrics["objective"] == 0.5
+    assert len(store.client.get_metric_history(run.run_id, "loss")) == 1500
+    assert {"stage": "train", "entry": "toy", "data_digest": "abc", "device": "cpu"}.items() <= done.data.tags.items()
+    assert (root / "mlartifacts" / run.run_id / "artifacts" / "file.txt").read_text() == "content"
+    (child,) = store.client.search_runs([store.experiment], f"tags.`mlflow.parentRunId` = '{run.run_id}'")
+    assert child.data.params == {"kl_weight": "0.3"}
+    assert [point.step for point in store.client.get_metric_history(child.info.run_id, "objective")] == [10, 20]
+
+
+@pytest.mark.parametrize(("error", "status"), [(UserError("x"), "FAILED"), (KeyboardInterrupt(), "KILLED")])
+def test_a_run_that_ends_by_an_exception_says_so(root: Path, error: BaseException, status: str) -> None:
+    with pytest.raises(type(error)), stage_run(root, "train", None, {}, {}) as run:
+        raise error
+    assert connect(root).client.get_run(run.run_id).info.status == status
+
+
+def test_runs_carry_the_commit(root: Path) -> None:
+    git = ["git", "-c", "user.name=n", "-c", "user.email=e@x", "-C", str(root)]
+    (root / "tracked").write_text("1")
+    for command in (["init", "-q"], ["add", "tracked"], ["commit", "-qm", "first"]):
+        subprocess.run([*git, *command], check=True)
+    (root / "tracked").write_text("2")
+    with stage_run(root, "prepare", None, {}, {}) as run:
+        pass
+    tags = connect(root).client.get_run(run.run_id).data.tags
+    head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    assert (tags["git_commit"], tags["git_dirty"]) == (head, "true")
+
+
+def test_an_unreachable_server_warns_once_and_the_work_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", NOBODY)
+    start = time.monotonic()
+    with stage_run(tmp_path, "train", "vae", {}, {"steps": 1}) as run:
+        run.log_metrics({"loss": 1.0}, step=1)
+        run.log_artifact(tmp_path)
+        run.child("trial", {}, [])
+    assert time.monotonic() - start < 10
+    assert run.run_id is None
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: tracking: ")
+    assert "127.0.0.1:9" in line
+    assert "secret" not in line
+    assert "artifacts/train/vae" in line
+
+
+def test_a_store_that_fails_later_warns_once(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with stage_run(root, "train", "vae", {}, {}) as run:
+        run.log_params({"steps": 1})
+        run.log_params({"steps": 2})  # MLflow refuses to change a parameter
+        run.log_metrics({"loss": 1.0}, step=1)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: tracking: ")
+
+
+def test_a_damaged_database_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_bytes(b"no database, but long enough to look at" * 99)
+    with pytest.raises(UserError, match=r"mlflow\.db: .*not a database") as caught:
+        connect(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_register_needs_the_registry(tmp_path: Path, code: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", NOBODY)
+    start = time.monotonic()
+    with pytest.raises(UserError, match=r"127\.0\.0\.1:9: cannot be reached") as caught:
+        enter(tmp_path, code, 0.0, 1.0)
+    assert time.monotonic() - start < 10
+    assert "secret" not in str(caught.value)
+
+
+def test_addresses_are_absolute_and_shown_without_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert tracking_uri(tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///other.db")
+    assert tracking_uri(tmp_path) == f"sqlite:///{tmp_path}/other.db"
+    assert public("https://me:pass@host:5000/path?token=t") == "https://host:5000/path"
+
+
+def test_processes_that_meet_make_one_quiet_database(tmp_path: Path) -> None:
+    script = (
+        "from pathlib import Path; from pipelines.tracking.store import connect; print(connect(Path('.')).experiment)"
+    )
+    command = [sys.executable, "-c", script]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen(command, cwd=tmp_path, **pipes) for _ in range(2)]
+    outputs = [process.communicate() for process in both]
+    assert outputs[0] == outputs[1]
+    assert outputs[0][1] == ""
+    assert os.listdir(tmp_path) == ["mlflow.db"]
+
+
+def test_content_is_registered_once(root: Path, code: Path) -> None:
+    first = enter(root, code, 0.0, 2.0, {"teacher": "maf"})
+    assert first == Decision(1, True, True, "moved: there was no champion")
+    assert enter(root, code, 0.0, 2.0) == Decision(1, False, True, "already registered as version 1")
+    store = connect(root)
+    (version,) = store.client.search_model_versions("name = 'toy'")
+    assert version.tags["decision"] == first.decision
+    assert version.tags["teacher"] == "maf"
+    assert "# toy" in version.description
+    store.client.delete_registered_model_alias("toy", "champion")
+    assert enter(root, code, 0.0, 2.0).champion
+    assert champion(store) == 1
+    shutil.rmtree(root / "mlartifacts")  # a registry without the files does not have the content
+    assert enter(root, code, 0.0, 2.0) == Decision(2, True, True, "moved: there was no champion")
+
+
+def test_the_champion_moves_only_for_a_better_one(root: Path, code: Path) -> None:
+    enter(root, code, 0.0, 2.0)
+    store = connect(root)
+    outcomes = [
+        (enter(root, code, 0.1, 1.95), "kept version 1: nll 1.95 against 2,"),
+        (enter(root, code, 0.2, 1.0, {"data_digest": "other"}), "not comparable, its data_digest is d and not other"),
+        (enter(root, code, 0.3, 1.0, objective_name="fid"), "not comparable, its objective_name is nll and not fid"),
+        (enter(root, code, 0.4, None), "no measured objective"),
+    ]
+    for decision, why in outcomes:
+        assert not decision.champion
+        assert why in decision.decision
+        assert store.client.get_model_version("toy", str(decision.version)).tags["decision"] == decision.decision
+    assert champion(store) == 1
+    better = enter(root, code, 0.5, 1.5)
+    assert better.champion
+    assert "1.5 against 2" in better.decision
+    assert champion(store) == better.version == 6
+    store.client.delete_model_version_tag("toy", "6", "decision")  # killed before it was written down
+    assert enter(root, code, 0.5, 1.5).champion
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated", "other"])
+def test_damaged_models_are_refused(root: Path, code: Path, damage: str) -> None:
+    folder = save(root / "model")
+    weights = folder / "model.safetensors"
+    if damage == "missing":
+        weights.unlink()
+    elif damage == "truncated":
+        weights.write_bytes(weights.read_bytes()[:20])
+    else:
+        save_file({"other": torch.zeros(1)}, weights)
+    with pytest.raises(UserError, match="dvc repro") as caught:
+        register(root, "toy", folder, {}, 0.0, {}, code)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_registered_model_serves_without_this_repository(root: Path, code: Path, tmp_path: Path) -> None:
+    enter(root, code, 0.0, 2.0)
+    shutil.rmtree(code)
+    here = tmp_path / "consumer"
+    (here / "models").mkdir(parents=True)
+    (here / "models" / "__init__.py").write_text('OWNER = "consumer"\n')
+    (here / "use.py").write_text(textwrap.dedent(CONSUMER))
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "PYTHON"))}
+    done = subprocess.run(
+        [sys.executable, "-I", "use.py", tracking_uri(root), str(Path(models.__file__).parents[1])],
+        cwd=here,
+        env=environment | {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "served\n"), done.stderr
+    assert done.stderr == ""
+
+
+def test_a_model_offers_what_its_family_can(root: Path, code: Path) -> None:
+    import mlflow
+
+    folder = save(root / "model", "plain", conditional=False)
+    register(root, "plain", folder, {"objective": 1.0, "objective_name": "fid"}, 0.0, {}, code)
+    mlflow.set_tracking_uri(tracking_uri(root))
+    try:
+        model = mlflow.pyfunc.load_model("models:/plain@champion")
+    finally:
+        mlflow.set_tracking_uri(None)
+    assert len(model.predict(None, params={"task": "sample", "n": 3})) == 3
+    with pytest.raises(ValueError, match=r"'log_prob' is not offered by this model; allowed: sample$"):
+        model.predict(None, params={"task": "log_prob"})
+    with pytest.raises(ValueError, match="unconditional"):
+        model.predict(None, params={"task": "sample", "labels": [1]})
