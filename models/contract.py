@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from .noise import Noise
 
 # How every configuration is validated: unknown keys and NaN are errors, the line below a field is its documentation.
-STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+STRICT = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 Width = Annotated[int, Field(ge=1)]  # of a hidden layer
 

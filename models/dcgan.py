@@ -36,7 +36,7 @@ class DCGANConfig(FamilyConfig):
     """L, the length of the generator's input noise."""
 
     width: int = Field(default=32, ge=1)
-    """Channels at full resolution; each halving of the resolution doubles them."""
+    """Channels at half the resolution; each further halving doubles them."""
 
     learning_rate: float = Field(default=2e-4, gt=0)
     """Adam's step size for the generator."""
@@ -52,9 +52,9 @@ class DCGANConfig(FamilyConfig):
 
 
 def _halvings(event: Event) -> int:
-    """How often the resolution is halved: while it is even and stays at 2 or more, at most three times."""
+    """How often the resolution is halved: while it is even and stays at 2 or more, at most four times."""
     count, (_, height, width) = 0, event.shape
-    while count < 3 and height % 2 == width % 2 == 0 and min(height, width) >= 4:
+    while count < 4 and height % 2 == width % 2 == 0 and min(height, width) >= 4:
         count, height, width = count + 1, height // 2, width // 2
     return count
 
@@ -66,21 +66,14 @@ class Generator(nn.Module):
         super().__init__()
         stages = _halvings(event)
         channels, height, rows = event.shape[0], event.shape[1] >> stages, event.shape[2] >> stages
-        widest = width << stages
+        widths = [*(width << stage for stage in reversed(range(stages))), channels]
         layers: list[nn.Module] = [
-            nn.Linear(inputs, widest * height * rows, bias=False),
-            nn.Unflatten(1, (widest, height, rows)),
-            GlobalBatchNorm(widest),
-            nn.ReLU(),
+            nn.Linear(inputs, widths[0] * height * rows, bias=False),
+            nn.Unflatten(1, (widths[0], height, rows)),
         ]
-        for stage in reversed(range(stages)):
-            layers += [
-                nn.ConvTranspose2d(width << (stage + 1), width << stage, 4, 2, 1, bias=False),
-                GlobalBatchNorm(width << stage),
-                nn.ReLU(),
-            ]
-        layers += [nn.Conv2d(width, channels, 3, padding=1), nn.Tanh()]
-        self.layers = nn.Sequential(*layers)
+        for before, after in zip(widths[:-1], widths[1:], strict=True):
+            layers += [GlobalBatchNorm(before), nn.ReLU(), nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False)]
+        self.layers = nn.Sequential(*layers, nn.Tanh())
         _initialise(self)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -94,15 +87,12 @@ class Discriminator(nn.Module):
     def __init__(self, event: Event, classes: int, width: int) -> None:
         super().__init__()
         stages = _halvings(event)
-        layers: list[nn.Module] = [nn.Conv2d(event.shape[0], width, 3, padding=1), nn.LeakyReLU(0.2)]
-        for stage in range(stages):
-            layers += [
-                nn.Conv2d(width << stage, width << (stage + 1), 4, 2, 1, bias=False),
-                GlobalBatchNorm(width << (stage + 1)),
-                nn.LeakyReLU(0.2),
-            ]
+        layers: list[nn.Module] = [nn.Conv2d(event.shape[0], width, 4, 2, 1), nn.LeakyReLU(0.2)]
+        for stage in range(1, stages):
+            before, after = width << (stage - 1), width << stage
+            layers += [nn.Conv2d(before, after, 4, 2, 1, bias=False), GlobalBatchNorm(after), nn.LeakyReLU(0.2)]
         self.body = nn.Sequential(*layers, nn.Flatten())
-        features = (width << stages) * (event.shape[1] >> stages) * (event.shape[2] >> stages)
+        features = (width << (stages - 1)) * (event.shape[1] >> stages) * (event.shape[2] >> stages)
         self.head = nn.Linear(features, 1)
         self.class_head = nn.Linear(classes, features, bias=False) if classes else None
         _initialise(self)
@@ -111,7 +101,9 @@ class Discriminator(nn.Module):
         """Logits (N,); of a conditional model by projection on the class (Miyato & Koyama, 2018)."""
         h = self.body(x)
         logit: Tensor = self.head(h)[:, 0]
-        return logit if self.class_head is None else logit + (h * self.class_head(context)).mean(1)
+        if self.class_head is None or context is None:
+            return logit
+        return logit + (h * self.class_head(context.to(h.dtype))).sum(1)
 
 
 def _initialise(module: nn.Module) -> None:
@@ -132,6 +124,8 @@ class DCGAN(Family, Features):
         super().__init__(config, event)
         if event.kind != "image" or event.levels is None:
             raise UnsuitableEvent(f"dcgan models images of integers, not a {event.kind} of shape {event.shape}")
+        if not _halvings(event):
+            raise UnsuitableEvent(f"dcgan halves images: their sides must be even and 4 or more, not {event.shape[1:]}")
         self.generator = Generator(event, config.latent + self.classes, config.width)
         self.discriminator = Discriminator(event, self.classes, config.width)
 

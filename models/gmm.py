@@ -32,6 +32,9 @@ from .layers.workers import sum_over_workers
 from .noise import uniform_rows
 
 
+LLOYD_STEPS = 30  # of k-means, for the start
+
+
 @validated(frozen=True, config=STRICT)
 class GMMConfig(FamilyConfig):
     """Configuration of the Gaussian mixture."""
@@ -112,7 +115,7 @@ class GMM(Family, RealDensity):
         ]
 
     def initialise(self, x: Tensor, labels: Tensor | None, generator: torch.Generator) -> None:
-        """Means by k-means++ seeding, covariances those of the whole data divided by K^(2/D)."""
+        """The mixture of the clusters that k-means finds, from k-means++ seeds (Arthur & Vassilvitskii, 2007)."""
         self.units.initialise(x)
         y, _ = self.units(x)
         centres = y[torch.randint(len(y), (1,), generator=generator)]
@@ -121,11 +124,12 @@ class GMM(Family, RealDensity):
             if squared_distance.sum() == 0:  # fewer distinct examples than components: repeat one
                 squared_distance = torch.ones_like(squared_distance)
             centres = torch.cat([centres, y[torch.multinomial(squared_distance, 1, generator=generator)]])
+        for _ in range(LLOYD_STEPS):
+            member = F.one_hot(torch.cdist(y, centres).argmin(1), len(centres)).to(y.dtype)
+            centres = torch.where(member.sum(0)[:, None] > 0, member.T @ y / member.sum(0)[:, None], centres)
         with torch.no_grad():
-            self.means.copy_(centres)
-            shrink = self.config.components ** (-2 / self.event.dimensions)
-            covariance = torch.cov(y.T.double()).reshape(len(y.T), len(y.T)) * shrink
-            self._set_covariances(covariance.expand(self.config.components, -1, -1))
+            self._update_statistics(y, member, labels, kept=0.0)
+            self._maximise()
 
     def _log_joint(self, y: Tensor, labels: Tensor | None) -> Tensor:
         """log π_k + log N(y; μ_k, Σ_k), (N, K)."""
@@ -168,19 +172,23 @@ class GMM(Family, RealDensity):
     def _expectation_maximisation(self, batch: Batch) -> None:
         """One E and one M step on the global batch."""
         y, _ = self.units(batch.x, batch.noise)
-        responsibility = self._log_joint(y, batch.labels).softmax(1).double()  # (N, K)
-        y = y.double()
+        responsibility = self._log_joint(y, batch.labels).softmax(1)
+        kept = 1 - float(self.em_steps + 1) ** -self.config.step_decay
+        self.em_steps += 1
+        self._update_statistics(y, responsibility, batch.labels, kept)
+        self._maximise()
+
+    def _update_statistics(self, y: Tensor, responsibility: Tensor, labels: Tensor | None, kept: float) -> None:
+        """Mix `kept` of the running statistics with those of y (N, D) and its responsibilities (N, K)."""
+        y, responsibility = y.double(), responsibility.double()
         n = sum_over_workers(y.new_full((), len(y)))
-        zeroth = torch.zeros_like(self.zeroth).index_add_(0, self._label_rows(batch.labels, len(y)), responsibility)
+        zeroth = torch.zeros_like(self.zeroth).index_add_(0, self._label_rows(labels, len(y)), responsibility)
         if self.config.covariance == "diagonal":
             second = responsibility.T @ y.square()
         else:
-            second = torch.einsum("nk,nd,ne->kde", responsibility, y, y)
-        kept = 1 - float(self.em_steps + 1) ** -self.config.step_decay
-        self.em_steps += 1
+            second = torch.stack([(y * weight[:, None]).T @ y for weight in responsibility.T])
         for statistic, new in ((self.zeroth, zeroth), (self.first, responsibility.T @ y), (self.second, second)):
             statistic.mul_(kept).add_(sum_over_workers(new) / n, alpha=1 - kept)
-        self._maximise()
 
     def _maximise(self) -> None:
         """The M step from the running statistics."""

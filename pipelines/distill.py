@@ -14,7 +14,7 @@ from .execute import run_job, tracked, write_outcome
 from .export import family_config, load_family, parameter_count
 from .files import file_digest
 from .jobs import examples, student_job
-from .metrics.likelihood import in_objective_unit, negative_log_likelihood
+from .metrics.likelihood import Likelihood, score
 from .metrics.speed import examples_per_second
 from .prepared import Prepared
 from .project import Project
@@ -58,9 +58,8 @@ def _side_by_side(project: Project, data: Prepared, student: Family, teacher: Fa
     measured: dict[str, Any] = {}
     for role, family in pair.items():
         assert isinstance(family, Density)  # Distillation has seen to it
-        generator = torch.Generator().manual_seed(evaluate.seed)
-        likelihood = negative_log_likelihood(family, examples(project, data, "test").batches(BATCH), generator)
-        measured[f"{role}_{unit}"] = in_objective_unit(likelihood, data.event)
+        scores = score(family, examples(project, data, "test").batches(BATCH), evaluate.seed)
+        measured[f"{role}_{unit}"] = Likelihood.of(scores).in_unit_of(data.event)
     with torch.no_grad():
         calls = [partial(family.sample, evaluate.speed_batch) for family in pair.values()]
         speeds = examples_per_second(calls, evaluate.speed_batch, evaluate.speed_runs)

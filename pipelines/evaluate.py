@@ -14,7 +14,7 @@ from .execute import tracked
 from .export import load_classifier, load_family, parameter_count
 from .files import file_digest, read_json, replacing, write_json
 from .jobs import examples
-from .metrics.likelihood import in_objective_unit, negative_log_likelihood
+from .metrics.likelihood import Likelihood, bayes_accuracy, marginal, score, score_classes
 from .metrics.quality import fid, kid, prdc
 from .metrics.speed import examples_per_second
 from .params import Evaluate
@@ -63,28 +63,36 @@ def draw(family: Family, n: int, seed: int) -> torch.Tensor:
 
 
 def _likelihood(project: Project, data: Prepared, family: Family) -> dict[str, Any]:
-    """Negative log-likelihood on test, and on val for the objective; blank for families without a density."""
+    """Likelihood on test, and on val for the objective; blank for families without a density.
+
+    The likelihood of a conditional model is that of p(x), its labels summed out: comparable with unconditional ones.
+    """
     if not isinstance(family, Density):
         return dict.fromkeys(
             ("nll_bits_per_dim", "nll_nats", "nll_standard_error", "nll_kind", "nll_bound", "scoring_passes")
         )
-    seed = project.params.evaluate.seed
-    measured = {
-        split: negative_log_likelihood(
-            family, examples(project, data, split).batches(BATCH), torch.Generator().manual_seed(seed)
-        )
-        for split in ("val", "test")
-    }
-    test, event = measured["test"], data.event
+    seed, event, test = project.params.evaluate.seed, data.event, examples(project, data, "test")
+    by_class: dict[str, Any] = {}
+    if family.classes:
+        scores = score_classes(family, test.batches(BATCH), family.classes, seed)
+        assert test.labels is not None
+        given = Likelihood.of(scores.gather(1, test.labels[:, None])[:, 0])
+        by_class["bayes_accuracy"] = bayes_accuracy(scores, test.labels)
+        by_class["conditional_nll_bits_per_dim"] = None if event.levels is None else given.bits_per_dim(event)
+        likelihood = Likelihood.of(marginal(scores))
+    else:
+        likelihood = Likelihood.of(score(family, test.batches(BATCH), seed))
+    val = Likelihood.of(score(family, examples(project, data, "val").batches(BATCH), seed))
     return {
-        "nll_bits_per_dim": None if event.levels is None else test.bits_per_dim(event),
-        "nll_nats": test.nats,
-        "nll_standard_error": test.standard_error,
+        "nll_bits_per_dim": None if event.levels is None else likelihood.bits_per_dim(event),
+        "nll_nats": likelihood.nats,
+        "nll_standard_error": likelihood.standard_error,
         "nll_kind": "exact" if family.bound is None else "bound",
         "nll_bound": family.bound,
-        "nll_examples": test.count,
+        "nll_examples": likelihood.count,
+        **by_class,
         "scoring_passes": family.scoring_passes,
-        "objective": in_objective_unit(measured["val"], event),
+        "objective": val.in_unit_of(event),
         "objective_name": name_of_objective(family),
     }
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -74,7 +73,7 @@ def event_of(config: Mapping[str, Any]) -> Event:
 def load_family(folder: Path) -> Family:
     """The finished family of a folder, ready to use."""
     config = read_json(folder / "config.json")
-    settings = TypeAdapter(family_class(config["model"]).Config).validate_python(config["config"])
+    settings = family_class(config["model"]).Config(**config["config"])
     family = build(config["model"], settings, event_of(config))
     _load_weights(family, folder)
     return family

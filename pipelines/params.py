@@ -1,24 +1,24 @@
 """`params.yaml`: every knob of the workflow, documented where it is defined and validated before anything starts.
 
 Each section of the file is a class below. A stage's `entries` say which entries of `families` the stage works
-on. Settings of the training loop are given once under `train`; an entry of a stage may give its own in their place.
+on. Settings of the training loop are given once, in `train.loop`; an entry of a stage may give its own in their place.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from models.catalogue import CATALOGUE, family_class
+from models.catalogue import family_class
 from models.contract import FamilyConfig
 
 from .errors import UserError
+from .param_errors import lines
 
 PREPARED = "artifacts/prepare/summary.json"  # what the training of an entry that is not searched waits for
 
@@ -58,7 +58,7 @@ class Loop(Section):
     steps: int = Field(default=2000, ge=1)
     """Optimiser steps of the whole training."""
 
-    batch_size: int | Literal["all"] = "all"
+    batch_size: Annotated[int, Field(ge=1)] | Literal["all"] = "all"
     """Examples per step over all workers together; `all` takes the whole training split."""
 
     warmup_steps: int = Field(default=0, ge=0)
@@ -102,8 +102,11 @@ class TrainEntry(Loop):
     """What must be there first: the summary of `prepare`, or the best.json of the entry's search."""
 
 
-class Train(Loop):
-    """Settings that every training shares unless its entry says otherwise."""
+class Train(Section):
+    """The trainings."""
+
+    loop: Loop = Field(default_factory=Loop)
+    """Settings of the training loop, for every training that does not give its own."""
 
     seed: int = Field(default=0, ge=0)
     """Seed of weights, order of examples and noise."""
@@ -118,7 +121,7 @@ class Train(Loop):
 class Cluster(Section):
     """Where the work runs."""
 
-    workers: Literal["auto"] | int = "auto"
+    workers: Literal["auto"] | Annotated[int, Field(ge=0)] = "auto"
     """Data-parallel workers of a training: `auto` is one per GPU of the cluster, and without a GPU 0; 0 trains in
     the stage's own process; N are N Ray actors."""
 
@@ -133,12 +136,6 @@ class Cluster(Section):
 
     storage: str = ".genera"
     """Folder for checkpoints and search states, resumed from after a crash. Several nodes need a shared one."""
-
-    @model_validator(mode="after")
-    def _workers_not_negative(self) -> Cluster:
-        if isinstance(self.workers, int) and self.workers < 0:
-            raise ValueError("workers must be auto, 0 or a positive number")
-        return self
 
 
 class Dimension(Section):
@@ -182,8 +179,8 @@ class TuneEntry(Section):
     """The searched parameters of the entry's configuration. They must not be set under `families` too."""
 
 
-class Tune(Section):
-    """How hyperparameters are searched: Optuna proposes, ASHA stops the weak, the validation objective decides."""
+class Search(Section):
+    """How parameters are searched: Optuna proposes, ASHA stops the weak, the validation objective decides."""
 
     trials: int = Field(default=6, ge=1)
     """Trials of each search."""
@@ -212,6 +209,13 @@ class Tune(Section):
 
     seed: int = Field(default=0, ge=0)
     """Seed of the proposals and of every trial."""
+
+
+class Tune(Section):
+    """The searches."""
+
+    search: Search = Field(default_factory=Search)
+    """How every search is run."""
 
     entries: dict[str, TuneEntry] = Field(default_factory=dict)
     """The entries whose parameters are searched."""
@@ -300,10 +304,12 @@ class Params(Section):
     @model_validator(mode="before")
     @classmethod
     def _inherit_loop_settings(cls, data: Any) -> Any:
-        """Give every place that runs the training loop the settings under `train` that it does not set itself."""
+        """Give every place that runs the training loop the settings of `train.loop` that it does not set itself."""
         if not isinstance(data, dict) or not isinstance(data.get("train"), dict):
             return data
-        shared = {key: value for key, value in data["train"].items() if key in Loop.model_fields}
+        shared = data["train"].get("loop", {})
+        if not isinstance(shared, dict):
+            return data
 
         def inherit(section: Any) -> Any:
             return {**shared, **section} if isinstance(section, dict) else section
@@ -325,8 +331,7 @@ class Params(Section):
     def config(self, entry: str, found: Mapping[str, Any] | None = None) -> FamilyConfig:
         """The configuration of an entry, with the values that its search `found` if it had one."""
         values = {key: value for key, value in self.families[entry].items() if key != "model"}
-        adapter = TypeAdapter(family_class(self.model(entry)).Config)
-        return adapter.validate_python({**values, **(found or {})})
+        return family_class(self.model(entry)).Config(**{**values, **(found or {})})
 
 
 def load(path: Path) -> Params:
@@ -337,160 +342,18 @@ def load(path: Path) -> Params:
         raise UserError(f"{path}: there is no such file; run the command in the project's folder") from None
     except YAMLError as error:
         raise UserError(f"{path}: is no YAML: {' '.join(str(error).split())}") from None
-    return parse(raw, path.name)
+    return parse(raw)
 
 
-def parse(raw: Any, name: str = "params.yaml") -> Params:
+def parse(raw: Any) -> Params:
     """Validate the content of a params.yaml; a UserError lists everything that is wrong with it."""
+    from .param_checks import problems  # which checks the sections above
+
     try:
         params = Params.model_validate(raw)
     except ValidationError as error:
-        raise UserError(_lines(name, (), error, raw)) from None
-    problems = _family_problems(name, params) or _reference_problems(name, params)
-    if problems:
-        raise UserError("\n".join(problems))
+        raise UserError("\n".join(lines(error, Params))) from None
+    found = problems(params)
+    if found:
+        raise UserError("\n".join(found))
     return params
-
-
-def _family_problems(name: str, params: Params) -> list[str]:
-    """Families that the catalogue lacks, and configurations that their family refuses."""
-    problems = []
-    for entry, values in params.families.items():
-        where = f"{name}: families.{entry}"
-        if values.get("model") not in CATALOGUE:
-            problems.append(
-                f"{where}.model: {values.get('model')!r} is not allowed: must be one of {', '.join(sorted(CATALOGUE))}"
-            )
-            continue
-        try:
-            params.config(entry)
-        except ValidationError as error:
-            problems.append(_lines(name, ("families", entry), error, values))
-    return problems
-
-
-def _reference_problems(name: str, params: Params) -> list[str]:
-    """Names and files in the stages' entries that do not fit the families."""
-    problems: list[str] = []
-
-    def expect(holds: bool, path: str, message: str) -> None:
-        if not holds:
-            problems.append(f"{name}: {path}: {message}")
-
-    known = f"must be one of families: {', '.join(params.families)}"
-    stages: dict[str, Mapping[str, Any]] = {
-        "train": params.train.entries,
-        "tune": params.tune.entries,
-        "distill": params.distill.entries,
-        "evaluate": params.evaluate.entries,
-    }
-    for stage, entries in stages.items():
-        for entry, value in entries.items():
-            path = f"{stage}.entries.{entry}"
-            expect(entry in params.families, path, f"{entry!r} is not allowed: {known}")
-            if entry in params.families and stage != "evaluate":
-                code = f"models/{CATALOGUE[params.model(entry)].split(':')[0]}.py"
-                expect(value.code == code, f"{path}.code", f"{value.code!r} is not allowed: must be {code}")
-    for entry in params.families:
-        makers = [stage for stage in ("train", "distill") if entry in stages[stage]]
-        expect(len(makers) == 1, f"families.{entry}", "must be in train.entries or in distill.entries, and not in both")
-    for entry, trained in params.train.entries.items():
-        after = searched(entry) if entry in params.tune.entries else PREPARED
-        expect(trained.after == after, f"train.entries.{entry}.after", f"{trained.after!r} must be {after}")
-    for entry in params.tune.entries:
-        expect(entry in params.train.entries, f"tune.entries.{entry}", "only entries of train can be searched")
-    for entry, student in params.distill.entries.items():
-        allowed = f"must be one of train.entries: {', '.join(params.train.entries)}"
-        path = f"distill.entries.{entry}.teacher"
-        expect(student.teacher in params.train.entries, path, f"{student.teacher!r} is not allowed: {allowed}")
-    for entry, stage in params.evaluate.entries.items():
-        expect(entry in stages[stage], f"evaluate.entries.{entry}", f"{stage!r} does not make it: {stage}.entries lacks it")
-    return problems or _space_problems(name, params)
-
-
-def _space_problems(name: str, params: Params) -> list[str]:
-    """Searched parameters that do not exist, have two owners, or could take a value that is not allowed."""
-    problems = []
-    for entry, search in params.tune.entries.items():
-        fields = family_class(params.model(entry)).Config.__pydantic_fields__
-        for key, dimension in search.space.items():
-            where = f"{name}: tune.entries.{entry}.space.{key}"
-            if key not in fields:
-                problems.append(f"{where}: unknown parameter of {params.model(entry)}{_suggest(key, fields)}")
-                continue
-            if key in params.families[entry]:
-                problems.append(f"{where}: families.{entry}.{key} sets it too; a searched parameter belongs to tune alone")
-            bounds = [dimension.low, dimension.high] if dimension.choices is None else dimension.choices
-            for value in bounds:
-                try:
-                    params.config(entry, {key: value if fields[key].annotation is not int else _whole(value)})
-                except ValidationError as error:
-                    problems.append(f"{where}: {value!r} is not allowed: {_reason(error.errors()[0])}")
-    return problems
-
-
-def _whole(value: Any) -> Any:
-    """A bound of an integer parameter's range, which YAML may have read as a float."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _lines(name: str, prefix: tuple[str, ...], error: ValidationError, raw: Any) -> str:
-    """One line per problem: the file, the key's path, the value and what is allowed."""
-    found = [(tuple(str(part) for part in problem["loc"]), problem) for problem in error.errors()]
-    found = [(loc, problem) for loc, problem in found if not _inherited(loc, {other for other, _ in found})]
-    lines: dict[str, None] = {}  # an ordered set: a union reports one key several times
-    for loc, problem in found:
-        path = ".".join((*prefix, *_without_union_tags(loc, raw)))
-        lines[f"{name}: {path or 'the file'}: {_message(problem, loc)}"] = None
-    return "\n".join(lines)
-
-
-def _inherited(loc: tuple[str, ...], every: set[tuple[str, ...]]) -> bool:
-    """Is this the copy, in an entry, of a shared loop setting that is already reported under `train`?"""
-    return len(loc) > 2 and any(part in Loop.model_fields and ("train", part) == other[:2] for part in loc[2:] for other in every)
-
-
-def _without_union_tags(loc: tuple[str, ...], raw: Any) -> list[str]:
-    """The part of a pydantic location that is a path in the file; behind it come names of union members."""
-    path: list[str] = []
-    for part in loc:
-        path.append(part)
-        raw = raw.get(part) if isinstance(raw, dict) else None
-        if raw is not None and not isinstance(raw, (dict, list)):
-            break
-    return path
-
-
-def _message(problem: Any, loc: tuple[str, ...]) -> str:
-    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return f"unknown key{_suggest(loc[-1], _known_keys(loc))}"
-    if problem["type"] in ("missing", "missing_argument"):
-        return "is missing"
-    return f"{problem['input']!r} is not allowed: {_reason(problem)}"
-
-
-def _reason(problem: Any) -> str:
-    reason = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
-    return reason if reason.startswith(("give", "low", "a ", "choices", "workers", "must")) else f"must be {reason}"
-
-
-def _known_keys(loc: tuple[str, ...]) -> list[str]:
-    """The keys that are allowed beside the last key of a location, as far as the sections tell."""
-    section: Any = Params
-    for part in loc[:-1]:
-        fields = getattr(section, "model_fields", {})
-        info = fields.get(part)
-        if info is None:
-            continue
-        annotation = info.annotation
-        arguments = getattr(annotation, "__args__", ())
-        section = arguments[-1] if arguments else annotation
-    keys = getattr(section, "model_fields", {})
-    return [info.alias or key for key, info in keys.items()]
-
-
-def _suggest(key: str, allowed: Any) -> str:
-    names = sorted(allowed)
-    close = difflib.get_close_matches(key, names, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    return f"{hint}; allowed: {', '.join(names)}" if names else hint

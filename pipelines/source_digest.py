@@ -1,4 +1,4 @@
-"""The digest of the code that a training depends on: its family's module, all that this imports, and the loop."""
+"""The digest of the code that a training's outcome depends on: its family's module, the loop, the validation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from models.catalogue import CATALOGUE
 
 from .files import text_digest
 
-PACKAGES = ("models", "pipelines.training")
+PACKAGES = ("models", "pipelines.metrics", "pipelines.training", "pipelines.validation")
 
 
 def family_digest(model: str) -> str:
@@ -19,10 +19,10 @@ def family_digest(model: str) -> str:
 
 
 def module_digest(module: str) -> str:
-    """The SHA-256 of the sources of a module, of the modules of ours that it reaches, and of the training loop."""
+    """The SHA-256 of the sources of a module, of the loop, of the validation, and of all in `PACKAGES` they reach."""
     sources: dict[str, str] = {}
-    _collect(module, sources)
-    _collect("pipelines.training.loop", sources)
+    for root in (module, "pipelines.training.loop", "pipelines.validation"):
+        _collect(root, sources)
     return text_digest(*(part for item in sorted(sources.items()) for part in item))
 
 

@@ -13,7 +13,7 @@ from models.contract import Batch, Density, Family, Features
 from models.distillation import Distillation
 from models.noise import Noise
 
-from .metrics.likelihood import in_objective_unit, negative_log_likelihood, objective_name
+from .metrics.likelihood import Likelihood, objective_name, score
 from .metrics.quality import fid
 from .training.examples import Examples
 from .training.loop import device
@@ -36,7 +36,7 @@ def family_validator(family: Family, val: Examples, classifier: Features, seed: 
     def validate() -> dict[str, float]:
         generator = torch.Generator().manual_seed(seed)
         if isinstance(family, Density):
-            objective = in_objective_unit(negative_log_likelihood(family, val.batches(BATCH), generator), family.event)
+            objective = Likelihood.of(score(family, val.batches(BATCH), seed)).in_unit_of(family.event)
         else:
             assert real is not None
             samples = family.sample(FID_SAMPLES, generator=generator)

@@ -24,7 +24,7 @@ def one_hot(labels: Tensor | None, classes: int) -> Tensor | None:
 
 def append(x: Tensor, context: Tensor | None) -> Tensor:
     """x (N, D) with the context (N, C), if any, behind it."""
-    return x if context is None else torch.cat([x, context], 1)
+    return x if context is None else torch.cat([x, context.to(x.dtype)], 1)
 
 
 def chosen_labels(labels: Tensor | None, classes: int, u: Tensor) -> Tensor | None:

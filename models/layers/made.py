@@ -57,8 +57,8 @@ class MADE(nn.Module):
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """The outputs (N, D, outputs) for x (N, D)."""
         h = self.layers[0](x)
-        if self.context is not None:
-            h = h + self.context(context)
+        if self.context is not None and context is not None:
+            h = h + self.context(context.to(h.dtype))
         for layer in self.layers[1:]:
             h = layer(F.relu(h))
         return h.unflatten(1, (-1, self.outputs))

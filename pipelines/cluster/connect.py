@@ -76,7 +76,7 @@ def connected(cluster: Cluster) -> Iterator[None]:
 
 def _connect(cluster: Cluster) -> None:
     quieten()
-    hook = {"worker_process_setup_hook": "pipelines.cluster.quiet.quieten"}
+    hook = {"worker_process_setup_hook": "pipelines.cluster.quiet.set_up_worker"}
     given = address_of(cluster)
     if given is None:
         ray.init(
@@ -96,7 +96,8 @@ def _connect(cluster: Cluster) -> None:
     try:
         ray.init(address=address, logging_level=logging.ERROR, runtime_env=hook)
     except ConnectionError as error:
-        raise _unreachable(address, source, " ".join(str(error).split())) from error
+        reason = f"{' '.join(str(error).split())}; if it asks for a token, set RAY_AUTH_TOKEN"
+        raise _unreachable(address, source, reason) from error
 
 
 def _local_cpus() -> int:
@@ -109,7 +110,7 @@ def _local_cpus() -> int:
 def resources(cluster: Cluster) -> tuple[int, float]:
     """CPUs and GPUs of the cluster that `connected` gives; nothing is started to find out."""
     if ray.is_initialized():
-        total = ray.cluster_resources()
+        total = ray.cluster_resources()  # type: ignore[no-untyped-call]
         return int(total.get("CPU", 0)), float(total.get("GPU", 0))
     if address_of(cluster) is None:
         return _local_cpus(), float(torch.cuda.device_count())

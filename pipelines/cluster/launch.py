@@ -10,7 +10,7 @@ from pathlib import Path
 import ray.train
 import torch
 from ray.exceptions import RayActorError
-from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig, WorkerGroupError
+from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
 from ray.train.torch import TorchConfig, TorchTrainer
 from torch import distributed
 
@@ -51,10 +51,15 @@ def _run_here(name: str, work: Work, cluster: Cluster) -> None:
     quieten()
 
     def loop() -> None:
-        torch.set_num_threads(cluster.cpus_per_worker)
         work(ray.train.report)
 
-    TorchTrainer(loop, scaling_config=ScalingConfig(num_workers=0), run_config=RunConfig(name=name)).fit()
+    trainer = TorchTrainer(loop, scaling_config=ScalingConfig(num_workers=0), run_config=RunConfig(name=name))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(cluster.cpus_per_worker)
+    try:
+        trainer.fit()
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _run_workers(name: str, work: Work, cluster: Cluster, workers: int, storage: Path) -> None:
@@ -65,7 +70,6 @@ def _run_workers(name: str, work: Work, cluster: Cluster, workers: int, storage:
     threads = cluster.cpus_per_worker
 
     def loop() -> None:
-        quieten()  # again: Ray Train has given its loggers new levels since the process started
         torch.set_num_threads(threads)
         work(_throttled(ray.train.report))
 
@@ -78,7 +82,6 @@ def _run_workers(name: str, work: Work, cluster: Cluster, workers: int, storage:
             storage_path=str(storage.absolute() / "ray"),
             # Ray would retry a divergence as it retries a lost machine, and tell the user about both.
             failure_config=FailureConfig(max_failures=0),
-            logging_config=LoggingConfig(log_level="CRITICAL"),
         ),
     )
     for restarts_left in reversed(range(RESTARTS + 1)):

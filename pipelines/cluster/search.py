@@ -30,13 +30,15 @@ from ray.tune.search.optuna import OptunaSearch
 
 from ..errors import UserError
 from ..files import read_json, write_text
-from ..params import Cluster, Dimension, Tune
+from ..params import Cluster, Dimension, Search
 from .connect import connected, resources
 
 Report = Callable[[dict[str, float]], None]
 Trial = Callable[[dict[str, Any], Report], None]
 
 STEP, OBJECTIVE = "step", "objective"
+TERMINATED, ERROR = "TERMINATED", "ERROR"  # how Ray calls finished and failed trials
+WORST = 1e30  # the objective of a failure: finite, since percentiles of infinities are no numbers
 STARTS = 3  # how often a search is started afresh when workers are lost
 STARTUP_TRIALS = 10  # proposals at random before Optuna models the objective; half the trials if they are few
 TORN = (EOFError, pickle.UnpicklingError, ValueError, OSError, RuntimeError)  # what reading half a file raises
@@ -49,7 +51,7 @@ class TrialResult:
     number: int  # in order of proposal, from 0
     parameters: dict[str, Any]
     history: list[dict[str, float]]
-    stopped_early: bool  # ended before `tune.steps`
+    stopped_early: bool  # ended before `settings.steps`
     failure: str | None = None  # why the trial failed; None if it did not
 
     @property
@@ -79,16 +81,16 @@ class TrialResult:
         return min(finite, key=lambda row: row[OBJECTIVE]) if finite and self.failure is None else None
 
 
-def search(
+def search(  # noqa: PLR0917 what is searched, how, and where: each is needed
     name: str,
     trial: Trial,
     space: Mapping[str, Dimension],
     integers: frozenset[str],
-    tune: Tune,
+    settings: Search,
     cluster: Cluster,
     storage: Path,
 ) -> list[TrialResult]:
-    """Run `tune.trials` trials, and return them in order of proposal; a finished search returns its journal at once.
+    """Run `settings.trials` trials, and return them in order of proposal; a finished search only reads its journal.
 
     `trial` trains with the parameters that it is given and reports rows with at least `step` and `objective` (lower
     is better). It keeps its own state, keyed by its parameters: called again, it first reports every row that it
@@ -97,27 +99,27 @@ def search(
     UserError: all trials failed, or the cluster is out of reach or too small.
     """
     folder = storage.absolute() / "search" / name
-    journal = _Journal(name, folder / "trials.json", tune)
+    journal = _Journal(name, folder / "trials.json", settings)
     if not journal.complete():
         with connected(cluster):
-            _check_resources(tune, cluster)
-            _run(folder, trial, _distributions(space, integers), tune, journal)
+            _check_resources(settings, cluster)
+            _run(folder, trial, _distributions(space, integers), settings, journal)
     results = journal.read()
     if all(result.objective is None for result in results):
         raise UserError(f"search {name}: every trial failed; the first with: {results[0].failure}")
     return results
 
 
-def _check_resources(tune: Tune, cluster: Cluster) -> None:
+def _check_resources(settings: Search, cluster: Cluster) -> None:
     cpus, gpus = resources(cluster)
     for key, needed, there, unit in (
-        ("cpus_per_trial", tune.cpus_per_trial, cpus, "CPUs"),
-        ("gpus_per_trial", tune.gpus_per_trial, gpus, "GPUs"),
+        ("cpus_per_trial", settings.cpus_per_trial, cpus, "CPUs"),
+        ("gpus_per_trial", settings.gpus_per_trial, gpus, "GPUs"),
     ):
         if needed > there:
             raise UserError(
-                f"tune.{key}: {needed:g} is not allowed here: this cluster has {there:g} {unit}; lower tune.{key},"
-                " or set cluster.address"
+                f"tune.search.{key}: {needed:g} is not allowed here: this cluster has {there:g} {unit};"
+                f" lower tune.search.{key}, or set cluster.address"
             )
 
 
@@ -129,27 +131,26 @@ def _distribution(dimension: Dimension, integer: bool) -> BaseDistribution:
     """The distribution that Optuna draws one parameter from; a range includes both ends."""
     if dimension.choices is not None:
         return CategoricalDistribution(dimension.choices)
-    assert dimension.low is not None and dimension.high is not None  # Dimension has validated it
+    assert dimension.low is not None  # Dimension has validated both
+    assert dimension.high is not None
     if integer:
         return IntDistribution(int(dimension.low), int(dimension.high), log=dimension.log)
     return FloatDistribution(dimension.low, dimension.high, log=dimension.log)
 
 
-def _run(
-    folder: Path, trial: Trial, space: dict[str, BaseDistribution], tune: Tune, journal: _Journal
-) -> None:
+def _run(folder: Path, trial: Trial, space: dict[str, BaseDistribution], settings: Search, journal: _Journal) -> None:
     """Bring the search to its end: go on from Ray's snapshot if there is a whole one, or else start afresh."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    trainable = _trainable(trial, tune)
-    tuner = _restored(folder, trainable, tune, journal)
+    trainable = _trainable(trial, settings)
+    tuner = _restored(folder, trainable, settings, journal)
     for starts_left in reversed(range(STARTS)):
-        errors = (tuner or _fresh(folder, trainable, space, tune, journal)).fit().errors
+        errors = (tuner or _fresh(folder, trainable, space, settings, journal)).fit().errors
         if not errors and journal.complete():
             return
         tuner = None
         if errors and not (isinstance(errors[0], RayActorError) and starts_left):
             raise _cause(errors[0])
-    raise RuntimeError(f"search {journal.name}: Ray ended it before all {tune.trials} trials were done")
+    raise RuntimeError(f"search {journal.name}: Ray ended it before all {settings.trials} trials were done")
 
 
 def _cause(error: Exception) -> Exception:
@@ -157,9 +158,9 @@ def _cause(error: Exception) -> Exception:
     return error.cause if isinstance(error, RayTaskError) and isinstance(error.cause, Exception) else error
 
 
-def _trainable(trial: Trial, tune: Tune) -> Any:
+def _trainable(trial: Trial, settings: Search) -> Any:
     """`trial` in the shape that Tune runs: one row per report, a failure as a row without a step."""
-    threads = tune.cpus_per_trial
+    threads = settings.cpus_per_trial
 
     def run_trial(config: dict[str, Any]) -> None:
         torch.set_num_threads(threads)
@@ -167,37 +168,33 @@ def _trainable(trial: Trial, tune: Tune) -> Any:
             trial(config["parameters"], _report)
         except UserError as error:
             # Tune would take an exception for the end of the search; ASHA overlooks rows without a step.
-            ray_tune.report({OBJECTIVE: math.inf, "failure": str(error)})
+            ray_tune.report({OBJECTIVE: WORST, "failure": str(error)})
 
-    return ray_tune.with_resources(run_trial, {"cpu": tune.cpus_per_trial, "gpu": tune.gpus_per_trial})
+    return ray_tune.with_resources(run_trial, {"cpu": settings.cpus_per_trial, "gpu": settings.gpus_per_trial})
 
 
 def _report(row: dict[str, float]) -> None:
-    objective = row[OBJECTIVE] if math.isfinite(row[OBJECTIVE]) else math.inf  # Optuna refuses NaN
-    ray_tune.report({STEP: int(row[STEP]), OBJECTIVE: objective, "row": dict(row)})
+    ray_tune.report({**_judged(row), "row": dict(row)})
+
+
+def _judged(row: dict[str, float]) -> dict[str, float]:
+    """The part of a row that Optuna and ASHA see. An objective that is no number counts as the worst."""
+    return {STEP: int(row[STEP]), OBJECTIVE: row[OBJECTIVE] if math.isfinite(row[OBJECTIVE]) else WORST}
 
 
 def _fresh(
-    folder: Path, trainable: Any, space: dict[str, BaseDistribution], tune: Tune, journal: _Journal
+    folder: Path, trainable: Any, space: dict[str, BaseDistribution], settings: Search, journal: _Journal
 ) -> ray_tune.Tuner:
     """A search from its first proposal, with nothing left of an earlier one."""
     if folder.exists():
         shutil.rmtree(folder)
-    scheduler = ASHAScheduler(
-        time_attr=STEP,
-        metric=OBJECTIVE,
-        mode="min",
-        max_t=tune.steps,
-        grace_period=min(tune.grace_steps, tune.steps),
-        reduction_factor=tune.reduction_factor,
-    )
     return ray_tune.Tuner(
         trainable,
         tune_config=ray_tune.TuneConfig(
-            search_alg=_Proposals(space, tune),
-            scheduler=scheduler,
-            num_samples=tune.trials,
-            max_concurrent_trials=tune.max_concurrent,
+            search_alg=_Proposals(space, settings),
+            scheduler=_Halving(settings, journal),
+            num_samples=settings.trials,
+            max_concurrent_trials=settings.max_concurrent,
             trial_dirname_creator=_folder_name,
             reuse_actors=True,  # a process that has imported torch once serves one trial after the other
         ),
@@ -216,13 +213,13 @@ def _folder_name(trial: Any) -> str:
     return str(trial.trial_id)
 
 
-def _restored(folder: Path, trainable: Any, tune: Tune, journal: _Journal) -> ray_tune.Tuner | None:
+def _restored(folder: Path, trainable: Any, settings: Search, journal: _Journal) -> ray_tune.Tuner | None:
     """The search as Ray's last snapshot knows it; None if there is no snapshot, or not a whole and consistent one."""
     snapshot = str(folder / "ray")
     if not ray_tune.Tuner.can_restore(snapshot):
         return None
-    proposals = _Proposals({}, tune)
-    generator = SearchGenerator(ConcurrencyLimiter(proposals, tune.max_concurrent))
+    proposals = _Proposals({}, settings)
+    generator = SearchGenerator(ConcurrencyLimiter(proposals, settings.max_concurrent))
     try:
         tuner = ray_tune.Tuner.restore(snapshot, trainable)
         trials = ray_tune.ExperimentAnalysis(snapshot).trials
@@ -230,11 +227,11 @@ def _restored(folder: Path, trainable: Any, tune: Tune, journal: _Journal) -> ra
     except TORN:
         return None
     recorded = {result.number for result in journal.read()}
-    finished = {trial.trial_id: trial.status == "TERMINATED" for trial in trials or []}
+    finished = {trial.trial_id: trial.status == TERMINATED for trial in trials or []}
     consistent = (
         finished == proposals.finished
         and generator.get_state()["counter"] == len(finished)
-        and not any(trial.status == "ERROR" for trial in trials or [])
+        and not any(trial.status == ERROR for trial in trials or [])
         and all(trial.config["number"] in recorded for trial in trials or [] if finished[trial.trial_id])
     )
     return tuner if finished and consistent else None
@@ -243,8 +240,8 @@ def _restored(folder: Path, trainable: Any, tune: Tune, journal: _Journal) -> ra
 class _Proposals(OptunaSearch):
     """Optuna's proposals, numbered, and a note of which are finished: the check that a snapshot is of one moment."""
 
-    def __init__(self, space: dict[str, BaseDistribution], tune: Tune) -> None:
-        sampler = TPESampler(seed=tune.seed, n_startup_trials=min(STARTUP_TRIALS, math.ceil(tune.trials / 2)))
+    def __init__(self, space: dict[str, BaseDistribution], settings: Search) -> None:
+        sampler = TPESampler(seed=settings.seed, n_startup_trials=min(STARTUP_TRIALS, math.ceil(settings.trials / 2)))
         super().__init__(space, metric=OBJECTIVE, mode="min", sampler=sampler)
         self.finished: dict[str, bool] = {}
 
@@ -254,9 +251,38 @@ class _Proposals(OptunaSearch):
         self.finished[trial_id] = False
         return config
 
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Only the last objective of a trial counts."""
+
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         super().on_trial_complete(trial_id, result, error)
         self.finished[trial_id] = True
+
+
+class _Halving(ASHAScheduler):
+    """ASHA, with rungs that survive a kill: Ray restores trials and proposals, but gives them a new scheduler."""
+
+    def __init__(self, settings: Search, journal: _Journal) -> None:
+        super().__init__(
+            time_attr=STEP,
+            metric=OBJECTIVE,
+            mode="min",
+            max_t=settings.steps,
+            grace_period=min(settings.grace_steps, settings.steps),
+            reduction_factor=settings.reduction_factor,
+        )
+        self.journal = journal
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """Called for every new trial, and in a restored search for every old one: finished ones take their rungs."""
+        super().on_trial_add(tune_controller, trial)
+        if trial.status != TERMINATED:
+            return
+        result = next(result for result in self.journal.read() if result.number == trial.config["number"])
+        rows = [_judged(row) for row in result.history]
+        for row in rows:
+            self.on_trial_result(tune_controller, trial, row)
+        self.on_trial_complete(tune_controller, trial, rows[-1] if rows and result.failure is None else {})
 
 
 class _Journal(ray_tune.Callback):
@@ -265,11 +291,11 @@ class _Journal(ray_tune.Callback):
     Ray keeps a copy of it in its snapshots: all that must survive is in the file.
     """
 
-    def __init__(self, name: str, file: Path, tune: Tune) -> None:
+    def __init__(self, name: str, file: Path, settings: Search) -> None:
         self.name = name
         self.file = file
-        self.trials = tune.trials
-        self.steps = tune.steps
+        self.trials = settings.trials
+        self.steps = settings.steps
         self.histories: dict[str, list[dict[str, float]]] = {}  # of the running trials, by Ray's id
         self.failures: dict[str, str] = {}
 
@@ -278,10 +304,12 @@ class _Journal(ray_tune.Callback):
         return [TrialResult(**entry) for entry in read_json(self.file)] if self.file.exists() else []
 
     def complete(self) -> bool:
-        """Are all trials finished?"""
+        """Whether all trials are finished."""
         return [result.number for result in self.read()] == list(range(self.trials))
 
-    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
         if "failure" in result:
             self.failures[trial.trial_id] = result["failure"]
             return

@@ -1,4 +1,4 @@
-"""Negative log-likelihood in the units of the field."""
+"""Negative log-likelihood in the units of the field, and classification by Bayes' rule."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from torch import Tensor
 
 from models.contract import Density, Event
 
+Batches = Iterable[tuple[Tensor, Tensor | None]]
+
 
 @dataclass(frozen=True)
 class Likelihood:
@@ -20,26 +22,50 @@ class Likelihood:
     standard_error: float
     count: int
 
+    @classmethod
+    def of(cls, log_probs: Tensor) -> Likelihood:
+        """The mean over log-probabilities (N,) in nats."""
+        values = -log_probs.double().cpu()
+        deviation = values.std(correction=1).item() if len(values) > 1 else math.nan
+        return cls(values.mean().item(), deviation / len(values) ** 0.5, len(values))
+
     def bits_per_dim(self, event: Event) -> float:
         """Bits per dimension of the discrete data."""
         return self.nats / (event.dimensions * math.log(2))
 
-
-@torch.no_grad()
-def negative_log_likelihood(
-    model: Density, batches: Iterable[tuple[Tensor, Tensor | None]], generator: torch.Generator
-) -> Likelihood:
-    """The mean of -log p(x | label) over batches, exact or bounded as the model is."""
-    values = torch.cat([-model.log_prob(x, labels, generator).double().cpu() for x, labels in batches])
-    deviation = values.std(correction=1) if len(values) > 1 else torch.tensor(math.nan)
-    return Likelihood(values.mean().item(), (deviation / len(values) ** 0.5).item(), len(values))
+    def in_unit_of(self, event: Event) -> float:
+        """Bits per dimension of integers, nats of vectors: the unit that `objective_name` names."""
+        return self.nats if event.levels is None else self.bits_per_dim(event)
 
 
 def objective_name(event: Event) -> str:
-    """The unit in which a density is validated: bits per dimension of integers, nats of vectors."""
+    """The unit in which a density is validated."""
     return "val_nll_nats" if event.levels is None else "val_nll_bits_per_dim"
 
 
-def in_objective_unit(likelihood: Likelihood, event: Event) -> float:
-    """The negative log-likelihood in the unit that `objective_name` names."""
-    return likelihood.nats if event.levels is None else likelihood.bits_per_dim(event)
+@torch.no_grad()
+def score(model: Density, batches: Batches, seed: int) -> Tensor:
+    """log p(x) (N,), or log p(x | label) of a conditional model, exact or bounded as the model is."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.cat([model.log_prob(x, labels, generator) for x, labels in batches])
+
+
+@torch.no_grad()
+def score_classes(model: Density, batches: Batches, classes: int, seed: int) -> Tensor:
+    """log p(x | y) (N, classes) for every class y, with the same noise for each."""
+    examples = list(batches)
+    columns = []
+    for label in range(classes):
+        relabelled = [(x, torch.full((len(x),), label, device=x.device)) for x, _ in examples]
+        columns.append(score(model, relabelled, seed))
+    return torch.stack(columns, 1)
+
+
+def marginal(class_scores: Tensor) -> Tensor:
+    """log p(x) (N,) = log 1/C Σ_y p(x | y): the labels are uniform, as `sample` draws them."""
+    return class_scores.logsumexp(1) - math.log(class_scores.shape[1])
+
+
+def bayes_accuracy(class_scores: Tensor, labels: Tensor) -> float:
+    """How often argmax_y p(x | y) p(y), with uniform p(y), is the label."""
+    return (class_scores.argmax(1).cpu() == labels.cpu()).double().mean().item()

@@ -106,6 +106,7 @@ def render(report: Report) -> str:
         columns=COLUMNS,
         groups=[(group, len(list(columns))) for group, columns in groupby(COLUMNS, lambda column: column.group)],
         table=list(zip(report.rows, table, strict=True)),
+        bounds={entry for entry, row in rows.items() if row.get("nll_kind") == "bound"},
         facts={entry: _facts(row, shown) for (entry, row), shown in zip(rows.items(), table, strict=True)},
     )
 

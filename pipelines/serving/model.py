@@ -11,8 +11,9 @@ import hashlib
 import importlib
 import importlib.util
 import json
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,9 +21,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from mlflow.environment_variables import MLFLOW_DEFAULT_PREDICTION_DEVICE
 from mlflow.models import set_model
-from mlflow.pyfunc import PythonModel, PythonModelContext
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from pydantic import TypeAdapter
 from safetensors.torch import load_file
 from torch import Tensor
@@ -36,17 +36,22 @@ class ServedModel(PythonModel):
     """A trained family behind `predict(data, params={"task": …})`; the model card describes the tasks."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Build the family from the copy of its code, and load its weights."""
-        self.device = torch.device(MLFLOW_DEFAULT_PREDICTION_DEVICE.get() or "cpu")
-        config = json.loads(Path(context.artifacts["config"]).read_text(encoding="utf-8"))
+        """Called by MLflow with the paths of what the model carries."""
+        self.load(context.artifacts)
+
+    def load(self, artifacts: Mapping[str, str]) -> None:
+        """Build the family from the folder `code` and the file `config`, and load the file `weights`."""
+        self.device = torch.device(os.environ.get("MLFLOW_DEFAULT_PREDICTION_DEVICE", "cpu"))
+        config = json.loads(Path(artifacts["config"]).read_text(encoding="utf-8"))
         event = config["event"]
-        package = load_package(Path(context.artifacts["code"]))
+        package = load_package(Path(artifacts["code"]))
         catalogue = importlib.import_module(".catalogue", package.__name__)
         contract = importlib.import_module(".contract", package.__name__)
-        values = TypeAdapter(catalogue.family_class(config["model"]).Config).validate_python(config["config"])
+        options: Any = catalogue.family_class(config["model"]).Config
+        values = TypeAdapter(options).validate_python(config["config"])
         self.event = contract.Event(tuple(event["shape"]), event["levels"], event["classes"])
         self.family = catalogue.build(config["model"], values, self.event)
-        self.family.load_state_dict(load_file(context.artifacts["weights"]), strict=True)
+        self.family.load_state_dict(load_file(artifacts["weights"]), strict=True)
         self.family.to(self.device).eval()
         self.tasks: dict[str, Callable[[Any, dict[str, Any]], Tensor]] = {"sample": self._sample}
         if isinstance(self.family, contract.Density):
@@ -58,12 +63,16 @@ class ServedModel(PythonModel):
     def predict(
         self, context: PythonModelContext, model_input: np.ndarray, params: dict[str, Any] | None = None
     ) -> np.ndarray:
+        """Called by MLflow with data that suit the task named in `params`."""
+        return self.answer(model_input, params or {})
+
+    def answer(self, data: Any, params: Mapping[str, Any]) -> np.ndarray:
         """Do the task named in `params`; a ValueError says in one line what is allowed."""
-        asked = {**DEFAULTS, **(params or {})}
+        asked = {**DEFAULTS, **params}
         if asked["task"] not in self.tasks:
             raise ValueError(f"task: {asked['task']!r} is not offered by this model; allowed: {', '.join(self.tasks)}")
         with torch.no_grad():
-            return self.tasks[asked["task"]](model_input, asked).cpu().numpy()
+            return self.tasks[asked["task"]](data, asked).cpu().numpy()
 
     def _sample(self, ignored: Any, asked: dict[str, Any]) -> Tensor:
         """New examples (n, *event) in the data's units; scoring servers must send some input, which is ignored."""
@@ -90,16 +99,19 @@ class ServedModel(PythonModel):
     def _decode(self, data: Any, asked: dict[str, Any]) -> Tensor:
         """Expected examples (N, *event), as floats, of codes (N, L)."""
         values, width = _numbers(data), self._code_length()
-        if values.ndim != 2 or values.shape[1] != width:
-            raise ValueError(f"data: shape {values.shape} is not allowed: codes have the shape (N, {width})")
+        if values.ndim != 2 or values.shape[1] != width or len(values) == 0:
+            raise ValueError(f"data: shape {values.shape} is not allowed: codes have the shape (N, {width}), N > 0")
         codes = torch.from_numpy(values.astype(np.float32))
         return self._by_rows(codes, asked, self.family.decode)
 
     def _by_rows(self, x: Tensor, asked: dict[str, Any], function: Callable[[Tensor, Tensor | None], Tensor]) -> Tensor:
         """The function of rows and their labels, computed on at most ROWS rows at once."""
         labels = self._labels(asked, len(x))
-        parts = zip(x.split(ROWS), labels.split(ROWS) if labels is not None else [None] * len(x), strict=False)
-        return torch.cat([function(part.to(self.device), chosen) for part, chosen in parts])
+        parts = []
+        for start in range(0, len(x), ROWS):
+            chosen = None if labels is None else labels[start : start + ROWS]
+            parts.append(function(x[start : start + ROWS].to(self.device), chosen))
+        return torch.cat(parts)
 
     def _events(self, data: Any) -> Tensor:
         """Examples (N, *event) from (N, *event) or (N, D): uint8 for integer events, float32 for vectors."""

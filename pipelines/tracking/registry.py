@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from importlib.metadata import version as installed
 from importlib.util import find_spec
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
@@ -182,7 +181,7 @@ def _is_whole(store: Store, version: ModelVersion) -> bool:
 def _create(store: Store, root: Path, candidate: Candidate) -> ModelVersion:
     """Record a run, log the model under it and create its version."""
     served = _serve(candidate)
-    tags = run_tags(root, "register", candidate.entry) | candidate.tags
+    tags = {**run_tags(root, "register", candidate.entry), **candidate.tags}
     run_id = open_run(store, f"register@{candidate.entry}", tags)
     status = "FAILED"
     try:
@@ -229,7 +228,7 @@ def _serve(candidate: Candidate) -> ServedModel:
         "code": str(candidate.code),
     }
     try:
-        served.load_context(SimpleNamespace(artifacts=artifacts))
+        served.load(artifacts)
     except (SafetensorError, RuntimeError, LookupError, ValueError, TypeError) as error:
         why = " ".join(str(error).split())
         raise UserError(
@@ -245,7 +244,7 @@ def _log_model(store: Store, run_id: str, candidate: Candidate, served: ServedMo
     from mlflow.models import Model
 
     logged = store.client.create_logged_model(store.experiment, candidate.entry, source_run_id=run_id)
-    examples = served.predict(None, None, {"task": "sample", "n": 2})
+    examples = served.answer(None, {"task": "sample", "n": 2})
     shown = {"task": "log_prob"} if "log_prob" in served.tasks else {"task": "sample", "n": 2}
     with tempfile.TemporaryDirectory(prefix="genera-register-") as scratch:
         code, card_file, model = (Path(scratch) / name for name in ("models", "model_card.md", "model"))
@@ -374,9 +373,10 @@ def _card(candidate: Candidate, served: ServedModel) -> str:
     config, event, entry = candidate.config, candidate.config["event"], candidate.entry
     shape = "×".join(str(side) for side in event["shape"])
     values = "real numbers" if event["levels"] is None else f"integers 0 … {event['levels'] - 1}"
+    units = {**UNITS, "objective": f"{candidate.metrics.get('objective_name')} on the validation split"}
     given = ", and the model is conditional on them" if served.family.classes else ""
     measured = [
-        f"| {key} | {value:.6g} | {UNITS.get(key, '')} |" if isinstance(value, float) else f"| {key} | {value} | |"
+        f"| {key} | {value:.6g} | {units.get(key, '')} |" if isinstance(value, float) else f"| {key} | {value} | |"
         for key, value in candidate.metrics.items()
         if isinstance(value, str | int | float)
     ]

@@ -13,15 +13,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 from .store import Store, connect, failures, reason
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
-
-T = TypeVar("T")
 
 PARAM_LENGTH = 6000  # MLflow's limits
 TAG_LENGTH = 8000
@@ -50,17 +48,22 @@ class StageRun:
 
     def start(self, tags: Mapping[str, str], params: Mapping[str, Any]) -> None:
         """Open the run with the tags of the stage and the caller's."""
-        self._tags |= tags
-        self._run_id = self._record(lambda store: open_run(store, self.name, self._tags))
+        self._tags.update(tags)
+        if self._store is None:
+            return
+        try:
+            self._run_id = open_run(self._store, self.name, self._tags)
+        except failures() as error:
+            self._give_up(reason(error, self._store.uri))
         self.log_params(params)
 
     def end(self, status: str) -> None:
         """Close the run as FINISHED, FAILED or KILLED."""
-        self._record(lambda store: store.client.set_terminated(self._run_id, status))
+        self._record(lambda store, run_id: store.client.set_terminated(run_id, status))
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Record parameters; those of nested mappings get dotted names."""
-        self._record(lambda store: log_params(store, self._run_id, params))
+        self._record(lambda store, run_id: log_params(store, run_id, params))
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int = 0) -> None:
         """Record the numbers among `metrics` at a step."""
@@ -68,45 +71,44 @@ class StageRun:
 
     def log_history(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Record the numbers of rows, each at the step in its column `step`."""
-        self._record(lambda store: log_history(store, self._run_id, rows))
+        self._record(lambda store, run_id: log_history(store, run_id, rows))
 
     def log_artifact(self, path: Path) -> None:
         """Record a file, or a folder under its name."""
 
-        def upload(store: Store) -> None:
+        def upload(store: Store, run_id: str) -> None:
             if path.is_dir():
-                store.client.log_artifacts(self._run_id, str(path), path.name)
+                store.client.log_artifacts(run_id, str(path), path.name)
             else:
-                store.client.log_artifact(self._run_id, str(path))
+                store.client.log_artifact(run_id, str(path))
 
         self._record(upload, (Exception,))  # where artifacts go is a plug-in (S3, Azure, …) with errors of its own
 
     def set_tags(self, tags: Mapping[str, Any]) -> None:
         """Record tags."""
-        self._record(lambda store: set_tags(store, self._run_id, tags))
+        self._record(lambda store, run_id: set_tags(store, run_id, tags))
 
     def child(
         self, name: str, params: Mapping[str, Any], rows: Iterable[Mapping[str, Any]], status: str = "FINISHED"
     ) -> None:
         """Record a finished trial, its parameters and its curve, as a run below this one."""
 
-        def record(store: Store) -> None:
-            run_id = open_run(store, name, {**self._tags, "mlflow.parentRunId": str(self._run_id), "trial": name})
-            log_params(store, run_id, params)
-            log_history(store, run_id, rows)
-            store.client.set_terminated(run_id, status)
+        def record(store: Store, run_id: str) -> None:
+            trial = open_run(store, name, {**self._tags, "mlflow.parentRunId": run_id, "trial": name})
+            log_params(store, trial, params)
+            log_history(store, trial, rows)
+            store.client.set_terminated(trial, status)
 
         self._record(record)
 
-    def _record(self, action: Callable[[Store], T], also: tuple[type[Exception], ...] = ()) -> T | None:
-        """Do something with the store, if it has not failed yet and does not fail now."""
-        if self._store is None:
-            return None
+    def _record(self, action: Callable[[Store, str], None], also: tuple[type[Exception], ...] = ()) -> None:
+        """Do something with the run, if the store has not failed yet and does not fail now."""
+        if self._store is None or self._run_id is None:
+            return
         try:
-            return action(self._store)
+            action(self._store, self._run_id)
         except (*failures(), *also) as error:
             self._give_up(reason(error, self._store.uri))
-            return None
 
     def _give_up(self, why: str) -> None:
         self._store = None
@@ -133,11 +135,16 @@ def run_tags(root: Path, stage: str, entry: str | None) -> dict[str, str]:
     tags = {"stage": stage, "mlflow.source.name": f"genera {stage}", "mlflow.user": _user()}
     if entry:
         tags["entry"] = entry
-    commit = _git(root, "rev-parse", "--verify", "HEAD")
+    commit = git_commit(root)
     if commit:
         dirty = bool(_git(root, "status", "--porcelain", "--untracked-files=no"))
         tags |= {"git_commit": commit, "git_dirty": str(dirty).lower(), "mlflow.source.git.commit": commit}
     return tags
+
+
+def git_commit(root: Path) -> str:
+    """The commit that is checked out at `root`; empty where there is none."""
+    return _git(root, "rev-parse", "--verify", "HEAD")
 
 
 def open_run(store: Store, name: str, tags: Mapping[str, str]) -> str:
@@ -146,14 +153,14 @@ def open_run(store: Store, name: str, tags: Mapping[str, str]) -> str:
     return str(store.client.create_run(store.experiment, tags=cut, run_name=name).info.run_id)
 
 
-def set_tags(store: Store, run_id: str | None, tags: Mapping[str, Any]) -> None:
+def set_tags(store: Store, run_id: str, tags: Mapping[str, Any]) -> None:
     """Set the tags of a run in one call."""
     from mlflow.entities import RunTag
 
     store.client.log_batch(run_id, tags=[RunTag(key, str(value)[:TAG_LENGTH]) for key, value in tags.items()])
 
 
-def log_params(store: Store, run_id: str | None, params: Mapping[str, Any]) -> None:
+def log_params(store: Store, run_id: str, params: Mapping[str, Any]) -> None:
     """Set the parameters of a run; MLflow refuses to change one."""
     from mlflow.entities import Param
 
@@ -162,7 +169,7 @@ def log_params(store: Store, run_id: str | None, params: Mapping[str, Any]) -> N
         store.client.log_batch(run_id, params=flat[start : start + PARAMS_PER_CALL])
 
 
-def log_history(store: Store, run_id: str | None, rows: Iterable[Mapping[str, Any]]) -> None:
+def log_history(store: Store, run_id: str, rows: Iterable[Mapping[str, Any]]) -> None:
     """Add points to the curves of a run."""
     points = list(_points(rows))
     for start in range(0, len(points), METRICS_PER_CALL):

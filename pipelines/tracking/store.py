@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
 
 from ..errors import UserError
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 EXPERIMENT = "genera"
 PATIENCE = 4  # seconds to wait for a server's answer
 SQLITE = "sqlite:///"
+_CREDENTIALS = re.compile("(?<=://)[^/]+@")
 
 # MLflow's own switches, wherever the user has not set them: answers in time, and no lines that explain nothing.
 _SWITCHES = {
@@ -27,6 +28,7 @@ _SWITCHES = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": str(PATIENCE),
     "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_UV_AUTO_DETECT": "false",  # or every model would get a copy of this project's uv.lock
 }
 
@@ -49,11 +51,8 @@ def tracking_uri(root: Path) -> str:
 
 
 def public(uri: str) -> str:
-    """The address without user name, password, query and fragment, to be shown."""
-    parts = urlsplit(uri)
-    if not parts.netloc:  # a file
-        return uri.partition("?")[0]
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    """The address without user name, password and query, to be shown."""
+    return _CREDENTIALS.sub("", uri).partition("?")[0]
 
 
 def quiet() -> None:
@@ -78,8 +77,10 @@ def failures() -> tuple[type[Exception], ...]:
 def reason(error: Exception, uri: str) -> str:
     """The first line of an error, no longer than a reader's patience, without the credentials of `uri`."""
     text = (str(error).splitlines() or [type(error).__name__])[0]
-    secret = urlsplit(uri).netloc.rpartition("@")[0]
-    text = text.replace(uri, public(uri)).replace(f"{secret}@", "") if secret else text
+    text, failed, _ = text.partition(" failed with exception")  # behind it comes the anatomy of an HTTP library
+    text += " failed" if failed else ""
+    secret = _CREDENTIALS.search(uri)
+    text = text.replace(secret[0], "") if secret else text
     return text if len(text) <= 200 else f"{text[:199]}…"
 
 
@@ -92,12 +93,14 @@ def connect(root: Path) -> Store:
     from mlflow import MlflowClient
 
     artifacts = None if "://" in uri and not uri.startswith(SQLITE) else (root.resolve() / "mlartifacts").as_uri()
+    # The last two: a database without its driver, and an address that is none.
+    expected: tuple[type[Exception], ...] = (*failures(), ImportError, ValueError)
     try:
         if uri.startswith(SQLITE):
-            _make_database(Path(uri.removeprefix(SQLITE)), artifacts)
+            _make_database(Path(public(uri).removeprefix(SQLITE)), artifacts)
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         return Store(uri, client, _experiment(client, artifacts))
-    except failures() as error:
+    except expected as error:
         raise UserError(
             f"MLflow at {public(uri)}: {reason(error, uri)}; mend it, or set MLFLOW_TRACKING_URI to another store"
         ) from error
@@ -159,8 +162,8 @@ def _experiment(client: MlflowClient, artifacts: str | None) -> str:
     if found is None:
         try:
             return str(client.create_experiment(EXPERIMENT, artifact_location=artifacts))
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+        except MlflowException:
+            found = client.get_experiment_by_name(EXPERIMENT)  # another process may have been faster
+            if found is None:
                 raise
-            found = client.get_experiment_by_name(EXPERIMENT)  # another process was faster
     return str(found.experiment_id)

@@ -70,7 +70,7 @@ def page() -> str:
     grid = image_grid(np.zeros((2, 1, 2, 2), int), levels=17, columns=2)
     curve = training_curves(history(), "val_bits_per_dim")
     search = Search(4, 1, {"kl_weight": 0.25}, curve, rate_distortion(trials(), "kl_weight"))
-    student = Distillation("maf", distillation_curve(history()), 0.03, 1.85, 1.9, 100.0, 1250.0)
+    student = Distillation("vae", distillation_curve(history()), 0.03, 1.85, 1.9, 100.0, 1250.0)
     sections = [
         EntrySection("gmm", "gmm", grid, curve),
         EntrySection("vae", "vae", grid, curve, search, notes=["<b>escaped</b>"]),
@@ -216,4 +216,9 @@ def test_page_shows_every_entry_and_marks_bounds() -> None:
     assert "1 pass<" in table_cells(html, "gmm")["samples_per_s"]
     assert "64 passes<" in blank["samples_per_s"]
     assert "&lt;b&gt;escaped" in html
-    assert "12.5×" in html and "+0.050" in html
+
+
+def test_page_compares_the_student_with_its_teacher() -> None:
+    html = page()
+    assert "12.5×" in html and "+0.050<small>between the bounds" in html
+    assert "<td>≤ 1.850</td><td>1.900</td>" in html, "the teacher, vae, has a bound; the student has none"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -275,6 +276,18 @@ def test_an_unreachable_server_warns_once_and_the_work_goes_on(
     assert "artifacts/train/vae" in line
 
 
+def test_a_server_that_accepts_and_never_answers_does_not_hang_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        start = time.monotonic()
+        with stage_run(tmp_path, "train", "vae", {}, {}) as run:
+            run.log_metrics({"loss": 1.0}, step=1)
+        assert time.monotonic() - start < 10
+    assert "no answer within" in capsys.readouterr().err
+
+
 def test_a_store_that_fails_later_warns_once(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with stage_run(root, "train", "vae", {}, {}) as run:
         run.log_params({"steps": 1})
@@ -305,6 +318,17 @@ def test_addresses_are_absolute_and_shown_without_credentials(tmp_path: Path, mo
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///other.db")
     assert tracking_uri(tmp_path) == f"sqlite:///{tmp_path}/other.db"
     assert public("https://me:pass@host:5000/path?token=t") == "https://host:5000/path"
+    assert public("sqlite:////folder/my@file.db?timeout=3") == "sqlite:////folder/my@file.db"
+
+
+@pytest.mark.parametrize("uri", ["nonsense", "http://", "http://me:secret@[bad", "postgresql://me:secret@localhost/x"])
+def test_impossible_addresses_are_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(UserError, match="MLFLOW_TRACKING_URI") as caught:
+        connect(tmp_path)
+    assert public(uri) in str(caught.value)
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_processes_that_meet_make_one_quiet_database(tmp_path: Path) -> None:

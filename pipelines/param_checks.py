@@ -1,0 +1,89 @@
+"""What params.yaml must say beyond types and ranges: families that exist, and names and files that fit each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from models.catalogue import CATALOGUE, family_class
+
+from .param_errors import FILE, lines, reason, suggestion
+from .params import PREPARED, Params, searched
+
+
+def problems(params: Params) -> list[str]:
+    """Everything that is wrong, one line each; references are looked at once the families are right."""
+    return list(_families(params)) or list(_references(params)) or list(_spaces(params))
+
+
+def _families(params: Params) -> Iterator[str]:
+    """Families that the catalogue lacks, and configurations that their family refuses."""
+    for entry, values in params.families.items():
+        model = values.get("model")
+        if model not in CATALOGUE:
+            allowed = ", ".join(sorted(CATALOGUE))
+            yield f"{FILE}: families.{entry}.model: {model!r} is not allowed: must be one of {allowed}"
+            continue
+        try:
+            params.config(entry)
+        except ValidationError as error:
+            yield from lines(error, family_class(model).Config, ("families", entry))
+
+
+def _references(params: Params) -> Iterator[str]:
+    """Names and files in the stages' entries that do not fit the families."""
+    stages: dict[str, Mapping[str, Any]] = {
+        "train": params.train.entries,
+        "tune": params.tune.entries,
+        "distill": params.distill.entries,
+        "evaluate": params.evaluate.entries,
+    }
+    for stage, entries in stages.items():
+        for entry, value in entries.items():
+            where = f"{FILE}: {stage}.entries.{entry}"
+            if entry not in params.families:
+                yield f"{where}: is not allowed: must be one of families: {', '.join(params.families)}"
+            elif stage != "evaluate":
+                code = f"models/{CATALOGUE[params.model(entry)].split(':')[0]}.py"
+                if value.code != code:
+                    yield f"{where}.code: {value.code!r} is not allowed: must be {code}, the file of {entry}'s family"
+    for entry in params.families:
+        if sum(entry in stages[stage] for stage in ("train", "distill")) != 1:
+            yield f"{FILE}: families.{entry}: must be in train.entries or in distill.entries, and not in both"
+    for entry, trained in params.train.entries.items():
+        after = searched(entry) if entry in params.tune.entries else PREPARED
+        if trained.after != after:
+            yield f"{FILE}: train.entries.{entry}.after: {trained.after!r} is not allowed: must be {after}"
+    for entry in params.tune.entries:
+        if entry not in params.train.entries:
+            yield f"{FILE}: tune.entries.{entry}: is not allowed: only entries of train can be searched"
+    for entry, student in params.distill.entries.items():
+        if student.teacher not in params.train.entries:
+            allowed = ", ".join(params.train.entries)
+            where = f"{FILE}: distill.entries.{entry}.teacher"
+            yield f"{where}: {student.teacher!r} is not allowed: must be one of train.entries: {allowed}"
+    for entry, stage in params.evaluate.entries.items():
+        if entry not in stages[stage]:
+            yield f"{FILE}: evaluate.entries.{entry}: {stage!r} is not allowed: {entry} is not in {stage}.entries"
+
+
+def _spaces(params: Params) -> Iterator[str]:
+    """Searched parameters that do not exist, have two owners, or could take a value that is not allowed."""
+    for entry, search in params.tune.entries.items():
+        fields = family_class(params.model(entry)).Config.__pydantic_fields__
+        for key, dimension in search.space.items():
+            where = f"{FILE}: tune.entries.{entry}.space.{key}"
+            if key not in fields:
+                yield f"{where}: is no parameter of {params.model(entry)}{suggestion(key, fields)}"
+                continue
+            if key in params.families[entry]:
+                owner = "a searched parameter belongs to tune alone; take it out of one of them"
+                yield f"{where}: families.{entry}.{key} sets it too, but {owner}"
+            for value in dimension.choices or (dimension.low, dimension.high):
+                whole = fields[key].annotation is int and isinstance(value, float) and value.is_integer()
+                try:
+                    params.config(entry, {key: int(value) if whole else value})
+                except ValidationError as error:
+                    yield f"{where}: {value!r} is not allowed: {reason(error.errors()[0])}"

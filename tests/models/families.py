@@ -1,0 +1,90 @@
+"""Small members of every family, for the tests that go over the whole catalogue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.catalogue import CATALOGUE, build, family_class
+from models.contract import Batch, Event, Family, UnsuitableEvent
+from models.noise import Noise
+
+IMAGE = Event((1, 8, 8), 17, 10)
+COLOUR = Event((3, 4, 4), 256, 10)
+VECTOR = Event((2,), None, 3)
+
+SMALL: dict[str, dict[str, Any]] = {
+    "dcgan": {"latent": 4, "width": 4},
+    "gmm": {"components": 3},
+    "iaf": {"blocks": 2, "hidden": [8]},
+    "maf": {"blocks": 2, "hidden": [8]},
+    "vae": {"latent": 3, "hidden": [8], "importance_samples": 4, "decoder": "gaussian"},
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A family, its configuration and the event that it is built for."""
+
+    model: str
+    event: Event
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def build(self, jitter: float = 0.2) -> Family:
+        """The family after its data-dependent initialisation, its weights moved away from their careful start."""
+        torch.manual_seed(0)
+        config = family_class(self.model).Config(**{**SMALL[self.model], **self.options})
+        family = build(self.model, config, self.event)
+        x, labels = examples(self.event, 64)
+        family.initialise(x, labels, torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            for parameter in family.parameters():
+                parameter.add_(jitter * torch.randn_like(parameter))
+        return family
+
+    def __str__(self) -> str:
+        options = "-".join(f"{key}={value}" for key, value in self.options.items())
+        return f"{self.model}-{self.event.kind}{self.event.shape[0]}-{options}"
+
+
+def _cases() -> list[Case]:
+    cases = []
+    for model in sorted(CATALOGUE):
+        for event in (IMAGE, COLOUR, VECTOR):
+            for conditional in (False, True):
+                case = Case(model, event, {"conditional": conditional})
+                try:
+                    case.build()
+                except UnsuitableEvent:
+                    continue
+                cases.append(case)
+    variants = [
+        *[Case("gmm", IMAGE, {"covariance": shape, "fit": fit}) for shape in ("diagonal", "low_rank", "full") for fit in ("em", "gradient")],
+        Case("vae", IMAGE, {"decoder": "bernoulli"}),
+        Case("vae", IMAGE, {"variance": 0.1}),
+        Case("maf", IMAGE, {"permutation": "random"}),
+        Case("iaf", VECTOR, {"permutation": "random"}),
+        Case("dcgan", IMAGE, {"discriminator_steps": 2}),
+    ]
+    return cases + variants
+
+
+def examples(event: Event, n: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Random examples of an event and their labels."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(event.classes, (n,), generator=generator)
+    if event.levels is None:
+        return torch.randn(n, *event.shape, generator=generator) * 2 + 1, labels
+    return torch.randint(event.levels, (n, *event.shape), generator=generator, dtype=torch.uint8), labels
+
+
+def batch(event: Event, n: int = 16, seed: int = 0) -> Batch:
+    """A batch of random examples."""
+    x, labels = examples(event, n, seed)
+    return Batch(x, labels, Noise(torch.Generator().manual_seed(seed), n))
+
+
+CASES = _cases()

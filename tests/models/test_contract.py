@@ -1,0 +1,192 @@
+"""The promises of the contract, kept by every family of the catalogue."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from safetensors.torch import load, save
+from torch import nn
+
+from models.catalogue import CATALOGUE, build, family_class
+from models.contract import Batch, Density, Event, Features, Invertible, Latent, UnsuitableEvent
+from models.noise import Noise
+
+from .families import CASES, COLOUR, IMAGE, VECTOR, Case, batch, examples
+
+cases = pytest.mark.parametrize("case", CASES, ids=str)
+
+
+def test_every_family_is_covered() -> None:
+    assert {case.model for case in CASES} == set(CATALOGUE)
+
+
+@cases
+def test_samples_are_events_in_the_units_of_the_data(case: Case) -> None:
+    samples = case.build().eval().sample(5, generator=torch.Generator().manual_seed(0))
+    assert samples.shape == (5, *case.event.shape)
+    if case.event.levels is None:
+        assert samples.dtype == torch.float32 and samples.isfinite().all()
+    else:
+        assert samples.dtype == torch.uint8 and int(samples.max()) < case.event.levels
+
+
+@cases
+def test_a_seed_gives_the_same_samples_however_the_batch_is_split(case: Case) -> None:
+    family = case.build().eval()
+    whole = family.sample(7, generator=torch.Generator().manual_seed(3))
+    generator = torch.Generator().manual_seed(3)
+    parts = torch.cat([family.sample(n, generator=generator) for n in (1, 4, 2)])
+    torch.testing.assert_close(whole, parts, atol=1e-5, rtol=1e-5)
+    assert not torch.equal(whole, family.sample(7, generator=torch.Generator().manual_seed(4)))
+
+
+@cases
+def test_temperature_zero_leaves_less_variety(case: Case) -> None:
+    family = case.build().eval()
+    labels = torch.zeros(64, dtype=torch.long)
+    spread = [
+        family.sample(64, labels, temperature, torch.Generator().manual_seed(0)).double().var(0).sum()
+        for temperature in (0.0, 1.0)
+    ]
+    # What is left is the choice of a component or the noise of a decoder; a generator has neither.
+    assert spread[0] < spread[1] or case.model == "vae"
+
+
+@cases
+def test_every_parameter_receives_a_gradient(case: Case) -> None:
+    family = case.build()
+    missing = {name for name, _ in family.named_parameters()}
+    for player in family.players():
+        family.zero_grad()
+        player.loss(batch(case.event)).backward()
+        mine = {id(parameter) for parameter in player.module.parameters()}
+        missing -= {
+            name
+            for name, parameter in family.named_parameters()
+            if id(parameter) in mine and parameter.grad is not None and parameter.grad.abs().sum() > 0
+        }
+    assert not missing
+
+
+@cases
+def test_players_own_every_parameter_once(case: Case) -> None:
+    family = case.build()
+    owned = [id(parameter) for player in family.players() for parameter in player.module.parameters()]
+    assert sorted(owned) == sorted(id(parameter) for parameter in family.parameters())
+
+
+@cases
+def test_a_loss_is_the_mean_over_rows(case: Case) -> None:
+    """Halves of a batch average to the whole: what data parallelism relies on. (Batch norm has a test of its own.)"""
+    if case.model == "dcgan":
+        pytest.skip("its batch norm mixes the rows; see tests/pipelines/test_workers.py")
+    family, whole = case.build(), batch(case.event, 8)
+    (player,) = family.players()
+    assert whole.labels is not None
+    halves = [
+        player.loss(Batch(whole.x[i : i + 4], whole.labels[i : i + 4], Noise(torch.Generator().manual_seed(0), 4, i, 8)))
+        for i in (0, 4)
+    ]
+    torch.testing.assert_close(player.loss(whole), torch.stack(halves).mean())
+
+
+@cases
+def test_weights_survive_safetensors(case: Case) -> None:
+    family, other = case.build().eval(), case.build().eval()
+    for parameter in other.parameters():
+        nn.init.zeros_(parameter)
+    other.load_state_dict(load(save({key: value.contiguous() for key, value in family.state_dict().items()})))
+    samples = [f.sample(4, generator=torch.Generator().manual_seed(0)) for f in (family, other)]
+    assert torch.equal(*samples)
+
+
+@cases
+def test_log_prob_is_finite_and_a_function_of_the_example(case: Case) -> None:
+    family = case.build().eval()
+    if not isinstance(family, Density):
+        pytest.skip("has no density")
+    x, labels = examples(case.event, 6)
+    first = family.log_prob(x, labels)
+    assert first.shape == (6,) and first.isfinite().all()
+    torch.testing.assert_close(first, family.log_prob(x, labels))
+    assert family.bound is None or isinstance(family.bound, str)
+    if case.event.levels is not None and family.bound is None:
+        assert (first <= 0).all()
+
+
+@cases
+def test_codes_have_a_row_per_example(case: Case) -> None:
+    family = case.build().eval()
+    if not isinstance(family, Latent):
+        pytest.skip("has no codes")
+    x, labels = examples(case.event, 6)
+    z = family.encode(x, labels)
+    assert z.dim() == 2 and len(z) == 6
+    decoded = family.decode(z, labels)
+    assert decoded.shape == x.shape and decoded.is_floating_point()
+    if isinstance(family, Invertible):
+        torch.testing.assert_close(decoded, x.to(decoded.dtype), atol=2e-3, rtol=1e-3)
+
+
+@cases
+def test_features_have_a_row_per_example(case: Case) -> None:
+    family = case.build().eval()
+    if not isinstance(family, Features) or case.options.get("conditional"):
+        pytest.skip("has no features without labels")
+    features = family.features(examples(case.event, 6)[0])
+    assert features.dim() == 2 and len(features) == 6
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.event is VECTOR and case.model != "vae"], ids=str)
+def test_a_two_dimensional_density_integrates_to_one(case: Case) -> None:
+    family = case.build().double().eval()
+    side = torch.linspace(-30, 30, 601, dtype=torch.float64)
+    grid = torch.cartesian_prod(side, side)
+    labels = torch.ones(len(grid), dtype=torch.long)
+    assert isinstance(family, Density) and family.bound is None
+    with torch.no_grad():
+        mass = family.log_prob(grid, labels).exp().sum() * (side[1] - side[0]) ** 2
+    assert mass.item() == pytest.approx(1, abs=2e-3)
+
+
+def test_the_bound_of_a_vae_has_at_most_unit_mass() -> None:
+    family = Case("vae", VECTOR, {"importance_samples": 64}).build().double().eval()
+    side = torch.linspace(-20, 22, 141, dtype=torch.float64)
+    grid = torch.cartesian_prod(side, side)
+    assert isinstance(family, Density)
+    with torch.no_grad():
+        mass = family.log_prob(grid).exp().sum() * (side[1] - side[0]) ** 2
+    assert 0.7 < mass.item() < 1.02
+
+
+@pytest.mark.parametrize("model", sorted(CATALOGUE))
+def test_a_conditional_model_needs_labels(model: str) -> None:
+    unlabelled = Event(IMAGE.shape, IMAGE.levels, classes=0)
+    with pytest.raises(UnsuitableEvent, match="labels"):
+        build(model, family_class(model).Config(conditional=True), unlabelled)
+
+
+def test_an_unsuitable_event_is_refused_with_a_reason() -> None:
+    with pytest.raises(UnsuitableEvent, match="images of integers"):
+        build("dcgan", family_class("dcgan").Config(), VECTOR)
+    with pytest.raises(UnsuitableEvent, match="gaussian"):
+        build("vae", family_class("vae").Config(decoder="bernoulli"), VECTOR)
+
+
+def test_an_unknown_family_names_those_there_are() -> None:
+    with pytest.raises(KeyError, match="maf"):
+        family_class("mafia")
+
+
+@pytest.mark.parametrize("model", sorted(CATALOGUE))
+def test_every_field_of_a_configuration_is_documented(model: str) -> None:
+    config = family_class(model).Config
+    parents = [vars(parent).get("__pydantic_fields__", {}) for parent in config.__mro__]
+    for name in config.__pydantic_fields__:
+        assert any(fields[name].description for fields in parents if name in fields), name
+
+
+def test_a_colour_image_is_scored_in_all_its_dimensions() -> None:
+    assert COLOUR.dimensions == 48 and math.prod(COLOUR.shape) == 48

@@ -1,0 +1,213 @@
+"""MADE, MAF and IAF: masks, Jacobians against autograd in float64, costs, and agreement with zuko."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+import zuko
+from torch import Tensor, nn
+from torch.autograd.functional import jacobian
+
+from models.contract import Event
+from models.iaf import IAF, IAFConfig
+from models.layers.flow import AutoregressiveFlow
+from models.layers.made import MADE, AutoregressiveAffine, orders
+from models.layers.units import Dequantised, Standardised
+from models.maf import MAF, MAFConfig
+from models.noise import Noise
+
+D = 5
+FLOWS = [MAF, IAF]
+
+
+@pytest.fixture(autouse=True)
+def double() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def perturbed(module: nn.Module, scale: float = 0.3) -> nn.Module:
+    """A module away from its near-identity start."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(scale * torch.randn_like(parameter))
+    return module
+
+
+def flow(family: type[AutoregressiveFlow], conditional: bool = False, permutation: str = "reverse") -> AutoregressiveFlow:
+    config = family.Config(blocks=3, hidden=[16, 12], conditional=conditional, permutation=permutation)
+    built = family(config, Event((D,), None, 4))
+    perturbed(built)
+    return built
+
+
+@pytest.mark.parametrize("dimensions", [1, 2, 5])
+@pytest.mark.parametrize("hidden", [(32,), (32, 24)])
+def test_outputs_see_only_earlier_dimensions(dimensions: int, hidden: tuple[int, ...]) -> None:
+    order = torch.randperm(dimensions)
+    made = perturbed(MADE(order, hidden, outputs=2))
+    slopes = jacobian(lambda x: made(x).sum(0), torch.randn(20, dimensions))  # of many inputs: a ReLU may be off
+    sees = slopes.abs().sum((1, 2)) > 0
+    place = order.argsort()
+    assert not (sees & (place[None, :] >= place[:, None])).any()
+    assert sees.sum() == dimensions * (dimensions - 1) // 2, "every earlier dimension is seen"
+
+
+def test_a_context_is_seen_by_every_output() -> None:
+    made = MADE(torch.arange(D), (16,), outputs=2, context=3)
+    perturbed(made)
+    x, context = torch.randn(1, D), torch.randn(1, 3)
+    assert (jacobian(lambda c: made(x, c), context)[0, 1:].abs().sum((1, 2, 3)) > 0).all()
+
+
+def test_a_block_inverts_and_its_log_determinants_cancel() -> None:
+    block = perturbed(AutoregressiveAffine(torch.randperm(D), (16,)))
+    v = torch.randn(7, D)
+    w, forward = block(v)
+    back, backward = block.inverse(w)
+    torch.testing.assert_close(back, v, atol=1e-9, rtol=1e-9)
+    torch.testing.assert_close(forward, -backward, atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize("family", FLOWS)
+@pytest.mark.parametrize("conditional", [False, True])
+@pytest.mark.parametrize("permutation", ["reverse", "random"])
+def test_jacobians_of_both_directions_match_autograd(
+    family: type[AutoregressiveFlow], conditional: bool, permutation: str
+) -> None:
+    model = flow(family, conditional, permutation)
+    context = torch.nn.functional.one_hot(torch.tensor([2]), 4).double() if conditional else None
+    y = torch.randn(1, D)
+    for direction in (model._to_noise, model._to_data):
+        _, log_det = direction(y, context)
+        matrix = jacobian(lambda v, f=direction: f(v, context)[0], y)[0, :, 0]
+        torch.testing.assert_close(log_det[0], matrix.slogdet().logabsdet, atol=1e-9, rtol=1e-9)
+    u, _ = model._to_noise(y, context)
+    torch.testing.assert_close(model._to_data(u, context)[0], y, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("family", FLOWS)
+def test_a_round_trip_in_float32(family: type[AutoregressiveFlow]) -> None:
+    model = flow(family).float()
+    x = torch.randn(64, D, dtype=torch.float32)
+    torch.testing.assert_close(model.decode(model.encode(x)), x, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("family", FLOWS)
+def test_the_density_of_own_samples_is_the_density_of_examples(family: type[AutoregressiveFlow]) -> None:
+    model = flow(family, conditional=True)
+    labels = torch.tensor([0, 1, 2, 3])
+    y, log_q = model.sample_density(torch.randn(4, D), labels)
+    torch.testing.assert_close(log_q, model.log_density(y, labels), atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize("family", FLOWS)
+def test_passes_are_as_many_as_stated(family: type[AutoregressiveFlow], monkeypatch: pytest.MonkeyPatch) -> None:
+    model = flow(family)
+    passes = 0
+    conditioner = AutoregressiveAffine.conditioner
+
+    def counted(self: AutoregressiveAffine, v: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        nonlocal passes
+        passes += 1
+        return conditioner(self, v, context)
+
+    monkeypatch.setattr(AutoregressiveAffine, "conditioner", counted)
+    model.sample(3)
+    assert passes == model.sampling_passes == (3 if family is IAF else 3 * D)
+    passes = 0
+    model.log_prob(torch.randn(3, D))
+    assert passes == model.scoring_passes == (3 * D if family is IAF else 3)
+
+
+def test_orders() -> None:
+    forward, backward, again = orders(4, 3, "reverse", seed=0)
+    assert forward.tolist() == again.tolist() == [0, 1, 2, 3] and backward.tolist() == [3, 2, 1, 0]
+    first, second, _ = orders(50, 3, "random", seed=1)
+    assert first.tolist() == list(range(50)) and sorted(second.tolist()) == first.tolist() != second.tolist()
+    assert orders(50, 2, "random", seed=1)[1].tolist() == second.tolist()
+
+
+@pytest.mark.parametrize("alpha", [None, 0.05])
+def test_units_of_integers(alpha: float | None) -> None:
+    event = Event((1, 2, 3), 17)
+    units = Dequantised(event, alpha)
+    x = torch.randint(17, (50, 1, 2, 3), dtype=torch.uint8)
+    y, log_det = units(x, Noise(torch.Generator().manual_seed(0), 50))
+    assert torch.equal(units.quantise(y), x)
+    torch.testing.assert_close(units.inverse(units(x)[0]), x.double(), atol=1e-9, rtol=0)
+    # The derivative of y with respect to x + u, which is the derivative of the inverse turned round.
+    slope = torch.autograd.functional.jacobian(lambda v: units.inverse(v).flatten(1), y[:1])[0, :, 0]
+    torch.testing.assert_close(log_det[0], -slope.slogdet().logabsdet, atol=1e-9, rtol=1e-9)
+
+
+def test_units_of_vectors() -> None:
+    units = Standardised(Event((3,), None))
+    x = torch.randn(200, 3) * torch.tensor([1.0, 5.0, 0.1]) + 2
+    units.initialise(x)
+    y, log_det = units(x)
+    torch.testing.assert_close(y.mean(0), torch.zeros(3), atol=1e-9, rtol=0)
+    torch.testing.assert_close(y.std(0), torch.ones(3))
+    torch.testing.assert_close(units.inverse(y), x)
+    torch.testing.assert_close(log_det, -x.std(0).log().sum().expand(200))
+
+
+class _PaperAffine(zuko.transforms.AffineTransform):
+    """zuko's affine map in the parameters of the MAF paper, (x - μ) exp(-α), with our clip of α."""
+
+    def __init__(self, mu: Tensor, alpha: Tensor) -> None:
+        alpha = alpha / (1 + alpha.abs() / AutoregressiveAffine.limit)
+        super().__init__(-mu * torch.exp(-alpha), torch.exp(-alpha))
+
+
+@pytest.mark.parametrize("family", FLOWS)
+def test_agreement_with_zuko_on_the_same_weights(family: type[AutoregressiveFlow]) -> None:
+    """zuko orders hidden units in its own way, so its masks are copied along with its weights."""
+    torch.set_default_dtype(torch.float32)
+    model = family(family.Config(blocks=3, hidden=[16, 12]), Event((D,), None)).float()
+    peer = zuko.flows.Flow(
+        [
+            zuko.flows.MaskedAutoregressiveTransform(
+                D, order=_places(block), hidden_features=(16, 12),
+                univariate=_PaperAffine, shapes=[(), ()],
+            )
+            for block in model.blocks
+        ],
+        zuko.lazy.UnconditionalDistribution(
+            zuko.distributions.DiagNormal, torch.zeros(D), torch.ones(D), buffer=True
+        ),
+    )
+    perturbed(peer)
+    for block, theirs in zip(model.blocks, peer.transform.transforms, strict=True):
+        linear = [layer for layer in theirs.hyper if isinstance(layer, nn.Linear)]
+        for mine, other in zip(block.made.layers, linear, strict=True):
+            mine.load_state_dict({"weight": other.weight, "bias": other.bias})
+            mine.mask.copy_(other.mask)
+    y = torch.randn(32, D)
+    if family is MAF:
+        torch.testing.assert_close(model.log_density(y), peer().log_prob(y), atol=1e-5, rtol=1e-5)
+        return
+    # An IAF is the same stack, run from the noise: the transform takes noise to data.
+    data, log_det = peer.transform().call_and_ladj(y)
+    ours, log_q = model.sample_density(y)
+    base = torch.distributions.Normal(0, 1).log_prob(y).sum(1)
+    torch.testing.assert_close(ours, data, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(log_q, base - log_det, atol=1e-5, rtol=1e-5)
+
+
+def _places(block: nn.Module) -> Tensor:
+    """The place of each dimension in a block's order."""
+    assert isinstance(block, AutoregressiveAffine)
+    return torch.tensor(block.order).argsort()
+
+
+def test_configurations_are_frozen_and_strict() -> None:
+    config = MAFConfig(blocks=2, hidden=[4])
+    assert config.hidden == (4,) and IAFConfig is MAFConfig
+    with pytest.raises(AttributeError):
+        config.blocks = 3  # type: ignore[misc]
+    with pytest.raises(ValueError, match="greater than"):
+        MAFConfig(alpha=-0.1)
