@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from .files import read_json, write_json
-from .params import load
+from .project import Project
 from .tracking.registry import register
+from .tracking.store import make_database
 
 
-def run(root: Path) -> None:
+def run(project: Project) -> None:
     """Register every evaluated entry, and write what became of each to artifacts/register/registered.json."""
-    params = load(root / "params.yaml")
-    outcome: dict[str, dict[str, Any]] = {}
+    params, outcome = project.params, dict[str, dict[str, Any]]()
+    make_database(project.root)  # an output of the stage, also where MLFLOW_TRACKING_URI names another registry
     for entry, stage in params.evaluate.entries.items():
-        metrics = read_json(root / f"artifacts/evaluate/{entry}/metrics.json")
-        folder = root / f"artifacts/{stage}/{entry}"
-        tags = {key: str(metrics[key]) for key in ("data_digest",) if metrics.get(key)}
+        metrics = read_json(project.artifacts("evaluate", entry) / "metrics.json")
+        tags = {"data_digest": metrics["data_digest"], "made_by": stage}
         if stage == "distill":
-            tags["teacher"] = params.distill.entries[entry].teacher
-        done = register(root, entry, folder, metrics, params.register_.min_improvement, {**tags, "made_by": stage})
-        print(f"{entry}: version {done.version}: {done.decision}")
+            teacher = params.distill.entries[entry].teacher
+            tags |= {"teacher": teacher, "teacher_version": str(outcome.get(teacher, {}).get("version", ""))}
+        folder, least = project.artifacts(stage, entry), params.register_.min_improvement
+        done = register(project.root, entry, folder, metrics, least, tags)
+        print(f"register: {entry}: version {done.version}: {done.decision}")
         outcome[entry] = {"version": done.version, "champion": done.champion, "decision": done.decision}
-    write_json(root / "artifacts/register/registered.json", outcome)
+    write_json(project.artifacts("register") / "registered.json", outcome)

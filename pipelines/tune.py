@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,7 +13,7 @@ from models.catalogue import build, family_class
 from .cluster.search import TrialResult, search
 from .execute import tracked
 from .files import text_digest, write_json, write_text
-from .jobs import family_job
+from .jobs import Job, family_job
 from .params import Loop
 from .prepared import Prepared
 from .project import Project
@@ -31,12 +32,13 @@ class Trial:
     def __call__(self, found: dict[str, Any], report: Report) -> None:
         self.job(found)(report)
 
-    def job(self, found: dict[str, Any]) -> Any:
+    def job(self, found: dict[str, Any]) -> Job:
         """The training of this trial; its state is keyed by the parameters."""
-        tune, trained = self.project.params.tune, self.project.params.train.entries[self.entry]
-        budget = {"steps": tune.steps, "validate_every": tune.validate_every, "checkpoint_every": tune.validate_every}
+        settings, trained = self.project.params.tune.search, self.project.params.train.entries[self.entry]
+        each = settings.validate_every
+        budget = {"steps": settings.steps, "validate_every": each, "checkpoint_every": each}
         loop = Loop(**{**{key: getattr(trained, key) for key in Loop.model_fields}, **budget, "patience": None})
-        return family_job(self.project, self.entry, found, loop, tune.seed)
+        return family_job(self.project, self.entry, found, loop, settings.seed)
 
 
 def run(project: Project, entry: str) -> None:
@@ -48,10 +50,10 @@ def run(project: Project, entry: str) -> None:
     fields = family_class(model).Config.__pydantic_fields__
     integers = frozenset(key for key in space if fields[key].annotation is int)
     trial = Trial(project, entry)
-    settings = {**tune.model_dump(mode="json", exclude={"entries"}), **tune.entries[entry].model_dump(mode="json")}
+    settings = {**tune.search.model_dump(mode="json"), **tune.entries[entry].model_dump(mode="json")}
     name = f"{entry}-{text_digest(trial.job({}).digest, str(settings))[:16]}"
     with tracked(project, "tune", entry, {"model": model, "tune": settings}) as run:
-        results = search(name, trial, space, integers, tune, params.cluster, project.storage)
+        results = search(name, trial, space, integers, tune.search, params.cluster, project.storage)
         folder = project.artifacts("tune", entry)
         best = _write(folder, results, list(space), objective)
         for result in results:
@@ -63,7 +65,7 @@ def run(project: Project, entry: str) -> None:
     print(f"tune@{entry}: best of {len(results)} trials: {objective} {best['objective']:.4f} with {best['parameters']}")
 
 
-def _write(folder: Any, results: list[TrialResult], searched: list[str], objective: str) -> dict[str, Any]:
+def _write(folder: Path, results: list[TrialResult], searched: list[str], objective: str) -> dict[str, Any]:
     """Write the outcome of a search; best.json, on which the training waits, is the last."""
     trials = pd.DataFrame([_row(result) for result in results])
     write_text(folder / "trials.csv", trials.to_csv(index=False))

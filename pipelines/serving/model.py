@@ -23,7 +23,6 @@ import pandas as pd
 import torch
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
-from pydantic import TypeAdapter
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -48,7 +47,7 @@ class ServedModel(PythonModel):
         catalogue = importlib.import_module(".catalogue", package.__name__)
         contract = importlib.import_module(".contract", package.__name__)
         options: Any = catalogue.family_class(config["model"]).Config
-        values = TypeAdapter(options).validate_python(config["config"])
+        values = options(**config["config"])
         self.event = contract.Event(tuple(event["shape"]), event["levels"], event["classes"])
         self.family = catalogue.build(config["model"], values, self.event)
         self.family.load_state_dict(load_file(artifacts["weights"]), strict=True)

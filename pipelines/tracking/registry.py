@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import shutil
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
-from ..files import file_digest, read_json
+from ..files import file_digest, read_json, text_digest
 from .run import log_history, log_params, open_run, run_tags
 from .store import Store, connect, failures, public, reason
 
@@ -107,17 +106,13 @@ def register(
         raise UserError(f"registry {public(store.uri)}: {entry}: {reason(error, store.uri)}") from error
 
 
-def content_digest(folder: Path, code: Path) -> str:
-    """SHA-256 over all that a version consists of: weights, configuration, code of the models, served script."""
-    digest = hashlib.sha256()
-    for name, path in (
-        ("weights", folder / WEIGHTS),
-        ("config", folder / CONFIG),
-        ("script", SCRIPT),
-        *((path.relative_to(code).as_posix(), path) for path in _sources(code)),
-    ):
-        digest.update(f"{name}:{file_digest(path)}\n".encode())
-    return digest.hexdigest()
+def content_digest(folder: Path) -> str:
+    """SHA-256 over all that a version consists of: weights, served script, and the configuration.
+
+    The configuration names the digest of the family's code, so the code of other families makes no new version.
+    """
+    files = {"weights": folder / WEIGHTS, "config": folder / CONFIG, "script": SCRIPT}
+    return text_digest(*(f"{name}:{file_digest(path)}" for name, path in files.items()))
 
 
 def _candidate(entry: str, folder: Path, metrics: Mapping[str, Any], tags: Mapping[str, str], code: Path) -> Candidate:
@@ -130,7 +125,7 @@ def _candidate(entry: str, folder: Path, metrics: Mapping[str, Any], tags: Mappi
         raise UserError(
             f"{folder / CONFIG}: lacks {', '.join(missing)}; delete it and run `dvc repro` to make it again"
         )
-    digest = content_digest(folder, code)
+    digest = content_digest(folder)
     return Candidate(entry, folder.resolve(), code.resolve(), config, metrics, tags, digest)
 
 

@@ -106,6 +106,12 @@ def connect(root: Path) -> Store:
         ) from error
 
 
+def make_database(root: Path) -> None:
+    """Make the default database beside the project, unless it is there."""
+    quiet()
+    _make_database(root.resolve() / "mlflow.db", (root.resolve() / "mlartifacts").as_uri())
+
+
 def _check_server(uri: str) -> None:
     """Does a server answer at all? MLflow itself would find out only minutes later."""
     import requests

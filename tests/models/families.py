@@ -18,7 +18,7 @@ VECTOR = Event((2,), None, 3)
 
 SMALL: dict[str, dict[str, Any]] = {
     "dcgan": {"latent": 4, "width": 4},
-    "gmm": {"components": 3},
+    "gmm": {"components": 3, "variance_floor": 0.1},  # or the jitter makes ill-conditioned covariances
     "iaf": {"blocks": 2, "hidden": [8]},
     "maf": {"blocks": 2, "hidden": [8]},
     "vae": {"latent": 3, "hidden": [8], "importance_samples": 4, "decoder": "gaussian"},

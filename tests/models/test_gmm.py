@@ -67,6 +67,8 @@ def test_em_never_lowers_the_likelihood(covariance: str) -> None:
     x = blobs()
     model = GMM(GMMConfig(components=4, covariance=covariance, rank=1), Event((2,), None))
     model.initialise(x, None, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        model.means.add_(torch.randn_like(model.means))  # away from the good start
     (player,) = model.players()
     batch = Batch(x, None, Noise(torch.Generator().manual_seed(0), len(x)))
     trace = [mean_log_prob(model, x)]

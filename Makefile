@@ -1,0 +1,41 @@
+# `make repro` and `make test` work on a bare machine with Python 3.11 or newer: they fetch uv if it is missing, make the
+# environment from uv.lock, and do their job.
+.DEFAULT_GOAL := help
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+PYTHON ?= python3
+BOOT := .venv-uv
+UV := $(shell command -v uv 2>/dev/null || echo $(BOOT)/bin/uv)
+STAMP := .venv/.genera-$(shell cksum uv.lock pyproject.toml | cksum | cut -d' ' -f1)
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+repro: $(STAMP) ## rebuild everything that is out of date: data, searches, models, report, registry
+	@dvc repro
+
+test: $(STAMP) ## run every test
+	@python -m pytest
+
+lint: $(STAMP) ## check style, types and the layers
+	@ruff check
+	@ruff format --check
+	@mypy
+	@lint-imports
+
+ui: $(STAMP) ## show MLflow's page on http://127.0.0.1:5000
+	@mlflow server --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --host 127.0.0.1 --port 5000
+
+bench: $(STAMP) ## time the project against its peers; results go to benchmarks/results
+	@$(UV) sync --quiet --frozen --group bench
+	@for file in benchmarks/[a-z]*.py; do .venv/bin/python -m benchmarks.$$(basename $$file .py); done
+
+clean: ## remove everything that the workflow made, checkpoints and the registry included
+	rm -rf .genera artifacts/*/*/[!m]* data/prepared report mlflow.db mlartifacts
+
+# The environment, made again when the lock changes.
+$(STAMP): uv.lock pyproject.toml
+	@command -v $(UV) >/dev/null || { $(PYTHON) -m venv $(BOOT) && $(BOOT)/bin/pip install --quiet uv; }
+	@$(UV) sync --frozen
+	@rm -f .venv/.genera-* && touch $@
+
+.PHONY: help repro test lint ui bench clean
