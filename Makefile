@@ -35,7 +35,7 @@ clean: ## remove everything that the workflow made, checkpoints and the registry
 # The environment, made again when the lock changes.
 $(STAMP): uv.lock pyproject.toml
 	@command -v $(UV) >/dev/null || { $(PYTHON) -m venv $(BOOT) && $(BOOT)/bin/pip install --quiet uv; }
-	@$(UV) sync --frozen
+	@$(UV) sync --frozen --compile-bytecode
 	@rm -f .venv/.genera-* && touch $@
 
 .PHONY: help repro test lint ui bench clean

@@ -38,8 +38,9 @@ class Classifier(Trainable, Features):
         return [Player("classifier", self, self._loss, self.learning_rate, weight_decay=1e-2)]
 
     def features(self, x: Tensor) -> Tensor:
+        """Feature vectors (N, F), normalised to zero mean and unit variance over F: distances have a scale."""
         y = centred(x, self.event) if self.units is None else self.units(x)[0]
-        return F.silu(self.feature_layer(self.body(y)))
+        return F.layer_norm(self.feature_layer(self.body(y)), (self.head.in_features,))
 
     def logits(self, x: Tensor) -> Tensor:
         """Unnormalised log-probabilities (N, classes)."""

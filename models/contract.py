@@ -16,6 +16,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import torch
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as validated
+from pydantic.fields import FieldInfo
 from torch import Tensor, nn
 
 from .noise import Noise
@@ -24,6 +25,12 @@ from .noise import Noise
 STRICT = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 Width = Annotated[int, Field(ge=1)]  # of a hidden layer
+
+
+def config_fields(config: Any) -> dict[str, FieldInfo]:
+    """The fields of a family's configuration class, by name."""
+    fields: dict[str, FieldInfo] = config.__pydantic_fields__
+    return fields
 
 
 @dataclass(frozen=True)

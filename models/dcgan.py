@@ -15,6 +15,8 @@ Representation Learning with DCGAN", 2015 (arXiv:1511.06434).
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
@@ -71,7 +73,7 @@ class Generator(nn.Module):
             nn.Linear(inputs, widths[0] * height * rows, bias=False),
             nn.Unflatten(1, (widths[0], height, rows)),
         ]
-        for before, after in zip(widths[:-1], widths[1:], strict=True):
+        for before, after in pairwise(widths):
             layers += [GlobalBatchNorm(before), nn.ReLU(), nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False)]
         self.layers = nn.Sequential(*layers, nn.Tanh())
         _initialise(self)

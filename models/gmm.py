@@ -9,7 +9,7 @@ gradient. In real units y (N, D), with Σ_k diagonal, full, or low rank plus noi
         Σ_k = S_k, or its diagonal, or W_k W_kᵀ + σ_k² I with the q leading eigenvectors U and eigenvalues λ of S_k:
         σ² = mean of the others,  W = U (λ - σ²)^½
 
-Batches smaller than the data give stepwise EM (Cappé & Moulines, 2009), whose statistics move by (t+1)^-decay at step t.
+Batches smaller than the data give stepwise EM (Cappé & Moulines, 2009): statistics move by (t+1)^-decay at step t.
 
 Dempster, Laird & Rubin, 1977; Tipping & Bishop, "Mixtures of Probabilistic Principal Component Analysers", 1999.
 """
@@ -27,10 +27,9 @@ from torch.nn import functional as F
 
 from .contract import STRICT, Batch, Event, Family, FamilyConfig, Player, RealDensity
 from .layers.labels import chosen_labels
-from .layers.units import bound_of, real_units
+from .layers.units import Units, bound_of, real_units
 from .layers.workers import sum_over_workers
 from .noise import uniform_rows
-
 
 LLOYD_STEPS = 30  # of k-means, for the start
 
@@ -72,7 +71,7 @@ class GMM(Family, RealDensity):
     def __init__(self, config: GMMConfig, event: Event) -> None:
         super().__init__(config, event)
         K, D, rows = config.components, event.dimensions, max(1, self.classes)
-        self.units = real_units(event)
+        self.units: Units = real_units(event)
         self.rank = min(config.rank, D)
         self.logits = nn.Parameter(torch.zeros(rows, K))
         self.means = nn.Parameter(torch.randn(K, D))

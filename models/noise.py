@@ -35,9 +35,7 @@ class Noise:
 
     def integers(self, high: int) -> Tensor:
         """Integers uniform on 0 … high-1, of shape (rows,)."""
-        return self._mine(
-            torch.randint(high, (self.total,), generator=self.generator, device=self.generator.device)
-        )
+        return self._mine(torch.randint(high, (self.total,), generator=self.generator, device=self.generator.device))
 
     def _mine(self, drawn: Tensor) -> Tensor:
         return drawn[self.start : self.start + self.rows].to(self.device)

@@ -17,6 +17,7 @@ samples: Burda, Grosse & Salakhutdinov, "Importance Weighted Autoencoders", 2015
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -25,7 +26,19 @@ from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .contract import STRICT, Batch, Density, Event, Family, FamilyConfig, Features, Latent, Player, UnsuitableEvent, Width
+from .contract import (
+    STRICT,
+    Batch,
+    Density,
+    Event,
+    Family,
+    FamilyConfig,
+    Features,
+    Latent,
+    Player,
+    UnsuitableEvent,
+    Width,
+)
 from .layers.labels import append, chosen_labels, one_hot
 from .layers.normal import standard_normal_log_density
 from .layers.units import Standardised, centred
@@ -137,7 +150,7 @@ def _log_normal_mass(lower: Tensor, upper: Tensor) -> Tensor:
 
 def _mlp(widths: list[int]) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for before, after in zip(widths[:-1], widths[1:], strict=True):
+    for before, after in pairwise(widths):
         layers += [nn.Linear(before, after), nn.SiLU()]
     return nn.Sequential(*layers[:-1])
 

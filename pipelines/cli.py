@@ -108,7 +108,9 @@ def main() -> None:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         where = f" at {error.filename}" if error.filename else ""
-        sys.exit(f"error: no space is left on the disk{where}; nothing is half-written: free some and run the command again")
+        sys.exit(
+            f"error: no space is left on the disk{where}; nothing is half-written: free some and run the command again"
+        )
 
 
 if __name__ == "__main__":

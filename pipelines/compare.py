@@ -12,7 +12,13 @@ from .files import read_json, write_text
 from .prepared import Prepared
 from .project import Project
 from .report.page import Distillation, EntrySection, Report, Search, render
-from .report.pictures import distillation_curve, image_grid, objective_against_parameters, rate_distortion, training_curves
+from .report.pictures import (
+    distillation_curve,
+    image_grid,
+    objective_against_parameters,
+    rate_distortion,
+    training_curves,
+)
 from .report.table import comparison, terminal_table
 from .tracking.run import git_commit
 
@@ -24,11 +30,9 @@ def run(project: Project) -> None:
     entries = project.params.evaluate.entries
     rows = [read_json(project.artifacts("evaluate", entry) / "metrics.json") for entry in entries]
     data = Prepared.open(project.prepared)
-    counts = ", ".join(f"{count:,} {split}" for split, count in data.meta["counts"].items())
-    levels = "real numbers" if data.event.levels is None else f"{data.event.levels} levels"
     report = Report(
         title="Genera",
-        data=f"{data.meta['name']}: {data.event.kind}s of shape {data.event.shape}, {levels}, {len(data.meta['class_names'])} classes; {counts} examples.",
+        data=_describe(data),
         rows=rows,
         real=_grid(data, np.asarray(data.split("test").x[: len(_samples(project, next(iter(entries))))])),
         entries=[_section(project, data, entry, stage) for entry, stage in entries.items()],
@@ -39,6 +43,15 @@ def run(project: Project) -> None:
     write_text(folder / "index.html", render(report))
     Console().print(terminal_table(rows))
     print(f"compare: the report is {folder / 'index.html'}")
+
+
+def _describe(data: Prepared) -> str:
+    """The data in a sentence."""
+    meta, event = data.meta, data.event
+    levels = "real numbers" if event.levels is None else f"{event.levels} levels"
+    counts = ", ".join(f"{count:,} {split}" for split, count in meta["counts"].items())
+    classes = len(meta["class_names"])
+    return f"{meta['name']}: {event.kind}s of shape {event.shape}, {levels}, {classes} classes; {counts} examples."
 
 
 def _section(project: Project, data: Prepared, entry: str, stage: str) -> EntrySection:
@@ -80,7 +93,10 @@ def _search(project: Project, entry: str) -> Search:
 
 
 def _distillation(project: Project, entry: str, history: pd.DataFrame, metrics: dict[str, Any]) -> Distillation:
-    names = ("kl_nats_per_dim", *(f"{role}_{what}" for role in ("teacher", "student") for what in ("nll_bits_per_dim", "samples_per_s")))
+    names = (
+        "kl_nats_per_dim",
+        *(f"{role}_{what}" for role in ("teacher", "student") for what in ("nll_bits_per_dim", "samples_per_s")),
+    )
     return Distillation(
         teacher=project.params.distill.entries[entry].teacher,
         curve=distillation_curve(history),

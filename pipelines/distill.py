@@ -10,7 +10,7 @@ import torch
 from models.catalogue import build
 from models.contract import Density, Family
 
-from .execute import run_job, tracked, write_outcome
+from .execute import run_job, write_outcome
 from .export import family_config, load_family, parameter_count
 from .files import file_digest
 from .jobs import examples, student_job
@@ -18,6 +18,7 @@ from .metrics.likelihood import Likelihood, score
 from .metrics.speed import examples_per_second
 from .prepared import Prepared
 from .project import Project
+from .record import tracked
 from .training.loop import device
 from .validation import BATCH
 

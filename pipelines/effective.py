@@ -17,7 +17,10 @@ def show() -> None:
     for entry in params.families:
         config = asdict(params.config(entry))
         searched = params.tune.entries[entry].space if entry in params.tune.entries else {}
-        settings = {key: f"searched in tune.entries.{entry}.space" if key in searched else _plain(value) for key, value in config.items()}
+        settings = {
+            key: f"searched in tune.entries.{entry}.space" if key in searched else _plain(value)
+            for key, value in config.items()
+        }
         expanded["families"][entry] = {"model": params.model(entry), **settings}
     yaml = YAML()
     yaml.indent(mapping=2, sequence=4, offset=2)

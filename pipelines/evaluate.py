@@ -10,7 +10,6 @@ import torch
 
 from models.contract import Density, Family, Invertible
 
-from .execute import tracked
 from .export import load_classifier, load_family, parameter_count
 from .files import file_digest, read_json, replacing, write_json
 from .jobs import examples
@@ -20,6 +19,7 @@ from .metrics.speed import examples_per_second
 from .params import Evaluate
 from .prepared import Prepared
 from .project import Project
+from .record import tracked
 from .training.loop import device
 from .validation import BATCH, feature_array, features_of, name_of_objective
 
@@ -53,7 +53,8 @@ def run(project: Project, entry: str) -> None:
         write_json(folder / "metrics.json", metrics)
         run.log_metrics({key: value for key, value in metrics.items() if isinstance(value, int | float)})
         run.log_artifact(folder)
-    print(f"evaluate@{entry}: {metrics['objective_name']} {metrics['objective']:.4f}, fid {metrics['fid']:.3f}; see {folder}")
+    objective = f"{metrics['objective_name']} {metrics['objective']:.4f}"
+    print(f"evaluate@{entry}: {objective}, fid {metrics['fid']:.3f}; see {folder}")
 
 
 def draw(family: Family, n: int, seed: int) -> torch.Tensor:

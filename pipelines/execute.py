@@ -1,9 +1,8 @@
-"""What the stages that train have in common: run the job, read its outcome, write it, and keep a record of it."""
+"""What the stages that train have in common: run the job, read its outcome, write it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,8 @@ from .cluster.launch import launch
 from .export import outcome, write_history, write_model
 from .files import write_json
 from .jobs import Job
-from .params import Section
-from .prepared import Prepared
 from .project import Project
-from .tracking.run import StageRun, stage_run
+from .tracking.run import StageRun
 from .training.loop import State
 
 
@@ -52,18 +49,9 @@ def run_job(project: Project, job: Job) -> Finished:
     return Finished(weights, state, job)
 
 
-@contextmanager
-def tracked(project: Project, stage: str, entry: str | None, settings: Mapping[str, Any]) -> Iterator[StageRun]:
-    """The tracking run of a stage, with its settings as parameters and the digest of the data as a tag."""
-    params = {
-        key: value.model_dump(mode="json") if isinstance(value, Section) else value for key, value in settings.items()
-    }
-    tags = {"data_digest": Prepared.open(project.prepared).digest}
-    with stage_run(project.root, stage, entry, tags, params) as run:
-        yield run
-
-
-def write_outcome(folder: Path, done: Finished, config: Mapping[str, Any], metrics: Mapping[str, Any], run: StageRun) -> None:
+def write_outcome(
+    folder: Path, done: Finished, config: Mapping[str, Any], metrics: Mapping[str, Any], run: StageRun
+) -> None:
     """Write a training's files, whole or not at all, and record them; metrics.json is the last."""
     write_model(folder, done.weights, config)
     write_history(folder / "history.csv", done.state.history)
@@ -73,4 +61,6 @@ def write_outcome(folder: Path, done: Finished, config: Mapping[str, Any], metri
     run.set_tags({"job_digest": done.job.digest})
     run.log_artifact(folder)
     steps = f"{done.state.step} steps in {done.state.seconds:.1f} s"
-    print(f"{done.job.name}: {steps}, best objective {metrics['objective']:.4f} at {metrics['best_step']}; see {folder}")
+    print(
+        f"{done.job.name}: {steps}, best objective {metrics['objective']:.4f} at {metrics['best_step']}; see {folder}"
+    )

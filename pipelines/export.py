@@ -46,9 +46,7 @@ def write_history(path: Path, history: list[dict[str, float]]) -> None:
     write_text(path, pd.DataFrame(history).to_csv(index=False))
 
 
-def family_config(
-    entry: str, model: str, config: Any, data: Prepared, seed: int, **more: Any
-) -> dict[str, Any]:
+def family_config(entry: str, model: str, config: Any, data: Prepared, seed: int, **more: Any) -> dict[str, Any]:
     """The content of a family's config.json: all that is needed to build it again, and where it came from."""
     built = {"entry": entry, "model": model, "config": asdict(config), "event": asdict(data.event)}
     return {**built, "data_digest": data.digest, "code_digest": family_digest(model), "seed": seed, **more}

@@ -6,11 +6,12 @@ from dataclasses import asdict
 
 import torch
 
-from .execute import run_job, tracked, write_outcome
+from .execute import run_job, write_outcome
 from .export import classifier_config, load_classifier
 from .jobs import classifier_job, examples
 from .prepared import Prepared
 from .project import Project
+from .record import tracked
 from .validation import classification_validator
 
 

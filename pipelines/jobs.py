@@ -62,7 +62,9 @@ class Job:
         fit(self.make(), self.loop, self.seed, self.folder, report)
 
 
-def family_job(project: Project, entry: str, found: Mapping[str, Any], loop: Loop | None = None, seed: int | None = None) -> Job:
+def family_job(
+    project: Project, entry: str, found: Mapping[str, Any], loop: Loop | None = None, seed: int | None = None
+) -> Job:
     """The training of an entry on the data, with the values that its search found, if it had one."""
     params = project.params
     name = f"{'train' if loop is None else 'tune'}@{entry}"
@@ -115,9 +117,7 @@ def best_parameters(project: Project, entry: str) -> dict[str, Any]:
 
 
 def _identity(project: Project, model: str, config: dict[str, Any], *more: str) -> str:
-    return text_digest(
-        family_digest(model), json.dumps(config), Prepared.open(project.prepared).digest, *more
-    )
+    return text_digest(family_digest(model), json.dumps(config), Prepared.open(project.prepared).digest, *more)
 
 
 def _feature_digest(project: Project) -> str:

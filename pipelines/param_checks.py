@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from models.catalogue import CATALOGUE, family_class
+from models.contract import config_fields
 
 from .param_errors import FILE, lines, reason, suggestion
 from .params import PREPARED, Params, searched
@@ -72,7 +73,7 @@ def _references(params: Params) -> Iterator[str]:
 def _spaces(params: Params) -> Iterator[str]:
     """Searched parameters that do not exist, have two owners, or could take a value that is not allowed."""
     for entry, search in params.tune.entries.items():
-        fields = family_class(params.model(entry)).Config.__pydantic_fields__
+        fields = config_fields(family_class(params.model(entry)).Config)
         for key, dimension in search.space.items():
             where = f"{FILE}: tune.entries.{entry}.space.{key}"
             if key not in fields:
@@ -82,8 +83,9 @@ def _spaces(params: Params) -> Iterator[str]:
                 owner = "a searched parameter belongs to tune alone; take it out of one of them"
                 yield f"{where}: families.{entry}.{key} sets it too, but {owner}"
             for value in dimension.choices or (dimension.low, dimension.high):
-                whole = fields[key].annotation is int and isinstance(value, float) and value.is_integer()
+                if fields[key].annotation is int and isinstance(value, float) and value.is_integer():
+                    value = int(value)  # noqa: PLW2901 -- a bound of an integer range, which is kept as a float
                 try:
-                    params.config(entry, {key: int(value) if whole else value})
+                    params.config(entry, {key: value})
                 except ValidationError as error:
                     yield f"{where}: {value!r} is not allowed: {reason(error.errors()[0])}"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from .execute import run_job, tracked, write_outcome
+from models.catalogue import build
+
+from .execute import run_job, write_outcome
 from .export import family_config, parameter_count
 from .jobs import best_parameters, family_job
 from .prepared import Prepared
 from .project import Project
+from .record import tracked
 from .validation import name_of_objective
-from models.catalogue import build
 
 
 def run(project: Project, entry: str) -> None:

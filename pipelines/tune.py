@@ -9,14 +9,15 @@ from typing import Any
 import pandas as pd
 
 from models.catalogue import build, family_class
+from models.contract import config_fields
 
 from .cluster.search import TrialResult, search
-from .execute import tracked
 from .files import text_digest, write_json, write_text
 from .jobs import Job, family_job
 from .params import Loop
 from .prepared import Prepared
 from .project import Project
+from .record import tracked
 from .report.pictures import objective_against_parameters, rate_distortion, save_png
 from .training.loop import Report
 from .validation import name_of_objective
@@ -47,7 +48,7 @@ def run(project: Project, entry: str) -> None:
     space, model = tune.entries[entry].space, params.model(entry)
     event = Prepared.open(project.prepared).event
     objective = name_of_objective(build(model, params.config(entry), event))
-    fields = family_class(model).Config.__pydantic_fields__
+    fields = config_fields(family_class(model).Config)
     integers = frozenset(key for key in space if fields[key].annotation is int)
     trial = Trial(project, entry)
     settings = {**tune.search.model_dump(mode="json"), **tune.entries[entry].model_dump(mode="json")}

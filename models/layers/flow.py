@@ -19,7 +19,8 @@ from ..noise import uniform_rows
 from .labels import chosen_labels, one_hot
 from .made import AutoregressiveAffine, orders
 from .normal import standard_normal_log_density
-from .units import bound_of, real_units
+from .units import Units, bound_of, real_units
+
 
 @validated(frozen=True, config=STRICT)
 class AutoregressiveFlowConfig(FamilyConfig):
@@ -46,7 +47,7 @@ class AutoregressiveFlow(Family, Reparameterised, Invertible):
 
     def __init__(self, config: Any, event: Event) -> None:
         super().__init__(config, event)
-        self.units = real_units(event, config.alpha)
+        self.units: Units = real_units(event, config.alpha)
         self.blocks = nn.ModuleList(
             AutoregressiveAffine(order, config.hidden, self.classes)
             for order in orders(event.dimensions, config.blocks, config.permutation, config.permutation_seed)
@@ -72,6 +73,7 @@ class AutoregressiveFlow(Family, Reparameterised, Invertible):
         """All blocks in their slow direction: v (N, D) and log |det dv/dw| (N,), D passes per block."""
         log_det = w.new_zeros(len(w))
         for block in reversed(self.blocks):
+            assert isinstance(block, AutoregressiveAffine)
             w, block_log_det = block.inverse(w, context)
             log_det = log_det + block_log_det
         return w, log_det
@@ -126,4 +128,3 @@ class AutoregressiveFlow(Family, Reparameterised, Invertible):
 
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         return self.units.inverse(self._to_data(z, one_hot(labels, self.classes))[0])
-

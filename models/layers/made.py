@@ -48,11 +48,12 @@ class MADE(nn.Module):
             own = torch.arange(width) % max(1, dimensions - 1) + 1
             self.layers.append(MaskedLinear(own[:, None] >= below[None, :]))
             below = own
-        self.layers.append(MaskedLinear(degrees.repeat_interleave(outputs)[:, None] > below[None, :]))
+        last = MaskedLinear(degrees.repeat_interleave(outputs)[:, None] > below[None, :])
+        self.layers.append(last)
         self.context = nn.Linear(context, hidden[0], bias=False) if context else None
         with torch.no_grad():  # close to the identity, yet with a gradient for every weight
-            self.layers[-1].weight.mul_(0.01)
-            self.layers[-1].bias.zero_()
+            last.weight.mul_(0.01)
+            last.bias.zero_()
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """The outputs (N, D, outputs) for x (N, D)."""

@@ -100,7 +100,7 @@ class Standardised(Units):
 
 
 def real_units(event: Event, alpha: float | None = None) -> Units:
-    """The bijection for an event: `Dequantised` for integers (with the logit of `alpha`), `Standardised` for vectors."""
+    """The bijection for an event: `Dequantised` for integers (logit with `alpha`), `Standardised` for vectors."""
     return Standardised(event) if event.levels is None else Dequantised(event, alpha)
 
 

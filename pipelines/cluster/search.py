@@ -81,7 +81,7 @@ class TrialResult:
         return min(finite, key=lambda row: row[OBJECTIVE]) if finite and self.failure is None else None
 
 
-def search(  # noqa: PLR0917 what is searched, how, and where: each is needed
+def search(
     name: str,
     trial: Trial,
     space: Mapping[str, Dimension],

@@ -118,7 +118,7 @@ COLUMNS = (
         "Sample quality",
         "Density",
         "from 0",
-        "Like precision, but counts how many test examples are near, so that outliers in the data mislead it less. Can exceed 1.",
+        "Like precision, but counts how many test examples are near: outliers mislead it less. Can exceed 1.",
         better="higher",
     ),
     Column(
@@ -201,7 +201,7 @@ def cells(rows: Sequence[Mapping[str, Any]], column: Column) -> list[Cell]:
 def terminal_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """The rows for a terminal: entries side by side, one line per column of which something was measured."""
     table = Table(caption=f"{BEST} best of its line · ≤ upper bound", caption_justify="left")
-    table.add_column("")
+    table.add_column("entry\nfamily")
     for row in rows:
         table.add_column(Text(f"{row['entry']}\n{row['model']}"), justify="right")
     group = None

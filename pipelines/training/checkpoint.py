@@ -23,7 +23,11 @@ Groups = dict[str, dict[str, Tensor]]
 
 def save(folder: Path, step: int, groups: Mapping[str, Mapping[str, Tensor]], rest: Any) -> Path:
     """Write the checkpoint of a step, then remove those that are too old."""
-    tensors = {f"{group}/{name}": t.detach().contiguous().clone() for group, named in groups.items() for name, t in named.items()}
+    tensors = {
+        f"{group}/{name}": t.detach().contiguous().clone()
+        for group, named in groups.items()
+        for name, t in named.items()
+    }
     path = folder / f"step-{step:010d}.safetensors"
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata={"state": json.dumps(rest)})

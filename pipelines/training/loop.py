@@ -237,8 +237,7 @@ class Training:
         for name, total in self._pending.items():
             if self.workers > 1:
                 dist.all_reduce(total)
-                total = total / self.workers
-            self.state.loss_sum[name] = self.state.loss_sum.get(name, 0.0) + float(total)
+            self.state.loss_sum[name] = self.state.loss_sum.get(name, 0.0) + float(total) / self.workers
         self._pending = {}
 
     def _check_divergence(self) -> None:

@@ -62,7 +62,11 @@ def _cases() -> list[Case]:
                     continue
                 cases.append(case)
     variants = [
-        *[Case("gmm", IMAGE, {"covariance": shape, "fit": fit}) for shape in ("diagonal", "low_rank", "full") for fit in ("em", "gradient")],
+        *[
+            Case("gmm", IMAGE, {"covariance": shape, "fit": fit})
+            for shape in ("diagonal", "low_rank", "full")
+            for fit in ("em", "gradient")
+        ],
         Case("vae", IMAGE, {"decoder": "bernoulli"}),
         Case("vae", IMAGE, {"variance": 0.1}),
         Case("maf", IMAGE, {"permutation": "random"}),

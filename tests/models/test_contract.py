@@ -86,7 +86,9 @@ def test_a_loss_is_the_mean_over_rows(case: Case) -> None:
     (player,) = family.players()
     assert whole.labels is not None
     halves = [
-        player.loss(Batch(whole.x[i : i + 4], whole.labels[i : i + 4], Noise(torch.Generator().manual_seed(0), 4, i, 8)))
+        player.loss(
+            Batch(whole.x[i : i + 4], whole.labels[i : i + 4], Noise(torch.Generator().manual_seed(0), 4, i, 8))
+        )
         for i in (0, 4)
     ]
     torch.testing.assert_close(player.loss(whole), torch.stack(halves).mean())

@@ -37,7 +37,9 @@ def perturbed(module: nn.Module, scale: float = 0.3) -> nn.Module:
     return module
 
 
-def flow(family: type[AutoregressiveFlow], conditional: bool = False, permutation: str = "reverse") -> AutoregressiveFlow:
+def flow(
+    family: type[AutoregressiveFlow], conditional: bool = False, permutation: str = "reverse"
+) -> AutoregressiveFlow:
     config = family.Config(blocks=3, hidden=[16, 12], conditional=conditional, permutation=permutation)
     built = family(config, Event((D,), None, 4))
     perturbed(built)
@@ -171,14 +173,15 @@ def test_agreement_with_zuko_on_the_same_weights(family: type[AutoregressiveFlow
     peer = zuko.flows.Flow(
         [
             zuko.flows.MaskedAutoregressiveTransform(
-                D, order=_places(block), hidden_features=(16, 12),
-                univariate=_PaperAffine, shapes=[(), ()],
+                D,
+                order=_places(block),
+                hidden_features=(16, 12),
+                univariate=_PaperAffine,
+                shapes=[(), ()],
             )
             for block in model.blocks
         ],
-        zuko.lazy.UnconditionalDistribution(
-            zuko.distributions.DiagNormal, torch.zeros(D), torch.ones(D), buffer=True
-        ),
+        zuko.lazy.UnconditionalDistribution(zuko.distributions.DiagNormal, torch.zeros(D), torch.ones(D), buffer=True),
     )
     perturbed(peer)
     for block, theirs in zip(model.blocks, peer.transform.transforms, strict=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -56,7 +58,9 @@ def test_likelihood_of_real_digits_within_a_hundredth_of_scikit_learn() -> None:
     digits = load_digits().data + np.random.default_rng(0).random((1797, 64))
     x = torch.from_numpy(digits).float()
     std = x.std(0).clamp_min(1e-8)  # the model standardises; scikit-learn's floor must mean the same
-    peer = GaussianMixture(10, covariance_type="full", reg_covar=1e-3, random_state=0).fit(((x - x.mean(0)) / std).numpy())
+    peer = GaussianMixture(10, covariance_type="full", reg_covar=1e-3, random_state=0).fit(
+        ((x - x.mean(0)) / std).numpy()
+    )
     theirs = peer.score(((x - x.mean(0)) / std).numpy()) - std.log().sum().item()
     ours = mean_log_prob(fitted(x, components=10, covariance="full", variance_floor=1e-3), x)
     assert ours == pytest.approx(theirs, rel=0.01)
@@ -76,7 +80,7 @@ def test_em_never_lowers_the_likelihood(covariance: str) -> None:
         assert player.closed_form is not None
         player.closed_form(batch)
         trace.append(mean_log_prob(model, x))
-    assert all(after >= before - 1e-4 for before, after in zip(trace[:-1], trace[1:], strict=True))
+    assert all(after >= before - 1e-4 for before, after in pairwise(trace))
     assert trace[-1] > trace[0] + 0.1
 
 

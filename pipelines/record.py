@@ -1,0 +1,29 @@
+"""The record of a stage: its run in MLflow, with the settings that it ran with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+from .params import Section
+from .prepared import Prepared
+from .project import Project
+from .tracking.run import StageRun, stage_run
+
+
+@contextmanager
+def tracked(project: Project, stage: str, entry: str | None, settings: Mapping[str, Any]) -> Iterator[StageRun]:
+    """The tracking run of a stage, with its settings as parameters and the digest of the data as a tag."""
+    params = {key: _plain(value) for key, value in settings.items()}
+    tags = {"data_digest": Prepared.open(project.prepared).digest}
+    with stage_run(project.root, stage, entry, tags, params) as run:
+        yield run
+
+
+def _plain(value: Any) -> Any:
+    """A section or a configuration as a mapping."""
+    if isinstance(value, Section):
+        return value.model_dump(mode="json")
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value

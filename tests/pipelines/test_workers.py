@@ -1,0 +1,86 @@
+"""Data-parallel workers at one global batch compute the gradients of a single worker, for every family."""
+
+from __future__ import annotations
+
+import socket
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import distributed, multiprocessing
+
+from models.catalogue import build, family_class
+from models.distillation import Distillation
+from pipelines.params import Loop
+from pipelines.training.examples import Examples
+from pipelines.training.loop import Task, Training
+
+from ..models.families import IMAGE, SMALL, examples
+
+BATCH = 12
+ENTRIES = [*sorted(SMALL), "distilled"]
+
+
+def task(entry: str) -> Task:
+    """A training of a small family on random data, the same in every process."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    x, labels = examples(IMAGE, 36)
+    data = Examples(x.numpy(), labels.numpy())
+
+    def family(model: str):  # noqa: ANN202 -- any family
+        built = build(model, family_class(model).Config(**SMALL[model], conditional=True), IMAGE)
+        built.initialise(x, labels, torch.Generator().manual_seed(0))
+        return built
+
+    if entry == "distilled":
+        student = family("iaf")
+        return Task(entry, student, Distillation(student, family("maf")).players(), None, lambda: {"objective": 0.0})
+    model = family(entry)
+    return Task(entry, model, model.players(), data, lambda: {"objective": 0.0})
+
+
+def one_step(entry: str, folder: Path) -> dict[str, torch.Tensor]:
+    """The gradient of every moved weight in one step (for EM: the weights after it), averaged over the workers."""
+    training = Training(task(entry), Loop(steps=1, batch_size=BATCH), 0, folder, lambda _: None)
+    training._step()
+    found = {}
+    for player in training.task.players:
+        for name, parameter in player.module.named_parameters():
+            value = parameter if player.closed_form is not None else parameter.grad
+            assert value is not None
+            found[f"{player.name}/{name}"] = value.detach().clone()
+    return found
+
+
+def worker(rank: int, workers: int, port: int, folder: str) -> None:
+    address = f"tcp://127.0.0.1:{port}"
+    distributed.init_process_group("gloo", address, timedelta(seconds=60), rank=rank, world_size=workers)
+    for entry in ENTRIES:
+        gradients = one_step(entry, Path(folder) / "state")
+        if rank == 0:
+            np.savez(f"{folder}/{entry}.npz", **{key.replace("/", "|"): g.numpy() for key, g in gradients.items()})
+    distributed.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def by_two_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("workers")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    multiprocessing.spawn(worker, args=(2, port, str(folder)), nprocs=2)
+    return folder
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_two_workers_compute_the_gradients_of_one(entry: str, by_two_workers: Path, tmp_path: Path) -> None:
+    alone = one_step(entry, tmp_path)
+    with np.load(by_two_workers / f"{entry}.npz") as together:
+        assert {key.replace("|", "/") for key in together.files} == set(alone)
+        for name, gradient in alone.items():
+            other = torch.from_numpy(together[name.replace("/", "|")])
+            scale = gradient.abs().max().clamp_min(1e-6)
+            torch.testing.assert_close(other / scale, gradient / scale, atol=1e-4, rtol=1e-4, msg=f"{entry}: {name}")

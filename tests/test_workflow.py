@@ -1,0 +1,213 @@
+"""The whole workflow at toy size, as a user runs it: `dvc repro` in a project folder, five entries, real data."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ruamel.yaml import YAML
+
+pytestmark = pytest.mark.slow
+ENTRIES = ["gmm", "vae", "dcgan", "maf", "iaf"]
+TOY: dict[str, Any] = {
+    "families": {
+        "gmm": {"components": 3},
+        "vae": {"hidden": [16]},
+        "dcgan": {"width": 4},
+        "maf": {"hidden": [16]},
+        "iaf": {"hidden": [16]},
+    },
+    "train": {
+        "entries": {
+            "gmm": {"steps": 4},
+            **{entry: {"steps": 20, "validate_every": 10} for entry in ("vae", "dcgan", "maf")},
+        }
+    },
+    "tune": {"search": {"trials": 2, "steps": 10, "validate_every": 5, "grace_steps": 5}},
+    "distill": {"val_samples": 64, "entries": {"iaf": {"steps": 20, "validate_every": 10}}},
+    "evaluate": {"samples": 100, "speed_batch": 16, "speed_runs": 1, "classifier": {"steps": 20}},
+}
+
+
+def merge(params: dict[str, Any], change: dict[str, Any]) -> None:
+    for key, value in change.items():
+        if isinstance(value, dict):
+            merge(params[key], value)
+        else:
+            params[key] = value
+
+
+def run(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command as a user's shell runs it, with the environment's programs in front."""
+    keep = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "RAY"))}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{keep['PATH']}"
+    everything = {**keep, "PATH": path, **environment}
+    done = subprocess.run(command, cwd=folder, env=everything, capture_output=True, check=False, text=True, timeout=500)
+    print(done.stdout, done.stderr)
+    return done
+
+
+def stages_run(done: subprocess.CompletedProcess[str]) -> list[str]:
+    return re.findall(r"Running stage '(.+)'", done.stdout)
+
+
+def change(folder: Path, what: dict[str, Any]) -> None:
+    """Change params.yaml as a user would."""
+    yaml = YAML()
+    params = yaml.load((folder / "params.yaml").read_text())
+    merge(params, what)
+    with (folder / "params.yaml").open("w") as file:
+        yaml.dump(params, file)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """A project with toy parameters on which `dvc repro` was run once."""
+    root, folder = Path(request.config.rootpath), tmp_path_factory.mktemp("project")
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(root / name, folder)
+    for name in ("models", "pipelines"):  # what DVC watches; what runs is the installed package
+        shutil.copytree(root / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    change(folder, TOY)
+    for command in (("git", "init", "-q"), ("dvc", "init", "-q"), ("dvc", "config", "core.analytics", "false")):
+        assert run(folder, *command).returncode == 0
+    done = run(folder, "dvc", "repro")
+    assert done.returncode == 0
+    assert stages_run(done) == [
+        "prepare",
+        "features",
+        *(f"tune@{entry}" for entry in ("dcgan", "vae")),
+        *(f"train@{entry}" for entry in ENTRIES[:-1]),
+        "distill@iaf",
+        *(f"evaluate@{entry}" for entry in ENTRIES),
+        "compare",
+        "register",
+    ]
+    assert "Traceback" not in done.stderr and "Warning" not in done.stderr + done.stdout
+    return folder
+
+
+def test_every_stage_leaves_what_it_promises(project: Path) -> None:
+    for entry in ENTRIES:
+        made = project / "artifacts" / ("distill" if entry == "iaf" else "train") / entry
+        assert {path.name for path in made.iterdir()} >= {
+            "model.safetensors",
+            "config.json",
+            "history.csv",
+            "metrics.json",
+        }
+    assert json.loads((project / "artifacts/tune/vae/best.json").read_text())["parameters"].keys() == {"kl_weight"}
+    assert (project / "artifacts/tune/vae/rate_distortion.png").stat().st_size > 1000
+    assert len((project / "artifacts/tune/dcgan/trials.csv").read_text().splitlines()) == 3
+    config = json.loads((project / "artifacts/train/vae/config.json").read_text())
+    assert config["config"]["kl_weight"] == config["found"]["kl_weight"]
+
+
+def test_the_comparison_is_honest(project: Path) -> None:
+    rows = {row["entry"]: row for row in csv.DictReader((project / "report/comparison.csv").read_text().splitlines())}
+    assert list(rows) == ENTRIES
+    assert rows["dcgan"]["nll_bits_per_dim"] == rows["dcgan"]["nll_kind"] == rows["dcgan"]["log_probs_per_s"] == ""
+    assert all(
+        rows[entry]["nll_kind"] == "bound" and rows[entry]["nll_bound"] for entry in ("gmm", "vae", "maf", "iaf")
+    )
+    assert {entry: row["parallel_sampling"] for entry, row in rows.items()}["maf"] == "false"
+    assert all(float(row["fid"]) > 0 and float(row["samples_per_s"]) > 0 for row in rows.values())
+    page = (project / "report/index.html").read_text()
+    assert all(entry in page for entry in ENTRIES)
+
+
+def test_metrics_and_plots_are_declared(project: Path) -> None:
+    shown = json.loads(run(project, "dvc", "metrics", "show", "--json").stdout)
+    files = next(iter(shown.values()))["data"] if "" in shown else shown
+    assert "artifacts/evaluate/vae/metrics.json" in json.dumps(files)
+    done = run(project, "dvc", "plots", "show", "--out", "plots")
+    assert done.returncode == 0
+    assert "artifacts_train_maf_history_csv" in (project / "plots/index.html").read_text()
+
+
+def test_run_again_it_does_nothing_and_says_so(project: Path) -> None:
+    done = run(project, "dvc", "repro")
+    assert stages_run(done) == [] and "up to date" in done.stdout
+
+
+def test_one_parameter_of_maf_redoes_only_what_depends_on_it(project: Path) -> None:
+    change(project, {"families": {"maf": {"weight_decay": 0.5}}})
+    done = run(project, "dvc", "repro")
+    assert stages_run(done) == ["train@maf", "distill@iaf", "evaluate@maf", "evaluate@iaf", "compare", "register"]
+    registered = json.loads((project / "artifacts/register/registered.json").read_text())
+    assert {entry: row["version"] for entry, row in registered.items()} == {
+        "gmm": 1,
+        "vae": 1,
+        "dcgan": 1,
+        "maf": 2,
+        "iaf": 2,
+    }
+
+
+def test_a_registry_that_lost_the_models_gets_them_again(project: Path) -> None:
+    (project / "mlflow.db").unlink()
+    assert stages_run(run(project, "dvc", "repro")) == ["register"]
+
+
+def test_a_champion_serves_from_anywhere(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/__init__.py").write_text("OWN = True\n")
+    (tmp_path / "use.py").write_text(
+        "import sys; sys.path.insert(0, '.')\n"
+        "import models, mlflow, numpy as np\n"
+        "model = mlflow.pyfunc.load_model('models:/vae@champion')\n"
+        "ask = lambda data, **params: model.predict(data, params=params)\n"
+        "x = ask(None, task='sample', n=4, seed=1, labels=[3])\n"
+        "z = ask(x, task='encode', labels=[3])\n"
+        "np.savez('out.npz', x=x, again=ask(None, task='sample', n=4, seed=1, labels=[3]), z=z,\n"
+        "         p=ask(x, task='log_prob', labels=[3]), y=ask(z, task='decode', labels=[3]))\n"
+        "assert models.OWN\n"
+    )
+    done = run(
+        tmp_path,
+        sys.executable,
+        "use.py",
+        MLFLOW_TRACKING_URI=f"sqlite:///{project}/mlflow.db",
+        MLFLOW_ALLOW_PICKLE_DESERIALIZATION="false",
+    )
+    assert done.returncode == 0, done.stderr
+    with np.load(tmp_path / "out.npz") as out:
+        assert out["x"].shape == (4, 1, 8, 8) and out["x"].dtype == np.uint8
+        assert np.array_equal(out["x"], out["again"])
+        assert out["z"].shape == (4, 16) and out["y"].shape == (4, 1, 8, 8)
+        assert out["p"].shape == (4,) and np.isfinite(out["p"]).all()
+
+
+def test_a_dead_tracking_server_does_not_end_a_training(project: Path) -> None:
+    dead = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
+    done = run(project, "genera", "train", "gmm", **dead)
+    assert done.returncode == 0
+    assert [line for line in done.stderr.splitlines() if line] and done.stderr.count("warning: tracking") == 1
+    assert (project / "artifacts/train/gmm/history.csv").exists()
+    failed = run(project, "genera", "register", **dead)
+    assert failed.returncode == 1 and failed.stderr.startswith("error: ") and "127.0.0.1:9" in failed.stderr
+    assert len(failed.stderr.splitlines()) == 1
+
+
+def test_damaged_data_and_too_many_workers_are_one_line_each(project: Path) -> None:
+    change(project, {"cluster": {"workers": 4096}})
+    done = run(project, "genera", "train", "gmm")
+    change(project, {"cluster": {"workers": "auto"}})
+    assert done.returncode == 1 and "cluster.workers: 4096" in done.stderr and len(done.stderr.splitlines()) == 1
+    change(project, {"tune": {"search": {"seed": 1}}})
+    away = run(project, "genera", "tune", "vae", RAY_ADDRESS="127.0.0.1:9")
+    assert away.returncode == 1 and "RAY_ADDRESS" in away.stderr and len(away.stderr.splitlines()) == 1
+    path = project / "data/prepared/digits/train.npy"
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes()[:-1])
+    done = run(project, "genera", "train", "gmm")
+    assert done.returncode == 1 and "train.npy" in done.stderr and len(done.stderr.splitlines()) == 1
