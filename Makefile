@@ -34,7 +34,7 @@ clean: ## remove everything that the workflow made, checkpoints and the registry
 
 # The environment, made again when the lock changes.
 $(STAMP): uv.lock pyproject.toml
-	@command -v $(UV) >/dev/null || { $(PYTHON) -m venv $(BOOT) && $(BOOT)/bin/pip install --quiet uv; }
+	@command -v $(UV) >/dev/null || $(PYTHON) -m pip install --quiet --target $(BOOT) uv
 	@$(UV) sync --frozen --compile-bytecode
 	@rm -f .venv/.genera-* && touch $@
 

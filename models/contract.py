@@ -175,13 +175,33 @@ class Density(ABC):
     def log_likelihood(self, batch: Batch) -> Tensor:
         """log p(x) or its lower bound (N,) in nats, with the batch's own randomness."""
 
+    @property
+    @abstractmethod
+    def classes(self) -> int:
+        """How many labels the model conditions on; 0 for an unconditional model."""
+
     def log_prob(self, x: Tensor, labels: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         """log p(x | labels) or its lower bound (N,) in nats of the data's own units.
 
-        Bounds draw noise. Without a `generator` the draw is a fixed one, which makes scoring a function.
+        Without labels a conditional model gives log p(x) = log 1/C Σ_y p(x | y), the labels being uniform as they are
+        in `sample`. Bounds draw noise; without a `generator` the draw is a fixed one, which makes scoring a function.
         """
+        if self.classes and labels is None:
+            return self.log_prob_by_class(x, generator).logsumexp(1) - math.log(self.classes)
         generator = generator or torch.Generator().manual_seed(0)
         return self.log_likelihood(Batch(x, labels, Noise(generator, len(x), device=x.device)))
+
+    def log_prob_by_class(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """log p(x | y) (N, C) for every class y of a conditional model, with the same noise for each.
+
+        By Bayes' rule with uniform labels, the class with the largest is the most likely label.
+        """
+        seed = 0 if generator is None else int(torch.randint(2**31, (), generator=generator))
+        columns = []
+        for label in range(self.classes):
+            labels = torch.full((len(x),), label, device=x.device)
+            columns.append(self.log_prob(x, labels, torch.Generator().manual_seed(seed)))
+        return torch.stack(columns, 1)
 
 
 class RealDensity(Density):

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .contract import STRICT, Batch, Event, Family, FamilyConfig, Player, RealDensity
-from .layers.labels import chosen_labels
+from .layers.labels import chosen_labels, known
 from .layers.units import Units, bound_of, real_units
 from .layers.workers import sum_over_workers
 from .noise import uniform_rows
@@ -145,9 +145,7 @@ class GMM(Family, RealDensity):
 
     def _label_rows(self, labels: Tensor | None, n: int) -> Tensor:
         """The row of `logits` that each of n examples uses."""
-        if self.classes and labels is not None:
-            return labels.long()
-        return self.logits.new_zeros(n, dtype=torch.long)
+        return torch.zeros(n, dtype=torch.long, device=self.logits.device) if not self.classes else known(labels).long()
 
     def _cholesky(self) -> Tensor:
         """Cholesky factors (K, D, D) of the covariances."""

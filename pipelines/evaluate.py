@@ -75,7 +75,7 @@ def _likelihood(project: Project, data: Prepared, family: Family) -> dict[str, A
     seed, event, test = project.params.evaluate.seed, data.event, examples(project, data, "test")
     by_class: dict[str, Any] = {}
     if family.classes:
-        scores = score_classes(family, test.batches(BATCH), family.classes, seed)
+        scores = score_classes(family, test.batches(BATCH), seed)
         assert test.labels is not None
         given = Likelihood.of(scores.gather(1, test.labels[:, None])[:, 0])
         by_class["bayes_accuracy"] = bayes_accuracy(scores, test.labels)

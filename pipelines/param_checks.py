@@ -23,7 +23,7 @@ def _families(params: Params) -> Iterator[str]:
     """Families that the catalogue lacks, and configurations that their family refuses."""
     for entry, values in params.families.items():
         model = values.get("model")
-        if model not in CATALOGUE:
+        if not isinstance(model, str) or model not in CATALOGUE:
             allowed = ", ".join(sorted(CATALOGUE))
             yield f"{FILE}: families.{entry}.model: {model!r} is not allowed: must be one of {allowed}"
             continue

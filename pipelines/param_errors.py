@@ -21,7 +21,8 @@ def lines(error: ValidationError, section: Any, prefix: tuple[str, ...] = ()) ->
         is_copy = path[:2] != LOOP and any(path[-len(key) :] == key for key in original)
         if not is_copy:
             by_path.setdefault(path, []).append(problem)
-    return [f"{FILE}: {'.'.join((*prefix, *path))}: {_message(group, section)}" for path, group in by_path.items()]
+    places = {path: ": ".join(filter(None, (FILE, ".".join((*prefix, *path))))) for path in by_path}
+    return [f"{places[path]}: {_message(group, section)}" for path, group in by_path.items()]
 
 
 def _path(problem: Any) -> tuple[str, ...]:

@@ -296,6 +296,8 @@ class Params(Section):
     train: Train = Field(default_factory=Train)
     cluster: Cluster = Field(default_factory=Cluster)
     families: dict[str, dict[str, Any]]
+    """The entries, a named experiment each: `model` is a family of the catalogue, the rest is its configuration."""
+
     tune: Tune = Field(default_factory=Tune)
     distill: Distill = Field(default_factory=Distill)
     evaluate: Evaluate = Field(default_factory=Evaluate)
@@ -340,7 +342,7 @@ def load(path: Path) -> Params:
         raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file; run the command in the project's folder") from None
-    except YAMLError as error:
+    except (YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: is no YAML: {' '.join(str(error).split())}") from None
     return parse(raw)
 

@@ -17,9 +17,14 @@ def one_hot(labels: Tensor | None, classes: int) -> Tensor | None:
     """
     if not classes:
         return None
+    return F.one_hot(known(labels).long(), classes).to(torch.get_default_dtype())
+
+
+def known(labels: Tensor | None) -> Tensor:
+    """The labels that a conditional model cannot do without; raises `UnsuitableEvent` if there are none."""
     if labels is None:
         raise UnsuitableEvent("this model is conditional: give the labels")
-    return F.one_hot(labels.long(), classes).to(torch.get_default_dtype())
+    return labels
 
 
 def append(x: Tensor, context: Tensor | None) -> Tensor:

@@ -51,18 +51,14 @@ def score(model: Density, batches: Batches, seed: int) -> Tensor:
 
 
 @torch.no_grad()
-def score_classes(model: Density, batches: Batches, classes: int, seed: int) -> Tensor:
-    """log p(x | y) (N, classes) for every class y, with the same noise for each."""
-    examples = list(batches)
-    columns = []
-    for label in range(classes):
-        relabelled = [(x, torch.full((len(x),), label, device=x.device)) for x, _ in examples]
-        columns.append(score(model, relabelled, seed))
-    return torch.stack(columns, 1)
+def score_classes(model: Density, batches: Batches, seed: int) -> Tensor:
+    """log p(x | y) (N, C) for every class y of a conditional model."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.cat([model.log_prob_by_class(x, generator) for x, _ in batches])
 
 
 def marginal(class_scores: Tensor) -> Tensor:
-    """log p(x) (N,) = log 1/C Σ_y p(x | y): the labels are uniform, as `sample` draws them."""
+    """log p(x) (N,) = log 1/C Σ_y p(x | y) of log p(x | y) (N, C)."""
     return class_scores.logsumexp(1) - math.log(class_scores.shape[1])
 
 

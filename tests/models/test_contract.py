@@ -119,6 +119,18 @@ def test_log_prob_is_finite_and_a_function_of_the_example(case: Case) -> None:
 
 
 @cases
+def test_a_conditional_density_without_labels_is_the_mean_over_classes(case: Case) -> None:
+    family = case.build().eval()
+    if not isinstance(family, Density) or not family.classes:
+        pytest.skip("is no conditional density")
+    x, _ = examples(case.event, 6)
+    by_class = family.log_prob_by_class(x)
+    assert by_class.shape == (6, case.event.classes)
+    torch.testing.assert_close(by_class[:, 1], family.log_prob(x, torch.ones(6, dtype=torch.long)))
+    torch.testing.assert_close(family.log_prob(x).exp(), by_class.exp().mean(1))
+
+
+@cases
 def test_codes_have_a_row_per_example(case: Case) -> None:
     family = case.build().eval()
     if not isinstance(family, Latent):
