@@ -33,10 +33,9 @@ def _run(stage: str, entry: str | None = None) -> None:
     if entry is None:
         import_module(f"{__package__}.{stage}").run(project)
         return
-    section = "evaluate" if stage == "evaluate" else stage
-    allowed = getattr(project.params, section).entries
+    allowed = getattr(project.params, stage).entries
     if entry not in allowed:
-        raise UserError(f"{stage}: {entry!r} is not allowed: must be one of {section}.entries: {', '.join(allowed)}")
+        raise UserError(f"{stage}: {entry!r} is not allowed: must be one of {stage}.entries: {', '.join(allowed)}")
     import_module(f"{__package__}.{stage}").run(project, entry)
 
 
@@ -101,7 +100,7 @@ def main() -> None:
     from .errors import UserError
 
     try:
-        app()
+        app(prog_name="genera")
     except UserError as error:
         sys.exit("\n".join(f"error: {line}" for line in str(error).splitlines()))
     except OSError as error:

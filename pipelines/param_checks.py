@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from models.catalogue import CATALOGUE, family_class
-from models.contract import config_fields
+from models.contract import RealDensity, Reparameterised, config_fields
 
 from .param_errors import FILE, lines, reason, suggestion
 from .params import PREPARED, Params, searched
@@ -42,32 +42,48 @@ def _references(params: Params) -> Iterator[str]:
         "evaluate": params.evaluate.entries,
     }
     for stage, entries in stages.items():
-        for entry, value in entries.items():
-            where = f"{FILE}: {stage}.entries.{entry}"
+        for entry in entries:
             if entry not in params.families:
-                yield f"{where}: is not allowed: must be one of families: {', '.join(params.families)}"
-            elif stage != "evaluate":
-                code = f"models/{CATALOGUE[params.model(entry)].split(':')[0]}.py"
-                if value.code != code:
-                    yield f"{where}.code: {value.code!r} is not allowed: must be {code}, the file of {entry}'s family"
+                names = ", ".join(params.families) or "there are none"
+                yield f"{FILE}: {stage}.entries.{entry}: is not allowed: must be one of families: {names}"
+    known = {stage: [entry for entry in entries if entry in params.families] for stage, entries in stages.items()}
+    for stage in ("train", "tune", "distill"):
+        for entry in known[stage]:
+            code = f"models/{CATALOGUE[params.model(entry)].split(':')[0]}.py"
+            if stages[stage][entry].code != code:
+                where = f"{FILE}: {stage}.entries.{entry}.code: {stages[stage][entry].code!r}"
+                yield f"{where} is not allowed: must be {code}, the file of {entry}'s family"
     for entry in params.families:
         if sum(entry in stages[stage] for stage in ("train", "distill")) != 1:
             yield f"{FILE}: families.{entry}: must be in train.entries or in distill.entries, and not in both"
-    for entry, trained in params.train.entries.items():
-        after = searched(entry) if entry in params.tune.entries else PREPARED
-        if trained.after != after:
-            yield f"{FILE}: train.entries.{entry}.after: {trained.after!r} is not allowed: must be {after}"
-    for entry in params.tune.entries:
+    for entry in known["train"]:
+        found, after = params.train.entries[entry].after, searched(entry) if entry in known["tune"] else PREPARED
+        if found != after:
+            yield f"{FILE}: train.entries.{entry}.after: {found!r} is not allowed: must be {after}"
+    for entry in known["tune"]:
         if entry not in params.train.entries:
             yield f"{FILE}: tune.entries.{entry}: is not allowed: only entries of train can be searched"
-    for entry, student in params.distill.entries.items():
-        if student.teacher not in params.train.entries:
-            allowed = ", ".join(params.train.entries)
-            where = f"{FILE}: distill.entries.{entry}.teacher"
-            yield f"{where}: {student.teacher!r} is not allowed: must be one of train.entries: {allowed}"
-    for entry, stage in params.evaluate.entries.items():
+    for entry in known["evaluate"]:
+        stage = params.evaluate.entries[entry]
         if entry not in stages[stage]:
             yield f"{FILE}: evaluate.entries.{entry}: {stage!r} is not allowed: {entry} is not in {stage}.entries"
+    for entry in known["distill"]:
+        yield from _pair(params, entry, params.distill.entries[entry].teacher)
+
+
+def _pair(params: Params, student: str, teacher: str) -> Iterator[str]:
+    """A teacher that does not exist, and a student and a teacher that cannot work together."""
+    where = f"{FILE}: distill.entries.{student}"
+    if teacher not in params.train.entries:
+        allowed = ", ".join(params.train.entries)
+        yield f"{where}.teacher: {teacher!r} is not allowed: must be one of train.entries: {allowed}"
+        return
+    if not issubclass(family_class(params.model(student)), Reparameterised):
+        yield f"{where}: is not allowed: {params.model(student)} cannot score its own samples; iaf can"
+    if not issubclass(family_class(params.model(teacher)), RealDensity):
+        yield f"{where}.teacher: {teacher!r} is not allowed: {params.model(teacher)} has no density to learn; maf has"
+    if params.config(student).conditional != params.config(teacher).conditional:
+        yield f"{where}: families.{student}.conditional and families.{teacher}.conditional must be the same"
 
 
 def _spaces(params: Params) -> Iterator[str]:

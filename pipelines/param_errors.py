@@ -9,17 +9,20 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 FILE = "params.yaml"
-LOOP = ("train", "loop")  # whose settings are copied into every place that does not give its own
+LOOP = ("train", "loop")  # whose settings are copied into every place that does not give its own:
+HEIRS = ("entries", "classifier")
 
 
 def lines(error: ValidationError, section: Any, prefix: tuple[str, ...] = ()) -> list[str]:
     """The lines of a validation error of `section`, which stands at the path `prefix` of the file."""
     found = [(_path(problem), problem) for problem in error.errors()]
-    original = {path[2:] for path, _ in found if path[:2] == LOOP}
+    original = [(path[2:], problem["input"]) for path, problem in found if path[:2] == LOOP]
     by_path: dict[tuple[str, ...], list[Any]] = {}
     for path, problem in found:
-        is_copy = path[:2] != LOOP and any(path[-len(key) :] == key for key in original)
-        if not is_copy:
+        is_copy = len(path) > 2 and path[1] in HEIRS and (path[2:], problem["input"]) in original
+        is_copy |= len(path) > 3 and path[1] in HEIRS and (path[3:], problem["input"]) in original
+        consequence = any(len(path) < len(other) and other[: len(path)] == path for other, _ in found)
+        if not is_copy and not consequence:
             by_path.setdefault(path, []).append(problem)
     places = {path: ": ".join(filter(None, (FILE, ".".join((*prefix, *path))))) for path in by_path}
     return [f"{places[path]}: {_message(group, section)}" for path, group in by_path.items()]

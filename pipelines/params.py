@@ -162,7 +162,9 @@ class Dimension(Section):
             if not self.choices:
                 raise ValueError("choices must not be empty")
             return self
-        if self.low is None or self.high is None or not self.low < self.high:
+        if self.low is None or self.high is None:
+            raise ValueError("give both low and high")
+        if not self.low < self.high:
             raise ValueError("low must be less than high")
         if self.log and self.low <= 0:
             raise ValueError("a logarithmic range needs low > 0")
@@ -340,7 +342,7 @@ def load(path: Path) -> Params:
     """Read and validate a params.yaml; a UserError lists everything that is wrong with it, one line each."""
     try:
         raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         raise UserError(f"{path}: there is no such file; run the command in the project's folder") from None
     except (YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: is no YAML: {' '.join(str(error).split())}") from None

@@ -13,7 +13,7 @@ from models.contract import Event
 from .errors import UserError
 from .files import file_digest, read_json, replacing, text_digest, write_json
 
-SPLITS = ("train", "val", "test")
+AGAIN = "run `dvc repro --force --single-item prepare` to make it again"
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,12 @@ class Prepared:
     def open(cls, folder: Path) -> Prepared:
         """Check every file against its digest. Raises `UserError` for a missing or damaged one."""
         meta = read_json(folder / "meta.json")
+        if not isinstance(meta, dict) or "files" not in meta:
+            raise UserError(f"{folder / 'meta.json'}: is damaged; {AGAIN}")
         for name, digest in meta["files"].items():
             path = folder / name
             if not path.exists() or file_digest(path) != digest:
-                raise UserError(
-                    f"{path}: is missing or damaged: its digest is not the one in meta.json; "
-                    "run `dvc repro --force --single-item prepare` to make it again"
-                )
+                raise UserError(f"{path}: is missing or damaged: its digest is not the one in meta.json; {AGAIN}")
         return cls(folder, meta)
 
     @property

@@ -159,17 +159,14 @@ WATCHED = {
     "models/maf.py": ["maf"],
     "models/iaf.py": ["iaf"],
     "models/layers/made.py": ["iaf", "maf"],
-    "models/layers/flow.py": ["iaf", "maf"],
-    "models/layers/workers.py": ["dcgan"],
+    "models/layers/workers.py": ["dcgan", "gmm"],
     "models/contract.py": ALL,
     "models/noise.py": ALL,
     "pipelines/training/loop.py": ALL,
-    "pipelines/training/examples.py": ALL,
     "pipelines/validation.py": ALL,
     "pipelines/metrics/likelihood.py": ALL,
     "pipelines/cli.py": [],
     "pipelines/compare.py": [],
-    "pipelines/report/page.py": [],
     "pipelines/tracking/run.py": [],
 }
 

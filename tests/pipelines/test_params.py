@@ -148,7 +148,7 @@ BAD: dict[str, tuple[Changes, str]] = {
         {KL: {"low": 2.0, "high": 1.0}},
         f"{KL}: {{'low': 2.0, 'high': 1.0}} is not allowed: low must be less than high",
     ),
-    "no upper bound": ({KL: {"low": 2.0}}, f"{KL}: {{'low': 2.0}} is not allowed: low must be less than high"),
+    "no upper bound": ({KL: {"low": 2.0}}, f"{KL}: {{'low': 2.0}} is not allowed: give both low and high"),
     "logarithm of zero": (
         {KL: {"low": 0.0, "high": 1.0, "log": True}},
         f"{KL}: {{*}} is not allowed: a logarithmic range needs low > 0",

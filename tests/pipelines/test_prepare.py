@@ -16,11 +16,12 @@ from pipelines import prepare, prepared
 from pipelines.errors import UserError
 from pipelines.files import file_digest, read_json
 from pipelines.params import Data, Params
-from pipelines.prepared import SPLITS, Prepared, Split
+from pipelines.prepared import Prepared, Split
 from pipelines.project import Project
 from pipelines.sources import Source, digits
 
 COUNTS = {"train": 1197, "val": 200, "test": 400}
+SPLITS = ("train", "val", "test")
 FILES = [f"{name}{suffix}.npy" for name in SPLITS for suffix in ("", "_labels")]
 
 
