@@ -7,18 +7,12 @@ on. Settings of the training loop are given once, in `train.loop`; an entry of a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.catalogue import family_class
 from models.contract import FamilyConfig
-
-from .errors import UserError
-from .param_errors import lines
 
 PREPARED = "artifacts/prepare/summary.json"  # what the training of an entry that is not searched waits for
 
@@ -336,28 +330,3 @@ class Params(Section):
         """The configuration of an entry, with the values that its search `found` if it had one."""
         values = {key: value for key, value in self.families[entry].items() if key != "model"}
         return family_class(self.model(entry)).Config(**{**values, **(found or {})})
-
-
-def load(path: Path) -> Params:
-    """Read and validate a params.yaml; a UserError lists everything that is wrong with it, one line each."""
-    try:
-        raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, IsADirectoryError):
-        raise UserError(f"{path}: there is no such file; run the command in the project's folder") from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: is no YAML: {' '.join(str(error).split())}") from None
-    return parse(raw)
-
-
-def parse(raw: Any) -> Params:
-    """Validate the content of a params.yaml; a UserError lists everything that is wrong with it."""
-    from .param_checks import problems  # which checks the sections above
-
-    try:
-        params = Params.model_validate(raw)
-    except ValidationError as error:
-        raise UserError("\n".join(lines(error, Params))) from None
-    found = problems(params)
-    if found:
-        raise UserError("\n".join(found))
-    return params

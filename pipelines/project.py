@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from .params import Params, load
+from .param_file import load
+from .params import Params
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
@@ -137,15 +138,33 @@ def objective_against_parameters(trials: pd.DataFrame, parameters: Sequence[str]
 
 @rc_context(STYLE)
 def rate_distortion(trials: pd.DataFrame, colour: str) -> Figure:
-    """The distortion of each trial against its rate, both in nats per example, coloured by the column `colour`."""
+    """The distortion of each trial against its rate, both in nats per example, coloured by the column `colour`.
+
+    Trials that were stopped early are crosses: they are younger, and lie higher for that alone.
+    """
     figure, (axes,) = _panels(1)
     trials = trials.dropna(subset=["rate", "distortion", colour])
-    norm = LogNorm() if _decades(trials[colour]) else Normalize()
-    dots = axes.scatter(
-        trials["rate"], trials["distortion"], c=trials[colour], norm=norm, cmap="plasma", s=45, edgecolors="#8a93a0"
-    )
+    low, high = trials[colour].min(), trials[colour].max()
+    norm = LogNorm(low, high) if _decades(trials[colour]) else Normalize(low, high)
+    stopped = trials["stopped_early"].astype(bool)
+    for kind, marker, label in ((~stopped, "o", "finished"), (stopped, "X", "stopped early")):
+        chosen = trials[kind]
+        if len(chosen):
+            axes.scatter(
+                chosen["rate"],
+                chosen["distortion"],
+                c=chosen[colour],
+                norm=norm,
+                cmap="plasma",
+                s=50,
+                marker=marker,
+                edgecolors="#8a93a0",
+                label=label,
+            )
     axes.set(xlabel="rate KL(q(z|x) ‖ p(z)) in nats", ylabel="distortion −E log p(x|z)\nin nats")
-    figure.colorbar(dots, ax=axes, label=colour, format=StrMethodFormatter("{x:g}"))
+    axes.legend()
+    scale = ScalarMappable(norm=norm, cmap="plasma")
+    figure.colorbar(scale, ax=axes, label=colour, format=StrMethodFormatter("{x:g}"))
     return figure
 
 

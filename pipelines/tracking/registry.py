@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import math
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.metadata import version as installed
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 from ..files import file_digest, read_json, text_digest
+from .card import Candidate, model_card
+from .champion import Decision, decide, is_whole, versions
 from .run import log_history, log_params, open_run, run_tags
 from .store import Store, connect, failures, public, reason
 
@@ -26,57 +25,9 @@ if TYPE_CHECKING:
 
     from ..serving.model import ServedModel
 
-CHAMPION = "champion"
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 SCRIPT = Path(__file__).parents[1] / "serving" / "model.py"
-UNITS = {
-    "nll_bits_per_dim": "bits/dimension",
-    "samples_per_s": "examples/s",
-    "log_probs_per_s": "examples/s",
-    "train_seconds": "s",
-    "parameters": "numbers",
-}
-_USES = {
-    "sample": 'model.predict(None, params={"task": "sample", "n": 16, "seed": 1, "temperature": 1.0})  # examples',
-    "log_prob": 'model.predict(x, params={"task": "log_prob"})  # (N,) nats',
-    "encode": 'model.predict(x, params={"task": "encode"})  # codes (N, L)',
-    "decode": 'model.predict(z, params={"task": "decode"})  # expected examples of codes, floats',
-}
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "pydantic", "safetensors", "torch")
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What became of a model: its version, whether that is the champion now, and why, in one line."""
-
-    version: int
-    created: bool
-    champion: bool
-    decision: str
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """What is registered: the entry's files, their digest, its measurements and the caller's tags."""
-
-    entry: str
-    folder: Path
-    code: Path
-    config: Mapping[str, Any]
-    metrics: Mapping[str, Any]
-    tags: Mapping[str, str]
-    digest: str
-
-    @property
-    def version_tags(self) -> dict[str, str]:
-        """The tags of its version."""
-        measured = {key: self.metrics.get(key) for key in ("objective_name", "objective")}
-        return {
-            **self.tags,
-            **{key: str(value) for key, value in measured.items() if value is not None},
-            "content_digest": self.digest,
-            "model": str(self.config["model"]),
-        }
 
 
 def register(
@@ -101,7 +52,7 @@ def register(
         created = version is None
         if version is None:
             version = _create(store, root, candidate)
-        return _decide(store, version, min_improvement, created)
+        return decide(store, version, min_improvement, created)
     except failures() as error:
         raise UserError(f"registry {public(store.uri)}: {entry}: {reason(error, store.uri)}") from error
 
@@ -147,30 +98,11 @@ def _find(store: Store, candidate: Candidate) -> ModelVersion | None:
     return next(
         (
             version
-            for version in _versions(store, candidate.entry)
-            if version.tags.get("content_digest") == candidate.digest and _is_whole(store, version)
+            for version in versions(store, candidate.entry)
+            if version.tags.get("content_digest") == candidate.digest and is_whole(store, version)
         ),
         None,
     )
-
-
-def _versions(store: Store, entry: str) -> list[ModelVersion]:
-    """Every version of an entry, latest first."""
-    found: list[ModelVersion] = []
-    token = None
-    while True:
-        page = store.client.search_model_versions(f"name = '{entry}'", page_token=token)
-        found, token = found + list(page), page.token
-        if not token:
-            return sorted(found, key=lambda version: int(version.version), reverse=True)
-
-
-def _is_whole(store: Store, version: ModelVersion) -> bool:
-    """Are the files of a version where the registry says? A SQLite file may outlive the folder of artifacts."""
-    from mlflow.artifacts import list_artifacts
-
-    files = list_artifacts(artifact_uri=version.source, tracking_uri=store.uri)
-    return any(Path(file.path).name == "MLmodel" for file in files)
 
 
 def _create(store: Store, root: Path, candidate: Candidate) -> ModelVersion:
@@ -182,7 +114,7 @@ def _create(store: Store, root: Path, candidate: Candidate) -> ModelVersion:
     try:
         log_params(store, run_id, {"model": candidate.config["model"], **candidate.config["config"]})
         log_history(store, run_id, [{**candidate.metrics, "step": 0}])
-        card = _card(candidate, served)
+        card = model_card(candidate, served)
         logged = _log_model(store, run_id, candidate, served, card)
         _make_entry(store, candidate.entry)
         version = store.client.create_model_version(
@@ -288,123 +220,3 @@ def _signature(examples: np.ndarray) -> ModelSignature:
     ]
     outputs = Schema([TensorSpec(examples.dtype, (-1, *examples.shape[1:]))])
     return ModelSignature(outputs=outputs, params=ParamSchema(params))
-
-
-def _decide(store: Store, version: ModelVersion, min_improvement: float, created: bool) -> Decision:
-    """Give or deny a version the alias `champion`, once in its life, and write down which and why."""
-    number, name = int(version.version), version.name
-    champion = _champion(store, name)
-    if "decision" in version.tags:
-        if champion is not None:
-            return Decision(number, False, int(champion.version) == number, f"already registered as version {number}")
-        best = int(_best(store, version).version)
-        store.client.set_registered_model_alias(name, CHAMPION, str(best))
-        repair = f"already registered as version {number}; there was no champion, now it is version {best}"
-        return Decision(number, False, best == number, repair)
-    moves, decision = verdict(version, champion, min_improvement)
-    if moves:
-        store.client.set_registered_model_alias(name, CHAMPION, str(number))
-    # Last: a version without this tag has not been decided about, and will be when the stage runs again.
-    store.client.set_model_version_tag(name, str(number), "decision", decision)
-    return Decision(number, created, moves, decision)
-
-
-def verdict(version: ModelVersion, champion: ModelVersion | None, min_improvement: float) -> tuple[bool, str]:
-    """Does a version become the champion, and why.
-
-    Objectives of different kinds or of different data are not comparable; then the champion stays, because nothing
-    shows that the new version is better, and its owner may move the alias by hand.
-    """
-    if champion is None:
-        return True, "moved: there was no champion"
-    if champion.version == version.version:
-        return True, "moved: it is the champion"
-    ours, theirs = _objective(version), _objective(champion)
-    kind, other = version.tags.get("objective_name", "objective"), f"version {champion.version}"
-    for tag in ("objective_name", "data_digest"):
-        if version.tags.get(tag) != champion.tags.get(tag):
-            return False, (
-                f"kept {other}: not comparable, its {tag} is {champion.tags.get(tag)} and not {version.tags.get(tag)}; "
-                f"to move it by hand: MlflowClient().set_registered_model_alias"
-                f"({version.name!r}, {CHAMPION!r}, {version.version})"
-            )
-    if ours is None:
-        return False, f"kept {other}: the new version has no measured objective"
-    if theirs is None:
-        return True, f"moved from {other}: {kind} {ours:.6g}, against none measured"
-    numbers = f"{kind} {ours:.6g} against {theirs:.6g}"
-    if theirs - ours > min_improvement:
-        return True, f"moved from {other}: {numbers}, lower by more than min_improvement {min_improvement:g}"
-    return False, f"kept {other}: {numbers}, not lower by more than min_improvement {min_improvement:g}"
-
-
-def _champion(store: Store, name: str) -> ModelVersion | None:
-    """The version with the alias, if its files are still there."""
-    number = store.client.get_registered_model(name).aliases.get(CHAMPION)
-    champion = store.client.get_model_version(name, str(number)) if number is not None else None
-    return champion if champion is not None and _is_whole(store, champion) else None
-
-
-def _best(store: Store, version: ModelVersion) -> ModelVersion:
-    """The version with the lowest objective among those that are comparable with the given one."""
-    best = version
-    for other in _versions(store, version.name):
-        if _is_whole(store, other) and verdict(other, best, 0)[0]:
-            best = other
-    return best
-
-
-def _objective(version: ModelVersion) -> float | None:
-    """The objective in a version's tags; None if it was not measured or is no finite number."""
-    try:
-        value = float(version.tags["objective"])
-    except (KeyError, ValueError):
-        return None
-    return value if math.isfinite(value) else None
-
-
-def _card(candidate: Candidate, served: ServedModel) -> str:
-    """The model card, in Markdown."""
-    config, event, entry = candidate.config, candidate.config["event"], candidate.entry
-    shape = "×".join(str(side) for side in event["shape"])
-    values = "real numbers" if event["levels"] is None else f"integers 0 … {event['levels'] - 1}"
-    units = {**UNITS, "objective": f"{candidate.metrics.get('objective_name')} on the validation split"}
-    given = ", and the model is conditional on them" if served.family.classes else ""
-    measured = [
-        f"| {key} | {value:.6g} | {units.get(key, '')} |" if isinstance(value, float) else f"| {key} | {value} | |"
-        for key, value in candidate.metrics.items()
-        if isinstance(value, str | int | float)
-    ]
-    return "\n".join(
-        [
-            f"# {entry}",
-            "",
-            f"A generative model of the family `{config['model']}`, trained by genera.",
-            "",
-            "## Data",
-            f"One example is {shape} {values}. Labels: {event['classes'] or 'none'}{given}.",
-            "",
-            "## Configuration",
-            "```json",
-            json.dumps(config["config"], indent=2),
-            "```",
-            "",
-            "## Measurements",
-            "| metric | value | unit |",
-            "|---|---|---|",
-            *measured,
-            "",
-            "## Origin",
-            *(f"- {key}: {value}" for key, value in sorted(candidate.tags.items())),
-            f"- content_digest: {candidate.digest}",
-            "",
-            "## Use",
-            "```python",
-            f'model = mlflow.pyfunc.load_model("models:/{entry}@{CHAMPION}")',
-            *(f"{_USES[task]}" for task in served.tasks),
-            "```",
-            "Data are arrays (N, *event) or (N, D) of the units above, lists or DataFrames; `labels` are integers, one",
-            "for each row or one for all, and left out if there are none.",
-            "",
-        ]
-    )

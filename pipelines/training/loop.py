@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from models.contract import Batch, Player, Trainable
@@ -28,6 +28,7 @@ from ..errors import UserError
 from ..params import Loop
 from . import checkpoint
 from .examples import Examples, batch_rows
+from .players import PlayerLoss, make_optimiser, pace
 from .progress import progress
 
 Report = Callable[[dict[str, float]], None]
@@ -93,10 +94,10 @@ class Training:
         self.batch_size = self._batch_size()
         self.state = State()
         self._pending: dict[str, Tensor] = {}  # sums of losses that may still be on their way from the GPU
-        self.losses = {player.name: self._parallel(_PlayerLoss(player)) for player in task.players}
+        self.losses = {player.name: self._parallel(PlayerLoss(player)) for player in task.players}
         moved = [player for player in task.players if player.closed_form is None]
-        self.optimisers = {player.name: self._optimiser(player) for player in moved}
-        self.schedules = {name: LambdaLR(optimiser, self._pace) for name, optimiser in self.optimisers.items()}
+        self.optimisers = {player.name: make_optimiser(player) for player in moved}
+        self.schedules = {name: LambdaLR(each, partial(pace, loop)) for name, each in self.optimisers.items()}
         weights = self.module.state_dict()
         self.ema = {key: value.clone() for key, value in weights.items()} if loop.ema_decay else {}
         self.best = {key: value.clone() for key, value in weights.items()}
@@ -320,7 +321,7 @@ class Training:
             )
         return size
 
-    def _parallel(self, loss: _PlayerLoss) -> nn.Module:
+    def _parallel(self, loss: PlayerLoss) -> nn.Module:
         """The loss of a player, compiled if asked for, with its gradients averaged over the workers."""
         module: nn.Module = loss
         if self.loop.compile:
@@ -330,33 +331,3 @@ class Training:
             ids = [self.device] if self.device.type == "cuda" else None
             module = DistributedDataParallel(module, device_ids=ids, broadcast_buffers=False)
         return module
-
-    def _optimiser(self, player: Player) -> AdamW:
-        return AdamW(
-            player.module.parameters(),
-            lr=player.learning_rate,
-            betas=player.betas,
-            weight_decay=player.weight_decay,
-            fused=self.device.type == "cuda",
-        )
-
-    def _pace(self, step: int) -> float:
-        """The factor on the learning rate at a step: linear warm-up, then the schedule."""
-        loop = self.loop
-        if step < loop.warmup_steps:
-            return (step + 1) / loop.warmup_steps
-        done = min(1.0, (step - loop.warmup_steps) / max(1, loop.steps - loop.warmup_steps))
-        return {"constant": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}[loop.schedule]
-
-
-class _PlayerLoss(nn.Module):
-    """A player's loss as a module of the player's own weights: the form that DDP and torch.compile want."""
-
-    def __init__(self, player: Player) -> None:
-        super().__init__()
-        self.player_module = player.module
-        self.loss = player.loss
-        self.gradient = player.closed_form is None
-
-    def forward(self, batch: Batch) -> Tensor:
-        return self.loss(batch)

@@ -15,7 +15,8 @@ from ruamel.yaml import YAML
 from models.catalogue import CATALOGUE, family_class
 from models.contract import config_fields
 from pipelines.errors import UserError
-from pipelines.params import Loop, Params, Section, load, parse
+from pipelines.param_file import load, parse
+from pipelines.params import Loop, Params, Section
 
 DELETE = object()
 Changes = dict[str, Any]

@@ -17,6 +17,7 @@ from pipelines.params import Loop
 from pipelines.training import checkpoint
 from pipelines.training.examples import Examples, batch_rows
 from pipelines.training.loop import Task, Training, fit
+from pipelines.training.players import pace
 
 
 class Kill(Exception):
@@ -210,10 +211,9 @@ def test_players_move_as_often_as_they_say(tmp_path: Path) -> None:
     ("schedule", "expected"),
     [("constant", [0.5, 1, 1, 1, 1]), ("linear", [0.5, 1, 1, 0.5, 0]), ("cosine", [0.5, 1, 1, 0.5, 0])],
 )
-def test_schedules_warm_up_and_come_down(tmp_path: Path, schedule: str, expected: list[float]) -> None:
+def test_schedules_warm_up_and_come_down(schedule: str, expected: list[float]) -> None:
     loop = Loop(steps=42, warmup_steps=2, schedule=schedule, batch_size=8)  # type: ignore[arg-type]
-    training = Training(make(Regression()), loop, 0, tmp_path, lambda _: None)
-    assert [training._pace(step) for step in (0, 1, 2, 22, 42)] == pytest.approx(expected, abs=1e-9)
+    assert [pace(loop, step) for step in (0, 1, 2, 22, 42)] == pytest.approx(expected, abs=1e-9)
 
 
 def test_the_average_of_weights_is_what_is_validated(tmp_path: Path) -> None:

@@ -1,0 +1,99 @@
+"""The model card of a registered model, in Markdown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .champion import CHAMPION
+
+if TYPE_CHECKING:
+    from ..serving.model import ServedModel
+
+UNITS = {
+    "nll_bits_per_dim": "bits/dimension",
+    "samples_per_s": "examples/s",
+    "log_probs_per_s": "examples/s",
+    "train_seconds": "s",
+    "parameters": "numbers",
+}
+_USES = {
+    "sample": 'model.predict(None, params={"task": "sample", "n": 16, "seed": 1, "temperature": 1.0})  # examples',
+    "log_prob": 'model.predict(x, params={"task": "log_prob"})  # (N,) nats',
+    "encode": 'model.predict(x, params={"task": "encode"})  # codes (N, L)',
+    "decode": 'model.predict(z, params={"task": "decode"})  # expected examples of codes, floats',
+}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What is registered: the entry's files, their digest, its measurements and the caller's tags."""
+
+    entry: str
+    folder: Path
+    code: Path
+    config: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    tags: Mapping[str, str]
+    digest: str
+
+    @property
+    def version_tags(self) -> dict[str, str]:
+        """The tags of its version."""
+        measured = {key: self.metrics.get(key) for key in ("objective_name", "objective")}
+        return {
+            **self.tags,
+            **{key: str(value) for key, value in measured.items() if value is not None},
+            "content_digest": self.digest,
+            "model": str(self.config["model"]),
+        }
+
+
+def model_card(candidate: Candidate, served: ServedModel) -> str:
+    """The model card, in Markdown."""
+    config, event, entry = candidate.config, candidate.config["event"], candidate.entry
+    shape = "×".join(str(side) for side in event["shape"])
+    values = "real numbers" if event["levels"] is None else f"integers 0 … {event['levels'] - 1}"
+    units = {**UNITS, "objective": f"{candidate.metrics.get('objective_name')} on the validation split"}
+    given = ", and the model is conditional on them" if served.family.classes else ""
+    measured = [
+        f"| {key} | {value:.6g} | {units.get(key, '')} |" if isinstance(value, float) else f"| {key} | {value} | |"
+        for key, value in candidate.metrics.items()
+        if isinstance(value, str | int | float)
+    ]
+    return "\n".join(
+        [
+            f"# {entry}",
+            "",
+            f"A generative model of the family `{config['model']}`, trained by genera.",
+            "",
+            "## Data",
+            f"One example is {shape} {values}. Labels: {event['classes'] or 'none'}{given}.",
+            "",
+            "## Configuration",
+            "```json",
+            json.dumps(config["config"], indent=2),
+            "```",
+            "",
+            "## Measurements",
+            "| metric | value | unit |",
+            "|---|---|---|",
+            *measured,
+            "",
+            "## Origin",
+            *(f"- {key}: {value}" for key, value in sorted(candidate.tags.items())),
+            f"- content_digest: {candidate.digest}",
+            "",
+            "## Use",
+            "```python",
+            f'model = mlflow.pyfunc.load_model("models:/{entry}@{CHAMPION}")',
+            *(f"{_USES[task]}" for task in served.tasks),
+            "```",
+            "Data are arrays (N, *event) or (N, D) of the units above, lists or DataFrames; `labels` are integers, one",
+            "for each row or one for all, and left out if there are none.",
+            "",
+        ]
+    )
