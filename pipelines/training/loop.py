@@ -329,5 +329,5 @@ class Training:
         trained = any(parameter.requires_grad for parameter in module.parameters())
         if self.workers > 1 and loss.gradient and trained:
             ids = [self.device] if self.device.type == "cuda" else None
-            module = DistributedDataParallel(module, device_ids=ids, broadcast_buffers=False)
+            module = DistributedDataParallel(module, device_ids=ids, forward_sync_buffers=False)
         return module
