@@ -11,6 +11,7 @@ from rich.console import Console
 from .files import read_json, write_text
 from .prepared import Prepared
 from .project import Project
+from .report.grid import ROWS, columns, first_of_each_class
 from .report.page import Distillation, EntrySection, Report, Search, render
 from .report.pictures import (
     distillation_curve,
@@ -22,8 +23,6 @@ from .report.pictures import (
 from .report.table import comparison, terminal_table
 from .tracking.run import git_commit
 
-COLUMNS = 8  # of a grid of examples
-
 
 def run(project: Project) -> None:
     """Write report/index.html and report/comparison.csv, and print the table."""
@@ -34,7 +33,7 @@ def run(project: Project) -> None:
         title="Genera",
         data=_describe(data),
         rows=rows,
-        real=_grid(data, np.asarray(data.split("test").x[: len(_samples(project, next(iter(entries))))])),
+        real=_real(data),
         entries=[_section(project, data, entry, stage) for entry, stage in entries.items()],
         provenance=_provenance(project, data, rows[0]),
     )
@@ -61,21 +60,25 @@ def _section(project: Project, data: Prepared, entry: str, stage: str) -> EntryS
     return EntrySection(
         entry=entry,
         model=project.params.model(entry),
-        samples=_grid(data, _samples(project, entry)),
+        samples=_grid(data, np.load(project.artifacts("evaluate", entry) / "samples.npy")),
+        by_class=bool(project.params.config(entry).conditional),
         training=training_curves(history, metrics["objective_name"]) if stage == "train" else None,
         search=_search(project, entry) if entry in project.params.tune.entries else None,
         distillation=_distillation(project, entry, history, metrics) if stage == "distill" else None,
     )
 
 
-def _samples(project: Project, entry: str) -> np.ndarray:
-    samples: np.ndarray = np.load(project.artifacts("evaluate", entry) / "samples.npy")
-    return samples
+def _real(data: Prepared) -> bytes:
+    """Examples of the test split, one class per column where there are labels."""
+    test = data.split("test")
+    count = ROWS * columns(data.event)
+    rows = np.arange(count) if test.labels is None else first_of_each_class(np.asarray(test.labels), data.event)
+    return _grid(data, test.x[rows])
 
 
 def _grid(data: Prepared, images: np.ndarray) -> bytes:
     assert data.event.levels is not None
-    return image_grid(images, data.event.levels, COLUMNS)
+    return image_grid(images, data.event.levels, columns(data.event))
 
 
 def _search(project: Project, entry: str) -> Search:

@@ -20,10 +20,9 @@ from .params import Evaluate
 from .prepared import Prepared
 from .project import Project
 from .record import tracked
+from .report.grid import column_labels
 from .training.loop import device
 from .validation import BATCH, feature_array, features_of, name_of_objective
-
-SHOWN = 64  # samples kept for the report
 
 
 def run(project: Project, entry: str) -> None:
@@ -49,7 +48,7 @@ def run(project: Project, entry: str) -> None:
             "seed": settings.seed,
         }
         with replacing(folder / "samples.npy") as temporary, temporary.open("wb") as file:
-            np.save(file, samples[:SHOWN].cpu().numpy())
+            np.save(file, shown(family, settings.seed).cpu().numpy())
         write_json(folder / "metrics.json", metrics)
         run.log_metrics({key: value for key, value in metrics.items() if isinstance(value, int | float)})
         run.log_artifact(folder)
@@ -61,6 +60,13 @@ def draw(family: Family, n: int, seed: int) -> torch.Tensor:
     """n samples (n, *event) by a seed, made a batch at a time: the same as in one call."""
     generator = torch.Generator().manual_seed(seed)
     return torch.cat([family.sample(min(BATCH, n - done), generator=generator) for done in range(0, n, BATCH)])
+
+
+def shown(family: Family, seed: int) -> torch.Tensor:
+    """The samples that the report shows, as they come; of a conditional model one class per column."""
+    labels = torch.from_numpy(column_labels(family.event))
+    generator = torch.Generator().manual_seed(seed)
+    return family.sample(len(labels), labels if family.classes else None, generator=generator)
 
 
 def _likelihood(project: Project, data: Prepared, family: Family) -> dict[str, Any]:

@@ -58,8 +58,8 @@ class Distillation:
 class EntrySection:
     """What the page shows of one entry beside its row of the table.
 
-    `samples` is a grid of the same shape as the report's `real`. `training` is left out for a student, whose
-    training is its distillation. Each of the `notes` becomes a paragraph.
+    `samples` is a grid of the same shape as the report's `real`, `by_class` if its columns are the classes.
+    `training` is left out for a student, whose training is its distillation. Each of the `notes` becomes a paragraph.
     """
 
     entry: str
@@ -69,6 +69,7 @@ class EntrySection:
     search: Search | None = None
     distillation: Distillation | None = None
     notes: Sequence[str] = ()
+    by_class: bool = False
 
 
 @dataclass(frozen=True)
