@@ -17,7 +17,7 @@ from PIL import Image
 from rich.console import Console
 
 from models.contract import Event
-from pipelines.report.grid import ROWS, column_labels, columns, first_of_each_class
+from pipelines.report import grid
 from pipelines.report.page import Distillation, EntrySection, Report, Search, render
 from pipelines.report.pictures import (
     data_uri,
@@ -229,8 +229,8 @@ def test_page_compares_the_student_with_its_teacher() -> None:
 def test_a_grid_has_a_class_per_column() -> None:
     event = Event((1, 2, 2), 17, 3)
     labels = np.array([2, 0, 1, 0, 2, 2, 1, 0])
-    rows = first_of_each_class(labels, event).reshape(ROWS, columns(event))
+    rows = grid.first_of_each_class(labels, event).reshape(grid.ROWS, grid.columns(event))
     assert (labels[rows] == [0, 1, 2]).all()
     assert rows[:3].tolist() == [[1, 2, 0], [3, 6, 4], [7, 2, 5]]
-    assert (column_labels(event).reshape(ROWS, 3) == [0, 1, 2]).all()
-    assert columns(Event((1, 2, 2), 17, 1000)) == columns(Event((2,), None)) == ROWS
+    assert (grid.column_labels(event).reshape(grid.ROWS, 3) == [0, 1, 2]).all()
+    assert grid.columns(Event((1, 2, 2), 17, 1000)) == grid.columns(Event((2,), None)) == grid.ROWS
