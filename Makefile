@@ -30,7 +30,8 @@ bench: $(STAMP) ## time the project against its peers; results go to benchmarks/
 	@for file in benchmarks/[a-z]*.py; do .venv/bin/python -m benchmarks.$$(basename $$file .py); done
 
 clean: ## remove everything that the workflow made, checkpoints and the registry included
-	rm -rf .genera artifacts/*/*/[!m]* data/prepared report mlflow.db mlartifacts
+	git clean -fdXq artifacts
+	rm -rf .genera .dvc/cache .dvc/tmp data/prepared report mlflow.db mlartifacts
 
 # The environment, made again when the lock changes.
 $(STAMP): uv.lock pyproject.toml

@@ -176,7 +176,7 @@ class VAE(Family, Density, Latent, Features):
 
     @property
     def bound(self) -> str | None:
-        return f"importance-weighted, K={self.config.importance_samples}"
+        return f"IWAE, K={self.config.importance_samples}"
 
     @property
     def scoring_passes(self) -> int:

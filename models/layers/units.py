@@ -106,7 +106,7 @@ def real_units(event: Event, alpha: float | None = None) -> Units:
 
 def bound_of(event: Event) -> str | None:
     """The bound that a continuous density puts on an event: none for vectors, dequantisation for integers."""
-    return None if event.levels is None else "uniform dequantisation, 1 draw"
+    return None if event.levels is None else "dequantised, 1 draw"
 
 
 def centred(x: Tensor, event: Event, u: float | Tensor = 0.5) -> Tensor:
