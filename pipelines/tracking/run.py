@@ -137,7 +137,8 @@ def run_tags(root: Path, stage: str, entry: str | None) -> dict[str, str]:
         tags["entry"] = entry
     commit = git_commit(root)
     if commit:
-        dirty = bool(_git(root, "status", "--porcelain", "--untracked-files=no"))
+        outputs = (":!dvc.lock", ":!artifacts")  # which the workflow itself rewrites
+        dirty = bool(_git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", *outputs))
         tags |= {"git_commit": commit, "git_dirty": str(dirty).lower(), "mlflow.source.git.commit": commit}
     return tags
 

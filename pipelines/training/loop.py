@@ -273,7 +273,7 @@ class Training:
                 "module": self.module.state_dict(),
                 "ema": self.ema,
                 "best": self.best,
-                "random": {"noise": self.generator.get_state(), "torch": torch.get_rng_state()},
+                "random": self._random_states(),
             }
             rest: dict[str, Any] = {"state": vars(self.state), "optimisers": {}, "schedules": {}}
             for name, optimiser in self.optimisers.items():
@@ -296,8 +296,7 @@ class Training:
         self.module.load_state_dict(groups["module"])
         self.ema = groups.get("ema", {})
         self.best = groups["best"]
-        self.generator.set_state(groups["random"]["noise"].cpu())
-        torch.set_rng_state(groups["random"]["torch"].cpu())
+        self._set_random_states({name: value.cpu() for name, value in groups["random"].items()})
         self.state = State(**rest["state"])
         for name, optimiser in self.optimisers.items():
             values: dict[int, dict[str, Tensor]] = {}
@@ -306,6 +305,17 @@ class Training:
                 values.setdefault(int(index), {})[what] = value
             optimiser.load_state_dict({"state": values, "param_groups": rest["optimisers"][name]})
             self.schedules[name].load_state_dict(rest["schedules"][name])
+
+    def _random_states(self) -> dict[str, Tensor]:
+        """The states of every random generator that a training draws from."""
+        states = {"noise": self.generator.get_state(), "torch": torch.get_rng_state()}
+        return {**states, "cuda": torch.cuda.get_rng_state(self.device)} if self.device.type == "cuda" else states
+
+    def _set_random_states(self, states: Mapping[str, Tensor]) -> None:
+        self.generator.set_state(states["noise"])
+        torch.set_rng_state(states["torch"])
+        if self.device.type == "cuda" and "cuda" in states:
+            torch.cuda.set_rng_state(states["cuda"], self.device)
 
     # Set-up
 
