@@ -153,7 +153,8 @@ class GMM(Family, RealDensity):
         if self.config.covariance == "full":
             return self.factor.tril(-1) + torch.diag_embed(self.log_scale.exp())
         noise = torch.diag_embed((2 * self.log_scale).exp().expand(self.means.shape))
-        return torch.linalg.cholesky(self.factor @ self.factor.mT + noise)
+        with torch.autocast(noise.device.type, enabled=False):  # in bfloat16 the product is not positive definite
+            return torch.linalg.cholesky(self.factor @ self.factor.mT + noise)
 
     def log_likelihood(self, batch: Batch) -> Tensor:
         y, log_det = self.units(batch.x, batch.noise)

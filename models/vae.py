@@ -131,7 +131,7 @@ class GaussianDecoder(nn.Module):
     def draw(self, h: Tensor, u: Tensor) -> Tensor:
         """x (N, D) drawn by uniform numbers u (N, D)."""
         mean, std = self._location_scale(h)
-        x = mean + std * torch.special.ndtri(u)
+        x = mean + std * torch.special.ndtri(u).to(mean)
         return x if self.levels is None else x.round().clamp(0, self.levels - 1)
 
 
@@ -227,6 +227,7 @@ class VAE(Family, Density, Latent, Features):
     def _log_decoder(self, x: Tensor, z: Tensor, context: Tensor | None) -> Tensor:
         """log p(x|z) (N,) in the data's units; for vectors the decoder works on standardised ones."""
         h = self.decoder(append(z, context))
+        h = h.to(torch.promote_types(h.dtype, torch.float32))  # bfloat16 cannot tell neighbouring levels apart
         if self.units is None:
             return self.likelihood.log_prob(h, x.flatten(1).to(h.dtype))
         y, log_det = self.units(x)
@@ -259,7 +260,7 @@ class VAE(Family, Density, Latent, Features):
         chosen = chosen_labels(labels, self.classes, label_rows[:, 0])
         context = one_hot(None if chosen is None else chosen.to(weight.device), self.classes)
         z = (torch.special.ndtri(z_rows) * temperature).to(weight)
-        x = self.likelihood.draw(self.decoder(append(z, context)), x_rows.to(weight))
+        x = self.likelihood.draw(self.decoder(append(z, context)), x_rows.to(weight.device))
         if self.units is None:
             return x.unflatten(1, self.event.shape).to(torch.uint8)
         return self.units.quantise(x)

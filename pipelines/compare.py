@@ -11,6 +11,7 @@ from rich.console import Console
 from .files import read_json, write_text
 from .prepared import Prepared
 from .project import Project
+from .record import tracked
 from .report.grid import ROWS, columns, first_of_each_class
 from .report.page import Distillation, EntrySection, Report, Search, render
 from .report.pictures import (
@@ -38,8 +39,10 @@ def run(project: Project) -> None:
         provenance=_provenance(project, data, rows[0]),
     )
     folder = project.root / "report"
-    write_text(folder / "comparison.csv", comparison(rows))
-    write_text(folder / "index.html", render(report))
+    with tracked(project, "compare", None, {"entries": dict(entries)}) as run:
+        write_text(folder / "comparison.csv", comparison(rows))
+        write_text(folder / "index.html", render(report))
+        run.log_artifact(folder)
     Console().print(terminal_table(rows))
     print(f"compare: the report is {folder / 'index.html'}")
 
@@ -109,10 +112,11 @@ def _distillation(project: Project, entry: str, history: pd.DataFrame, metrics: 
 
 def _provenance(project: Project, data: Prepared, row: dict[str, Any]) -> dict[str, str]:
     """Where the numbers come from."""
+    params = project.params
     return {
         "commit": git_commit(project.root) or "no git repository",
         "data digest": data.digest[:16],
-        "seeds": f"training {project.params.train.seed}, evaluation {row['seed']}",
+        "seeds": f"training {params.train.seed}, distillation {params.distill.seed}, evaluation {row['seed']}",
         "likelihood": f"test split, {data.meta['counts']['test']} examples",
         "sample quality": f"{row['fid_samples']} samples against the test split, in features of {row['fid_features']}",
         "speed": f"{row['speed_device']}, {row['speed_threads']} thread(s), batches of {row['speed_batch']}",

@@ -47,8 +47,7 @@ def run(project: Project, entry: str) -> None:
             "parameters": parameter_count(student),
         }
         write_outcome(project.artifacts("distill", entry), done, written, metrics, run)
-    ratio = metrics["student_samples_per_s"] / metrics["teacher_samples_per_s"]
-    print(f"distill@{entry}: samples {ratio:.1f} times as fast as {settings.teacher}")
+    print(f"distill@{entry}: samples {metrics['speed_ratio']:.1f} times as fast as {settings.teacher}")
 
 
 def _side_by_side(project: Project, data: Prepared, student: Family, teacher: Family) -> dict[str, Any]:
@@ -64,4 +63,5 @@ def _side_by_side(project: Project, data: Prepared, student: Family, teacher: Fa
     with torch.no_grad():
         calls = [partial(family.sample, evaluate.speed_batch) for family in pair.values()]
         speeds = examples_per_second(calls, evaluate.speed_batch, evaluate.speed_runs)
-    return {**measured, **{f"{role}_samples_per_s": speed for role, speed in zip(pair, speeds, strict=True)}}
+    measured |= {f"{role}_samples_per_s": speed for role, speed in zip(pair, speeds, strict=True)}
+    return {**measured, "speed_ratio": speeds[0] / speeds[1]}

@@ -6,12 +6,15 @@ from dataclasses import asdict
 
 import torch
 
+from models.classifier import Classifier
+
 from .execute import run_job, write_outcome
-from .export import classifier_config, load_classifier
+from .export import classifier_config
 from .jobs import classifier_job, examples
 from .prepared import Prepared
 from .project import Project
 from .record import tracked
+from .training.loop import device
 from .validation import classification_validator
 
 
@@ -22,10 +25,13 @@ def run(project: Project) -> None:
     with tracked(project, "features", None, {"classifier": settings}) as run:
         done = run_job(project, job)
         config = {"config": classifier_config(settings), "event": asdict(data.event), "data_digest": data.digest}
+        classifier = Classifier(data.event, **classifier_config(settings)).to(device())
+        classifier.load_state_dict(done.weights)
+        classifier.eval()
         metrics = done.metrics("val_cross_entropy_nats")
-        best = next(row for row in done.state.history if row["step"] == done.state.best_step)
-        write_outcome(folder, done, config, {**metrics, "val_accuracy": best["accuracy"]}, run)
-    classifier = load_classifier(folder)
-    with torch.no_grad():
-        accuracy = classification_validator(classifier, examples(project, data, "test"))()["accuracy"]
-    print(f"features: accuracy {accuracy:.3f} on test")
+        with torch.no_grad():
+            for split in ("val", "test"):
+                measured = classification_validator(classifier, examples(project, data, split))()
+                metrics[f"{split}_accuracy"] = measured["accuracy"]
+        write_outcome(folder, done, config, metrics, run)
+    print(f"features: accuracy {metrics['test_accuracy']:.3f} on test")

@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 
-from models.catalogue import build
+from models.catalogue import build, family_class
 from models.classifier import Classifier
-from models.contract import UnsuitableEvent
+from models.contract import Density, UnsuitableEvent
 from models.distillation import Distillation
 
 from .errors import UserError
@@ -68,13 +68,17 @@ def family_job(
     """The training of an entry on the data, with the values that its search found, if it had one."""
     params = project.params
     name = f"{'train' if loop is None else 'tune'}@{entry}"
+    seed = params.train.seed if seed is None else seed
+    model, config = params.model(entry), asdict(params.config(entry, found))
+    # Only models without a likelihood are validated in the classifier's features.
+    features = () if issubclass(family_class(model), Density) else (_feature_digest(project),)
     return Job(
         name=name,
-        make=partial(_family_task, project, name, entry, dict(found)),
+        make=partial(_family_task, project, name, entry, dict(found), seed),
         loop=loop or params.train.entries[entry],
-        seed=params.train.seed if seed is None else seed,
+        seed=seed,
         storage=project.storage,
-        identity=_identity(project, params.model(entry), asdict(params.config(entry, found)), _feature_digest(project)),
+        identity=_identity(project, model, config, *features),
     )
 
 
@@ -131,7 +135,7 @@ def examples(project: Project, data: Prepared, split: str) -> Examples:
     return Examples(arrays.x, arrays.labels, device(), project.params.train.memory_limit << 20)
 
 
-def _family_task(project: Project, name: str, entry: str, found: dict[str, Any]) -> Task:
+def _family_task(project: Project, name: str, entry: str, found: dict[str, Any], seed: int) -> Task:
     params, data = project.params, Prepared.open(project.prepared)
     train, val = examples(project, data, "train"), examples(project, data, "val")
     try:
@@ -139,9 +143,9 @@ def _family_task(project: Project, name: str, entry: str, found: dict[str, Any])
     except UnsuitableEvent as error:
         raise UserError(f"params.yaml: families.{entry}: {error}") from None
     x, labels = train.head(INITIALISATION_EXAMPLES)
-    family.initialise(x, labels, torch.Generator().manual_seed(params.train.seed))
+    family.initialise(x, labels, torch.Generator().manual_seed(seed))
     classifier = load_classifier(project.artifacts("features")).to(device())
-    validate = family_validator(family, val, classifier, params.train.seed)
+    validate = family_validator(family, val, classifier, seed)
     return Task(name, family, family.players(), train, validate)
 
 

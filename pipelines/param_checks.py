@@ -67,7 +67,14 @@ def _references(params: Params) -> Iterator[str]:
         stage = params.evaluate.entries[entry]
         if entry not in stages[stage]:
             yield f"{FILE}: evaluate.entries.{entry}: {stage!r} is not allowed: {entry} is not in {stage}.entries"
+    evaluate = params.evaluate
+    least = min(evaluate.samples, params.data.test_count)
+    if least <= evaluate.neighbours:
+        where = f"{FILE}: evaluate.neighbours: {evaluate.neighbours} is not allowed"
+        yield f"{where}: must be less than evaluate.samples and data.test_count, {least}"
     for entry in known["distill"]:
+        if params.distill.entries[entry].batch_size == "all":
+            yield f"{FILE}: distill.entries.{entry}.batch_size: 'all' is not allowed: there is no data; give a number"
         yield from _pair(params, entry, params.distill.entries[entry].teacher)
 
 

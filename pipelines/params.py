@@ -53,7 +53,8 @@ class Loop(Section):
     """Optimiser steps of the whole training."""
 
     batch_size: Annotated[int, Field(ge=1)] | Literal["all"] = "all"
-    """Examples per step over all workers together; `all` takes the whole training split."""
+    """Examples per step over all workers together; `all` takes the whole training split (with several workers all
+    but the rest that their number does not divide)."""
 
     warmup_steps: int = Field(default=0, ge=0)
     """Steps over which the learning rate rises linearly to its full value."""
@@ -122,8 +123,8 @@ class Cluster(Section):
     cpus_per_worker: int = Field(default=1, ge=1)
     """CPUs that Ray reserves for a worker, and the threads that it computes with."""
 
-    gpus_per_worker: float = Field(default=1, ge=0)
-    """GPUs that Ray reserves for a worker where the cluster has any."""
+    gpus_per_worker: int = Field(default=1, ge=0)
+    """GPUs that Ray reserves for a worker where the cluster has any; with 0 workers compute on CPUs."""
 
     address: str | None = None
     """Address of a running Ray cluster (host:port or ray://host:port); null starts one here. RAY_ADDRESS wins."""
@@ -233,7 +234,7 @@ class Distill(Section):
     seed: int = Field(default=0, ge=0)
     """Seed of weights and noise."""
 
-    val_samples: int = Field(default=2048, ge=1)
+    val_samples: int = Field(default=2048, ge=2)
     """Samples of the student on which each validation estimates the KL."""
 
     entries: dict[str, DistillEntry] = Field(default_factory=dict)

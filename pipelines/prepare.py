@@ -13,6 +13,7 @@ from .files import write_json
 from .params import Data
 from .prepared import Split
 from .project import Project
+from .record import tracked
 from .sources import Source
 
 
@@ -23,6 +24,8 @@ def run(project: Project) -> None:
     written = prepared.write(project.prepared, split(source, data), source.levels, source.class_names)
     summary = {key: written.meta[key] for key in ("name", "shape", "levels", "counts", "digest")}
     write_json(project.artifacts("prepare") / "summary.json", summary)
+    with tracked(project, "prepare", None, {"data": data}) as run:
+        run.log_metrics(written.meta["counts"])
     counts = ", ".join(f"{count} {name}" for name, count in written.meta["counts"].items())
     print(f"prepare: {counts} examples of shape {tuple(written.meta['shape'])} in {project.prepared}")
 

@@ -10,7 +10,7 @@ from models.catalogue import CATALOGUE
 
 from .files import text_digest
 
-PACKAGES = ("models", "pipelines.metrics", "pipelines.training", "pipelines.validation")
+PACKAGES = ("models", "pipelines.jobs", "pipelines.metrics", "pipelines.training", "pipelines.validation")
 
 
 def family_digest(model: str) -> str:
@@ -21,7 +21,7 @@ def family_digest(model: str) -> str:
 def module_digest(module: str) -> str:
     """The SHA-256 of the sources of a module, of the loop, of the validation, and of all in `PACKAGES` they reach."""
     sources: dict[str, str] = {}
-    for root in (module, "pipelines.training.loop", "pipelines.validation"):
+    for root in (module, "pipelines.jobs", "pipelines.training.loop", "pipelines.validation"):
         _collect(root, sources)
     return text_digest(*(part for item in sorted(sources.items()) for part in item))
 

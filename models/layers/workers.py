@@ -35,6 +35,7 @@ class GlobalBatchNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x (N, C, …) by moments over all but the channels; in evaluation by the running ones."""
+        x = x.to(torch.promote_types(x.dtype, torch.float32))  # moments in bfloat16 would be worthless
         if not self.training:
             return self._affine(x, self.running_mean, self.running_var)
         axes = [axis for axis in range(x.dim()) if axis != 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -70,6 +71,8 @@ def _run_workers(name: str, work: Work, cluster: Cluster, workers: int, storage:
     threads = cluster.cpus_per_worker
 
     def loop() -> None:
+        if not use_gpu:
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray leaves GPUs that were not reserved in sight
         torch.set_num_threads(threads)
         work(_throttled(ray.train.report))
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import pickle
 import shutil
 from collections.abc import Callable, Mapping
@@ -163,6 +164,8 @@ def _trainable(trial: Trial, settings: Search) -> Any:
     threads = settings.cpus_per_trial
 
     def run_trial(config: dict[str, Any]) -> None:
+        if not settings.gpus_per_trial:
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray leaves GPUs that were not reserved in sight
         torch.set_num_threads(threads)
         try:
             trial(config["parameters"], _report)

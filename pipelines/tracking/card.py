@@ -44,6 +44,8 @@ class Candidate:
     def version_tags(self) -> dict[str, str]:
         """The tags of its version."""
         measured = {key: self.metrics.get(key) for key in ("objective_name", "objective")}
+        if measured["objective_name"] == "val_fid":  # distances in other features are not comparable
+            measured["fid_features"] = self.metrics.get("fid_features")
         return {
             **self.tags,
             **{key: str(value) for key, value in measured.items() if value is not None},

@@ -56,7 +56,7 @@ def verdict(version: ModelVersion, champion: ModelVersion | None, min_improvemen
         return True, "moved: it is the champion"
     ours, theirs = _objective(version), _objective(champion)
     kind, other = version.tags.get("objective_name", "objective"), f"version {champion.version}"
-    for tag in ("objective_name", "data_digest"):
+    for tag in ("objective_name", "data_digest", "fid_features"):
         if version.tags.get(tag) != champion.tags.get(tag):
             return False, (
                 f"kept {other}: not comparable, its {tag} is {champion.tags.get(tag)} and not {version.tags.get(tag)}; "

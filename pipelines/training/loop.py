@@ -276,6 +276,7 @@ class Training:
                 "random": self._random_states(),
             }
             rest: dict[str, Any] = {"state": vars(self.state), "optimisers": {}, "schedules": {}}
+            rest["device"] = self.device.type
             for name, optimiser in self.optimisers.items():
                 saved = optimiser.state_dict()
                 groups[f"optimiser:{name}"] = {
@@ -296,7 +297,11 @@ class Training:
         self.module.load_state_dict(groups["module"])
         self.ema = groups.get("ema", {})
         self.best = groups["best"]
-        self._set_random_states({name: value.cpu() for name, value in groups["random"].items()})
+        if rest["device"] == self.device.type:
+            self._set_random_states({name: value.cpu() for name, value in groups["random"].items()})
+        elif self.rank == 0:
+            was = f"was made on {rest['device']}"
+            print(f"{self.task.name}: its checkpoint {was}: it goes on with other random numbers", flush=True)
         self.state = State(**rest["state"])
         for name, optimiser in self.optimisers.items():
             values: dict[int, dict[str, Tensor]] = {}

@@ -95,6 +95,17 @@ def test_a_loss_is_the_mean_over_rows(case: Case) -> None:
 
 
 @cases
+def test_a_loss_in_mixed_precision_is_about_that_in_float32(case: Case) -> None:
+    family = case.build(jitter=0.02)
+    for player in family.players():
+        exact = player.loss(batch(case.event))
+        with torch.autocast("cpu", torch.bfloat16):
+            mixed = player.loss(batch(case.event))
+        mixed.backward()
+        assert mixed.item() == pytest.approx(exact.item(), rel=0.05, abs=0.05)
+
+
+@cases
 def test_weights_survive_safetensors(case: Case) -> None:
     family, other = case.build().eval(), case.build().eval()
     for parameter in other.parameters():
