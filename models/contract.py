@@ -38,12 +38,14 @@ class Event:
     """What one example is, in the data's own units.
 
     An image is `(C, H, W)` integers `0 … levels-1`, a sequence `(1, T)` integers, a vector `(D,)` floats
-    (`levels` is None). `classes` counts the labels; 0 says that the data has none.
+    (`levels` is None). `classes` counts the labels; 0 says that the data has none. Where the levels are not `ordered`
+    they are names, such as the colours of a palette: no level lies between two others.
     """
 
     shape: tuple[int, ...]
     levels: int | None
     classes: int = 0
+    ordered: bool = True
 
     @property
     def dimensions(self) -> int:

@@ -7,16 +7,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from models.catalogue import CATALOGUE, family_class
-from models.contract import RealDensity, Reparameterised, config_fields
+from models.catalogue import CATALOGUE, family_class, suitable
+from models.contract import Event, RealDensity, Reparameterised, config_fields
 
+from .data_params import expected_event
 from .param_errors import FILE, lines, reason, suggestion
 from .params import PREPARED, Params, searched
 
 
 def problems(params: Params) -> list[str]:
     """Everything that is wrong, one line each; references are looked at once the families are right."""
-    return list(_families(params)) or list(_references(params)) or list(_spaces(params))
+    return list(_families(params)) or [*_events(params), *_references(params)] or list(_spaces(params))
 
 
 def _families(params: Params) -> Iterator[str]:
@@ -31,6 +32,27 @@ def _families(params: Params) -> Iterator[str]:
             params.config(entry)
         except ValidationError as error:
             yield from lines(error, family_class(model).Config, ("families", entry))
+
+
+def _events(params: Params) -> Iterator[str]:
+    """Families that cannot model what the source gives, as far as its parameters tell; `prepare` looks at the files."""
+    event = expected_event(params.data)
+    if event is not None:
+        for entry, reason in unsuitable(params, event).items():
+            yield f"{FILE}: families.{entry}: {reason}"
+
+
+def unsuitable(params: Params, event: Event) -> dict[str, str]:
+    """The entries whose family cannot model an event: why not, and which families would."""
+    reasons = {}
+    for entry in params.families:
+        reason = family_class(params.model(entry)).refusal(event)
+        if reason is not None:
+            gives = f"data.source {params.data.source} gives {event.kind}s"
+            reasons[entry] = f"{reason} ({gives}); families that would fit: {', '.join(suitable(event))}"
+        elif params.config(entry).conditional and not event.classes:
+            reasons[entry] = f"conditional: true needs labels, and data.source {params.data.source} gives none here"
+    return reasons
 
 
 def _references(params: Params) -> Iterator[str]:
@@ -68,10 +90,11 @@ def _references(params: Params) -> Iterator[str]:
         if entry not in stages[stage]:
             yield f"{FILE}: evaluate.entries.{entry}: {stage!r} is not allowed: {entry} is not in {stage}.entries"
     evaluate = params.evaluate
-    least = min(evaluate.samples, params.data.test_count)
+    test = params.data.drawn_test if isinstance(params.data.drawn_test, int) else evaluate.references
+    least = min(evaluate.samples, evaluate.references, test)
     if least <= evaluate.neighbours:
         where = f"{FILE}: evaluate.neighbours: {evaluate.neighbours} is not allowed"
-        yield f"{where}: must be less than evaluate.samples and data.test_count, {least}"
+        yield f"{where}: must be less than evaluate.samples, evaluate.references and data.test_count, {least}"
     for entry in known["distill"]:
         if params.distill.entries[entry].batch_size == "all":
             yield f"{FILE}: distill.entries.{entry}.batch_size: 'all' is not allowed: there is no data; give a number"

@@ -8,6 +8,8 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
+from .data_params import SOURCES
+
 FILE = "params.yaml"
 LOOP = ("train", "loop")  # whose settings are copied into every place that does not give its own:
 HEIRS = ("entries", "classifier")
@@ -29,11 +31,15 @@ def lines(error: ValidationError, section: Any, prefix: tuple[str, ...] = ()) ->
 
 
 def _path(problem: Any) -> tuple[str, ...]:
-    """Where the key stands. Behind the keys of the file, pydantic puts the members of a union that it tried."""
+    """Where the key stands. Among the keys of the file, pydantic puts the members of a union that it tried."""
     path = [str(part) for part in problem["loc"]]
-    while path and (path[-1].startswith(("literal[", "constrained-")) or path[-1] in ("int", "float", "str")):
+    if path[0] == "data" and path[1:2] and path[1] in SOURCES:
+        del path[1]
+    while path and (
+        path[-1].startswith(("literal[", "constrained-", "function-")) or path[-1] in ("int", "float", "str")
+    ):
         path.pop()
-    return tuple(path)
+    return tuple([*path, "source"] if problem["type"].startswith("union_tag") else path)
 
 
 def _message(group: list[Any], section: Any) -> str:
@@ -43,6 +49,13 @@ def _message(group: list[Any], section: Any) -> str:
         return f"is no key that is known here{suggestion(str(first['loc'][-1]), _keys(section, first['loc']))}"
     if first["type"] in ("missing", "missing_argument"):
         return "is missing"
+    if first["type"] == "union_tag_not_found":
+        return f"is missing; allowed are: {', '.join(SOURCES)}"
+    if first["type"] == "union_tag_invalid":
+        found = first["input"]["source"]
+        return f"{found!r} is not allowed{suggestion(str(found), SOURCES)}"
+    if isinstance(first["input"], dict) and first["type"] == "value_error":
+        return reason(first)
     reasons = dict.fromkeys(reason(problem) for problem in group)
     return f"{first['input']!r} is not allowed: {' or '.join(reasons)}"
 
@@ -51,7 +64,10 @@ def reason(problem: Any) -> str:
     """What pydantic says is allowed."""
     message = str(problem["msg"])
     if message.startswith("Input should be "):
-        return "must be " + message.removeprefix("Input should be ").split(" or instance of ")[0]
+        return (
+            "must be "
+            + message.removeprefix("Input should be ").split(" or instance of ")[0].split(" or object to ")[0]
+        )
     return message.removeprefix("Value error, ")
 
 
@@ -65,9 +81,13 @@ def suggestion(key: str, allowed: Iterable[str]) -> str:
 def _keys(section: Any, location: tuple[Any, ...]) -> list[str]:
     """The keys that are allowed beside the last key of a location."""
     for part in location[:-1]:
+        if part in SOURCES and isinstance(section, tuple):  # the union of sources
+            section = next(kind for kind in section if part in get_args(kind.model_fields["source"].annotation))
+            continue
         fields = getattr(section, "model_fields", {})
         if part in fields:  # a section, or a mapping from names to sections
             annotation = fields[part].annotation
-            section = (get_args(annotation) or (annotation,))[-1]
+            members = tuple(kind for kind in get_args(annotation) if kind is not type(None))
+            section = members if part == "data" else (members or (annotation,))[-1]
     fields = getattr(section, "model_fields", None) or section.__pydantic_fields__
     return [info.alias or key for key, info in fields.items()]

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from models.catalogue import family_class
 from models.contract import FamilyConfig
+
+from .data_params import Data, Digits
+from .section import Section
 
 PREPARED = "artifacts/prepare/summary.json"  # what the training of an entry that is not searched waits for
 
@@ -20,30 +23,6 @@ PREPARED = "artifacts/prepare/summary.json"  # what the training of an entry tha
 def searched(entry: str) -> str:
     """The file with the best parameters that the search of an entry found."""
     return f"artifacts/tune/{entry}/best.json"
-
-
-class Section(BaseModel):
-    """A part of params.yaml: immutable, with no unknown keys and no silent conversions."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True, allow_inf_nan=False
-    )
-
-
-class Data(Section):
-    """Which data is prepared, and how it is split."""
-
-    source: Literal["digits"] = "digits"
-    """Where the data comes from: `digits` is scikit-learn's 1,797 handwritten digits, 8×8, 17 grey levels."""
-
-    val_count: int = Field(default=200, ge=1)
-    """Examples in the validation split, which alone decides about early stopping, search and champions."""
-
-    test_count: int = Field(default=400, ge=1)
-    """Examples in the test split, which only `evaluate` reads."""
-
-    seed: int = Field(default=0, ge=0)
-    """Seed of the split, which is stratified by label."""
 
 
 class Loop(Section):
@@ -289,7 +268,7 @@ class Register(Section):
 class Params(Section):
     """The whole of params.yaml."""
 
-    data: Data = Field(default_factory=Data)
+    data: Data = Field(default_factory=Digits)
     train: Train = Field(default_factory=Train)
     cluster: Cluster = Field(default_factory=Cluster)
     families: dict[str, dict[str, Any]]

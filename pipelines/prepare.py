@@ -1,57 +1,60 @@
-"""Stage `prepare`: read the source, split it, and write it in the one format that every family reads."""
+"""Stage `prepare`: read the source, split it, write it in the one format that every family reads, and show it."""
 
 from __future__ import annotations
 
-from importlib import import_module
+import shutil
 
-import numpy as np
-from sklearn.model_selection import train_test_split
-
-from . import prepared
+from . import sources
 from .errors import UserError
-from .files import write_json
-from .params import Data
-from .prepared import Split
+from .files import write_json, write_text
+from .param_checks import unsuitable
+from .param_errors import FILE
+from .preparation.writing import write
+from .prepared import Prepared
 from .project import Project
+from .publishing import publish
 from .record import tracked
-from .sources import Source
+from .report.data_page import render_data
+
+SUMMARY = ("name", "kind", "shape", "levels", "ordered", "counts", "duplicates", "digest")
 
 
 def run(project: Project) -> None:
-    """Write data/prepared/<source>/ and a summary with counts and the digest."""
-    data = project.params.data
-    source: Source = import_module(f"{__package__}.sources.{data.source}").read()
-    written = prepared.write(project.prepared, split(source, data), source.levels, source.class_names)
-    summary = {key: written.meta[key] for key in ("name", "shape", "levels", "counts", "digest")}
-    write_json(project.artifacts("prepare") / "summary.json", summary)
+    """Write data/prepared/<name>/, the page report/data.html, and a summary with counts and the digest."""
+    data, spool = project.params.data, project.prepared.with_name(f".{project.prepared.name}.spool")
+    shutil.rmtree(spool, ignore_errors=True)  # of a run that was killed
+    try:
+        written = write(project.prepared, sources.read(data, project.root, spool), data)
+    finally:
+        shutil.rmtree(spool, ignore_errors=True)
+    _check(project, written)
+    page = project.root / "report" / "data.html"
+    write_text(page, render_data(written))
+    if data.publish is not None:
+        print(f"prepare: published as {publish(written, data.publish)}")
+    write_json(project.artifacts("prepare") / "summary.json", {key: written.meta[key] for key in SUMMARY})
     with tracked(project, "prepare", None, {"data": data}) as run:
         run.log_metrics(written.meta["counts"])
-    counts = ", ".join(f"{count} {name}" for name, count in written.meta["counts"].items())
-    print(f"prepare: {counts} examples of shape {tuple(written.meta['shape'])} in {project.prepared}")
+        run.log_artifact(page)
+    _tell(project, written)
 
 
-def split(source: Source, data: Data) -> dict[str, Split]:
-    """Train, val and test, drawn by the seed and stratified by label where there are labels."""
-    held_out = data.val_count + data.test_count
-    if len(source.x) - held_out < 1:
-        raise UserError(
-            f"params.yaml: data.val_count + data.test_count: {held_out} is not allowed: "
-            f"{data.source} has {len(source.x)} examples, and some must be left to train on"
-        )
-    rest, test = _draw(np.arange(len(source.x)), data.test_count, source.labels, data)
-    train, val = _draw(rest, data.val_count, source.labels, data)
-    rows = {"train": train, "val": val, "test": test}
-    return {
-        name: Split(source.x[index], None if source.labels is None else source.labels[index])
-        for name, index in rows.items()
-    }
+def _check(project: Project, data: Prepared) -> None:
+    """Families and counts that do not fit the examples are refused before anything is trained on them."""
+    params = project.params
+    wrong = [f"{FILE}: families.{entry}: {reason}" for entry, reason in unsuitable(params, data.event).items()]
+    least = min(params.evaluate.samples, params.evaluate.references, data.meta["counts"]["test"])
+    if least <= params.evaluate.neighbours:
+        where = f"{FILE}: evaluate.neighbours: {params.evaluate.neighbours} is not allowed"
+        wrong.append(f"{where}: must be less than evaluate.samples, evaluate.references and the test examples, {least}")
+    if wrong:
+        raise UserError("\n".join(wrong))
 
 
-def _draw(rows: np.ndarray, count: int, labels: np.ndarray | None, data: Data) -> tuple[np.ndarray, np.ndarray]:
-    """Split `count` rows off."""
-    strata = None if labels is None else labels[rows]
-    try:
-        left, drawn = train_test_split(rows, test_size=count, random_state=data.seed, stratify=strata)
-    except ValueError as error:
-        raise UserError(f"params.yaml: data: the splits cannot be drawn: {error}") from None
-    return left, drawn
+def _tell(project: Project, data: Prepared) -> None:
+    meta = data.meta
+    for decision in meta["decisions"]:
+        print(f"prepare: {decision}")
+    counts = ", ".join(f"{count:,} {name}" for name, count in meta["counts"].items())
+    print(f"prepare: {counts} examples of shape {tuple(meta['shape'])} in {data.folder}")
+    print(f"prepare: look at them in {project.root / 'report' / 'data.html'}")

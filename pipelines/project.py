@@ -25,7 +25,7 @@ class Project:
     @property
     def prepared(self) -> Path:
         """The prepared data set."""
-        return self.root / "data" / "prepared" / self.params.data.source
+        return self.root / "data" / "prepared" / self.params.data.folder
 
     @property
     def storage(self) -> Path:

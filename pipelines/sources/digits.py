@@ -5,14 +5,19 @@ Each pixel counts the inked ones of a 4×4 block of a scan, hence 17 grey levels
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from sklearn.datasets import load_digits
 
-from . import Source
+from ..data_params import Digits
+from . import Part, Source
+from .files import put
 
 
-def read() -> Source:
+def read(data: Digits, root: Path, spool: Path) -> Source:
     """Images (1797, 1, 8, 8) of integers 0 … 16, and which digit each shows."""
     digits = load_digits()
-    x = digits.images.astype(np.uint8)[:, None]
-    return Source(x, digits.target.astype(np.int64), levels=17, class_names=[str(digit) for digit in range(10)])
+    x = put(spool, "x", digits.images.astype(np.uint8)[:, None])
+    labels = put(spool, "labels", digits.target.astype(np.int64))
+    return Source({"train": Part(x, labels)}, 17, "grey", [str(digit) for digit in range(10)])

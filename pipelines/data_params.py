@@ -1,0 +1,421 @@
+"""The section `data` of params.yaml: which data is prepared, and how. Each source has a class of its own.
+
+What a class says about its examples before any file is read (`kind`, `integers`, `ordered`, `labelled`; None where only
+the files can tell) lets a family that does not fit be refused before anything starts.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from models.contract import Event
+
+from .section import Section
+
+Kind = Literal["image", "sequence", "vector"]
+Count = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)]
+Side = Annotated[int, Field(ge=1)]
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"must be a regular expression, and is none: {error}") from None
+    return text
+
+
+def _labelling(text: str) -> str:
+    if re.compile(_pattern(text)).groups != 1:
+        raise ValueError("must be a regular expression with one group, which is the label")
+    return text
+
+
+Pattern = Annotated[str, AfterValidator(_pattern)]
+Labelling = Annotated[str, AfterValidator(_labelling)]
+
+
+class Source(Section):
+    """What every source has in common."""
+
+    source: str
+    """Where the data comes from."""
+
+    path: str = "data/raw"
+    """The file or folder that is read, from the project's folder on. DVC watches it, so it must stay in params.yaml."""
+
+    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    """Name of the folder under data/prepared; null takes the name of the source."""
+
+    val_count: Count = 0.1
+    """Examples in the validation split, which alone decides about early stopping, search and champions; below 1 a
+    share of the examples. Recordings, not windows, for audio. Unused where the source has a validation split."""
+
+    seed: int = Field(default=0, ge=0)
+    """Seed of everything that is drawn: the splits, which are stratified by label, noise and clusters."""
+
+    publish: str | None = None
+    """A folder or URL (s3://bucket/prefix) to which the prepared data is copied too. Workers that do not see the
+    project's own folder read it from there, through a cache of their own; null copies nothing."""
+
+    @property
+    def kind(self) -> Kind | None:
+        """What an example is; None if only the files can tell."""
+        return None
+
+    @property
+    def integers(self) -> bool:
+        """Are examples integers? Asked only where `kind` is known."""
+        return self.kind != "vector"
+
+    @property
+    def folder(self) -> str:
+        """The name of the prepared folder."""
+        return self.name or self.source
+
+    @property
+    def drawn_test(self) -> Count | None:
+        """How large a test split is drawn; None keeps the one that the source has."""
+        return getattr(self, "test_count", None)
+
+    @property
+    def ordered(self) -> bool:
+        """Are the levels of integers numbers, rather than names such as a palette's?"""
+        return True
+
+    @property
+    def labelled(self) -> bool | None:
+        """Do the examples have labels? None if only the files can tell."""
+        return None
+
+
+class ImageOptions(Section):
+    """What can be done to the pixels of images. At most one of the three."""
+
+    bits: int | None = Field(default=None, ge=1, le=7)
+    """Bit depth to which 256 levels are reduced, by dropping the lower bits: 5 gives 32 levels."""
+
+    binarise: Literal["threshold", "fixed", "each_step"] | None = None
+    """Make pixels 0 or 1: at half of the range, or drawn with the grey level as the probability of 1, once by the
+    seed (`fixed`) or for each training step anew (`each_step`; validation and test are drawn once)."""
+
+    palette: int | None = Field(default=None, ge=2, le=256)
+    """Number of colours to which the training pixels are clustered (k-means); images become indices of the palette."""
+
+    @model_validator(mode="after")
+    def _one_option(self) -> ImageOptions:
+        given = [name for name in ("bits", "binarise", "palette") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"give only one of {' and '.join(given)}")
+        return self
+
+    @property
+    def ordered(self) -> bool:
+        return self.palette is None
+
+
+class Digits(ImageOptions, Source):
+    """Scikit-learn's 1,797 handwritten digits, 8×8, 17 grey levels: embedded, no file is read."""
+
+    source: Literal["digits"] = "digits"
+    val_count: Count = 200
+    test_count: Count = 400
+    """Examples in the test split, which only `evaluate` reads; below 1 a share of the examples."""
+
+    @property
+    def kind(self) -> Kind | None:
+        return "image"
+
+    @property
+    def labelled(self) -> bool | None:
+        return True
+
+    @model_validator(mode="after")
+    def _levels(self) -> Digits:
+        if self.bits is not None:
+            raise ValueError("bits is not allowed: the digits have 17 levels, not 256")
+        return self
+
+
+class Published(ImageOptions, Source):
+    """A data set of `torchvision.datasets`, in the folder `path`: downloaded when absent, else verified by checksum."""
+
+    source: Literal["mnist", "fashion_mnist", "kmnist", "cifar10", "svhn"]
+
+    @property
+    def kind(self) -> Kind | None:
+        return "image"
+
+    @property
+    def labelled(self) -> bool | None:
+        return True
+
+
+class CelebA(ImageOptions, Source):
+    """CelebA's aligned faces, with its own three splits."""
+
+    source: Literal["celeba"]
+    size: int = Field(default=64, ge=4)
+    """Side to which the central 148×148 pixels are resized."""
+
+    attribute: str | None = None
+    """The attribute that becomes the label, `Smiling` for instance; null has no labels."""
+
+    @property
+    def kind(self) -> Kind | None:
+        return "image"
+
+    @property
+    def labelled(self) -> bool | None:
+        return self.attribute is not None
+
+
+class BinarizedMNIST(Source):
+    """Larochelle's fixed binarisation of MNIST, with its own three splits: an .npz, or a folder of .amat files."""
+
+    source: Literal["binarized_mnist"]
+
+    @property
+    def kind(self) -> Kind | None:
+        return "image"
+
+    @property
+    def labelled(self) -> bool | None:
+        return False
+
+
+class SplitNames(Section):
+    """The names of the arrays of each split: members of an .npz, files of a folder."""
+
+    train: str
+    """The training split; val and test are drawn from it where they have no array of their own."""
+
+    val: str | None = None
+    """The validation split."""
+
+    test: str | None = None
+    """The official test split, which is kept as it is."""
+
+
+class Arrays(ImageOptions, Source):
+    """Arrays (N, …): images of integers (N, H, W), (N, C, H, W) or (N, H, W, C), or vectors (N, D)."""
+
+    source: Literal["npz", "npy"]
+    """`npz` is a file with named arrays; `npy` a single file, or a folder with a file per array."""
+
+    arrays: SplitNames | None = None
+    """The examples of each split; null takes the only array of the file."""
+
+    labels: SplitNames | None = None
+    """The labels (N,) of each split, integers or texts; null has none."""
+
+    test_count: Count | None = None
+    """Examples in the test split, below 1 a share of them; null keeps the test split that `arrays` names."""
+
+    layout: Literal["channels_first", "channels_last"] = "channels_first"
+    """Where the channels of (N, …, …, …) arrays stand."""
+
+    shape: tuple[Side, ...] | None = Field(default=None, min_length=1, max_length=3, strict=False)
+    """Shape into which each flat row is brought: [1, 28, 28] for images, [1, T] for sequences; null leaves it."""
+
+    levels: int | None = Field(default=None, ge=2, le=256)
+    """Number of levels of integers, 0 … levels-1; null is 256 for images, and vectors are real numbers."""
+
+    class_names: list[str] | None = None
+    """Names of the labels 0, 1, …; null takes the labels themselves."""
+
+    columns: list[str] | None = None
+    """Names of the numbers of a vector; null numbers them."""
+
+    @property
+    def labelled(self) -> bool | None:
+        return self.labels is not None
+
+
+class Images(ImageOptions, Source):
+    """A folder of image files, searched in all its subfolders."""
+
+    source: Literal["images"]
+    test_count: Count | None = None
+    """Examples in the test split, below 1 a share of them; null keeps the one that `test_files` names."""
+
+    test_files: Pattern | None = None
+    """Files whose path below `path` matches are the official test split: a regular expression that is searched."""
+
+    labels: Literal["folders"] | Labelling | None = "folders"
+    """Labels are the names of the files' `folders` (none if there is just one), or the group of a regular
+    expression that is searched in each path below `path`, `^(\\d+)_` for instance; null has none."""
+
+    resize: tuple[Side, Side] | None = Field(default=None, strict=False)
+    """Height and width to which images are brought; null leaves them, and all must have one size."""
+
+    crop: Literal["none", "centre"] = "centre"
+    """How an image of other proportions is resized: its centre is cut out, or it is squeezed."""
+
+    mode: Literal["grey", "rgb"] = "rgb"
+    """Channels: one grey, or red, green and blue."""
+
+    corrupt: Literal["refuse", "skip"] = "refuse"
+    """What happens when a file cannot be read: stop and list such files, or leave them out and say so."""
+
+    @property
+    def kind(self) -> Kind | None:
+        return "image"
+
+    @property
+    def labelled(self) -> bool | None:
+        return False if self.labels is None else None if self.labels == "folders" else True
+
+
+class Table(Source):
+    """Rows of a table are vectors of real numbers. `path` is a file, or a folder of files with the same columns."""
+
+    source: Literal["csv", "parquet"]
+    test_count: Count | None = None
+    """Examples in the test split, below 1 a share of them; null keeps that of `test_path`."""
+
+    test_path: str | None = None
+    """File with the official test split."""
+
+    columns: list[str] = Field(default_factory=lambda: ["*"], min_length=1)
+    """The columns that are modelled: names, or patterns with * and ?, in the order of the table."""
+
+    exclude: list[str] = Field(default_factory=list)
+    """Names or patterns of columns that are left out."""
+
+    label: str | None = None
+    """Column with the labels; null has none."""
+
+    categorical: dict[str, Literal["one_hot", "codes"]] = Field(default_factory=dict)
+    """Columns of text or categories: as 0/1 columns, one per category, or as the numbers 0, 1, … of the sorted
+    categories. A density of real numbers on such columns is unbounded: see `dequantise`."""
+
+    missing: Literal["refuse", "drop", "mean"] = "refuse"
+    """What happens to rows with missing values: stop, leave the row out, or fill in the mean of the training rows."""
+
+    missing_values: list[str] = Field(default_factory=list)
+    """Texts that mean a missing value, beside an empty cell and NaN: '?' for instance."""
+
+    dequantise: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    """Columns (names or patterns) to which noise uniform on [0, width) is added: rounded numbers with their rounding
+    as the width, so that a density of real numbers stays bounded."""
+
+    separator: str = ","
+    """What stands between the cells of a CSV file."""
+
+    @property
+    def kind(self) -> Kind | None:
+        return "vector"
+
+    @property
+    def labelled(self) -> bool | None:
+        return self.label is not None
+
+
+class Audio(Source):
+    """A folder of recordings (WAV, FLAC, OGG), cut into windows of fixed length."""
+
+    source: Literal["audio"]
+    val_count: Count = 0.1
+    test_count: Count | None = None
+    """Recordings in the test split, below 1 a share of them; null keeps those that `test_files` names."""
+
+    test_files: Pattern | None = None
+    """Files whose path below `path` matches are the official test split: a regular expression that is searched."""
+
+    labels: Literal["folders"] | Labelling | None = "folders"
+    """Labels are the names of the files' `folders` (none if there is just one), or the group of a regular
+    expression that is searched in each path below `path`, `^(\\d+)_` for instance; null has none."""
+
+    sample_rate: int = Field(default=8000, ge=100)
+    """Samples per second to which recordings are resampled."""
+
+    window: int = Field(default=4000, ge=2)
+    """Samples in a window."""
+
+    hop: int | None = Field(default=None, ge=1)
+    """Samples from the start of a window to that of the next; null is the window, without overlap."""
+
+    short: Literal["pad", "drop"] = "pad"
+    """What happens to the end of a recording that does not fill a window: filled with silence, or left out."""
+
+    stereo: Literal["refuse", "mix"] = "refuse"
+    """What happens to a recording with several channels: stop, or take their mean."""
+
+    encoding: Literal["mu_law", "linear"] = "mu_law"
+    """How amplitudes -1 … 1 become levels: finer near silence (µ-law), or evenly."""
+
+    levels: int = Field(default=256, ge=2, le=256)
+    """Number of levels."""
+
+    @property
+    def kind(self) -> Kind | None:
+        return "sequence"
+
+    @property
+    def labelled(self) -> bool | None:
+        return False if self.labels is None else None if self.labels == "folders" else True
+
+
+class Series(Source):
+    """A column of numbers in a CSV file, in order of time, cut into windows of fixed length."""
+
+    source: Literal["series"]
+    val_count: Count = 0.1
+    """Share or number of the windows (of the recordings, where there are any) in the validation split."""
+
+    test_count: Count = 0.1
+    """Share or number of the windows (of the recordings) in the test split. One series is cut in time: its end is
+    the test split, what stands before that is the validation split."""
+
+    column: str
+    """The column of the series."""
+
+    recording: str | None = None
+    """Column that says which recording a row belongs to; the rows of one stand together. Null is one series."""
+
+    window: int = Field(default=128, ge=2)
+    """Numbers in a window."""
+
+    hop: int | None = Field(default=None, ge=1)
+    """Rows from the start of a window to that of the next; null is the window, without overlap."""
+
+    levels: int | None = Field(default=None, ge=2, le=256)
+    """Number of levels to which the range of the training rows is quantised (others are clipped); null keeps real
+    numbers, and a window is a vector."""
+
+    encoding: Literal["mu_law", "linear"] = "linear"
+    """How the range becomes levels: finer near its middle (µ-law), or evenly."""
+
+    separator: str = ","
+    """What stands between the cells of the file."""
+
+    @property
+    def kind(self) -> Kind | None:
+        return "vector" if self.levels is None else "sequence"
+
+    @property
+    def labelled(self) -> bool | None:
+        return False
+
+
+Data = Annotated[
+    Digits | Published | CelebA | BinarizedMNIST | Arrays | Images | Table | Audio | Series,
+    Field(discriminator="source"),
+]
+
+SOURCES = (
+    "digits", "mnist", "fashion_mnist", "kmnist", "cifar10", "svhn", "celeba", "binarized_mnist",
+    "npz", "npy", "images", "csv", "parquet", "audio", "series",
+)  # fmt: skip
+
+
+def expected_event(data: Source) -> Event | None:
+    """An event of the kind that the source will give, of an ordinary size; None if only the files can tell its kind."""
+    shape = {"image": (1, 32, 32), "sequence": (1, 1024), "vector": (8,), None: None}[data.kind]
+    if shape is None:
+        return None
+    return Event(shape, 256 if data.integers else None, 0 if data.labelled is False else 2, bool(data.ordered))

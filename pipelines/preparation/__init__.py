@@ -1,0 +1,1 @@
+"""What is done to the examples of any source: split, transform, count, write."""
