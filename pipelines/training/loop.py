@@ -10,6 +10,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,7 @@ from models.noise import Noise
 from ..errors import UserError
 from ..params import Loop
 from . import checkpoint
-from .examples import Examples, batch_rows
+from .examples import Examples, Feed, batch_rows
 from .players import PlayerLoss, make_optimiser, pace
 from .progress import progress
 
@@ -92,6 +93,7 @@ class Training:
         self.module = task.module.to(self.device)
         self.generator = torch.Generator(self.device).manual_seed(seed)
         self.batch_size = self._batch_size()
+        self.feed = None if task.examples is None else Feed(task.examples, self._rows, loop.steps)
         self.state = State()
         self._pending: dict[str, Tensor] = {}  # sums of losses that may still be on their way from the GPU
         self.losses = {player.name: self._parallel(PlayerLoss(player)) for player in task.players}
@@ -109,7 +111,8 @@ class Training:
             self.report(dict(row))
         if self.state.finished:
             return
-        with progress(self.task.name, self.state.step, self.loop.steps) as advance:
+        reading = closing(self.feed) if self.feed is not None else nullcontext()
+        with reading, progress(self.task.name, self.state.step, self.loop.steps) as advance:
             while not self.state.finished:
                 began = time.perf_counter()
                 self._step()
@@ -146,11 +149,17 @@ class Training:
         rows = self.batch_size // self.workers
         start = self.rank * rows
         noise = Noise(self.generator, rows, start, self.batch_size)
-        if self.task.examples is None:
+        if self.feed is None:
             return Batch(torch.empty(rows, 0, device=self.device), None, noise)
-        index = batch_rows(len(self.task.examples), self.batch_size, self.state.step, self.seed)
-        x, labels = self.task.examples.rows(index[start : start + rows])
+        x, labels = self.feed.batch(self.state.step, noise)
         return Batch(x, labels, noise)
+
+    def _rows(self, step: int) -> Tensor:
+        """The rows of the data that are this worker's in a step."""
+        assert self.task.examples is not None
+        rows = self.batch_size // self.workers
+        start = self.rank * rows
+        return batch_rows(len(self.task.examples), self.batch_size, step, self.seed)[start : start + rows]
 
     def _move(self, player: Player, batch: Batch) -> None:
         """One move of one player: by gradient, or in closed form."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from pipelines.training.loop import Task, Training
 from ..models.families import IMAGE, SMALL, examples
 
 BATCH = 12
-ENTRIES = [*sorted(SMALL), "distilled"]
+ENTRIES = [*sorted(SMALL), "distilled", "black or white"]
+BLACK_OR_WHITE = replace(IMAGE, levels=2)
 
 
 def task(entry: str) -> Task:
@@ -29,6 +31,12 @@ def task(entry: str) -> Task:
     torch.manual_seed(0)
     x, labels = examples(IMAGE, 36)
     data = Examples(x.numpy(), labels.numpy())
+
+    if entry == "black or white":  # streamed, and drawn anew at each step
+        streamed = Examples(x.numpy(), labels.numpy(), limit=x.nbytes - 1, grey_levels=IMAGE.levels)
+        vae = build("vae", family_class("vae").Config(**SMALL["vae"], conditional=True), BLACK_OR_WHITE)
+        vae.initialise(*streamed.head(36), torch.Generator().manual_seed(0))
+        return Task(entry, vae, vae.players(), streamed, lambda: {"objective": 0.0})
 
     def family(model: str):  # noqa: ANN202 -- any family
         built = build(model, family_class(model).Config(**SMALL[model], conditional=True), IMAGE)
