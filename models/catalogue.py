@@ -24,6 +24,11 @@ def family_class(model: str) -> type[Family]:
     return cast("type[Family]", getattr(import_module(f".{module}", __package__), name))
 
 
+def suitable(event: Event) -> list[str]:
+    """The names of the families of which some configuration can model the event."""
+    return [model for model in sorted(CATALOGUE) if family_class(model).refusal(event) is None]
+
+
 def build(model: str, config: FamilyConfig, event: Event) -> Family:
     """A new, untrained family of the given configuration for the given event."""
     return family_class(model)(config, event)

@@ -1,22 +1,28 @@
 """The small classifier whose features measure the quality of samples. It generates nothing.
 
-Two convolutions (for vectors: linear layers), a feature layer, a softmax. Its features play the part that Inception's
-play in the original FID, on data of any size and kind; a distance in them is comparable only with distances in the
-same classifier's, so results carry the digest of its weights.
+Two convolutions (for sequences: a few with long strides; for vectors: linear layers), a feature layer, a softmax. Its
+features play the part that Inception's play in the original FID, on data of any size and kind; a distance in them is
+comparable only with distances in the same classifier's, so results carry the digest of its weights.
 """
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .contract import Batch, Event, Features, Player, Trainable, UnsuitableEvent
-from .layers.units import Standardised, centred
+from .layers.units import Standardised, input_channels, network_input
+
+STRIDE, KERNEL, SHORT = 4, 9, 16  # of the convolutions of sequences, and the length that they stop at
 
 
 class Classifier(Trainable, Features):
     """Cross-entropy on the labels of the event."""
+
+    kind: ClassVar[str] = "classifier"  # what distances in its features are called after
 
     def __init__(self, event: Event, width: int, feature_dimensions: int, learning_rate: float) -> None:
         super().__init__()
@@ -24,9 +30,10 @@ class Classifier(Trainable, Features):
             raise UnsuitableEvent("the classifier needs data with labels")
         self.event, self.learning_rate = event, learning_rate
         self.units = Standardised(event) if event.levels is None else None
-        self.body = _convolutions(event, width) if event.kind == "image" else _linears(event, width)
+        bodies = {"image": _convolutions, "sequence": _strides, "vector": _linears}
+        self.body = bodies[event.kind](event, width)
         with torch.no_grad():
-            flat = self.body(torch.zeros(1, *event.shape)).shape[1]
+            flat = self.body(torch.zeros(1, input_channels(event), *event.shape[1:])).shape[1]
         self.feature_layer = nn.Linear(flat, feature_dimensions)
         self.head = nn.Linear(feature_dimensions, event.classes)
 
@@ -39,8 +46,8 @@ class Classifier(Trainable, Features):
 
     def features(self, x: Tensor) -> Tensor:
         """Feature vectors (N, F), normalised to zero mean and unit variance over F: distances have a scale."""
-        y = centred(x, self.event) if self.units is None else self.units(x)[0]
-        return F.layer_norm(self.feature_layer(self.body(y)), (self.head.in_features,))
+        y = self.body(network_input(x, self.event, self.units))
+        return F.layer_norm(self.feature_layer(y), (self.head.in_features,))
 
     def logits(self, x: Tensor) -> Tensor:
         """Unnormalised log-probabilities (N, classes)."""
@@ -54,12 +61,23 @@ class Classifier(Trainable, Features):
 
 def _convolutions(event: Event, width: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(event.shape[0], width, 3, padding=1),
+        nn.Conv2d(input_channels(event), width, 3, padding=1),
         nn.SiLU(),
         nn.Conv2d(width, 2 * width, 3, stride=2, padding=1),
         nn.SiLU(),
         nn.Flatten(),
     )
+
+
+def _strides(event: Event, width: int) -> nn.Sequential:
+    """Each convolution leaves a quarter of the length, every other one has twice the channels of the one before."""
+    layers: list[nn.Module] = []
+    channels, length = input_channels(event), event.shape[1]
+    while not layers or length > SHORT:
+        wider = width << len(layers) // 4  # two entries a convolution
+        layers += [nn.Conv1d(channels, wider, KERNEL, stride=STRIDE, padding=KERNEL // 2), nn.SiLU()]
+        channels, length = wider, -(-length // STRIDE)
+    return nn.Sequential(*layers, nn.Flatten())
 
 
 def _linears(event: Event, width: int) -> nn.Sequential:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -46,6 +46,11 @@ class Event:
     levels: int | None
     classes: int = 0
     ordered: bool = True
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> Event:
+        """The event that a config.json describes."""
+        return cls(**{**fields, "shape": tuple(fields["shape"])})
 
     @property
     def dimensions(self) -> int:
@@ -131,8 +136,22 @@ class Family(Trainable):
         super().__init__()
         self.config = config
         self.event = event
+        reason = self.refusal(event)
+        if reason is not None:
+            raise UnsuitableEvent(reason)
         if config.conditional and not event.classes:
             raise UnsuitableEvent("conditional: true needs labels, and this data has none")
+
+    @classmethod
+    def refusal(cls, event: Event) -> str | None:
+        """Why no configuration of this family can model such an event; None if one can.
+
+        Families model numbers, unless they say otherwise: names have no distances, and nothing lies between them.
+        """
+        if event.ordered:
+            return None
+        name = cls.__name__.lower()
+        return f"{name} models numbers, and these levels are names, like the colours of a palette; a vae can model them"
 
     @property
     def classes(self) -> int:

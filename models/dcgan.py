@@ -23,7 +23,7 @@ from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .contract import STRICT, Batch, Event, Family, FamilyConfig, Features, Player, UnsuitableEvent
+from .contract import STRICT, Batch, Event, Family, FamilyConfig, Features, Player
 from .layers.labels import append, chosen_labels, one_hot
 from .layers.units import centred
 from .layers.workers import GlobalBatchNorm
@@ -124,12 +124,17 @@ class DCGAN(Family, Features):
 
     def __init__(self, config: DCGANConfig, event: Event) -> None:
         super().__init__(config, event)
-        if event.kind != "image" or event.levels is None:
-            raise UnsuitableEvent(f"dcgan models images of integers, not a {event.kind} of shape {event.shape}")
-        if not _halvings(event):
-            raise UnsuitableEvent(f"dcgan halves images: their sides must be even and 4 or more, not {event.shape[1:]}")
         self.generator = Generator(event, config.latent + self.classes, config.width)
         self.discriminator = Discriminator(event, self.classes, config.width)
+
+    @classmethod
+    def refusal(cls, event: Event) -> str | None:
+        """It models images of ordered integers whose sides can be halved."""
+        if event.kind != "image" or event.levels is None:
+            return f"dcgan models images of integers, not a {event.kind} of shape {event.shape}"
+        if not _halvings(event):
+            return f"dcgan halves images: their sides must be even and 4 or more, not {event.shape[1:]}"
+        return super().refusal(event)
 
     @property
     def sampling_passes(self) -> int:

@@ -8,7 +8,8 @@ below, and training raises the bound.
 
 Shapes: x (N, *event), z (N, L). The likelihoods are those of the data's own units: for integers 0 … K-1 a `bernoulli`
 decoder counts successes of K-1 Bernoulli trials per pixel (for K = 2 the usual one), and a `gaussian` decoder gives
-each integer the mass of its bin; for vectors the Gaussian is a density.
+each integer the mass of its bin; for vectors the Gaussian is a density. A `categorical` decoder gives each level a
+probability of its own, the only one that makes sense where levels are names: then h is (N, D·K), else (N, D).
 
 Kingma & Welling, "Auto-Encoding Variational Bayes", 2013 (arXiv:1312.6114); β: Higgins et al., 2017; the bound with K
 samples: Burda, Grosse & Salakhutdinov, "Importance Weighted Autoencoders", 2015 (arXiv:1509.00519).
@@ -41,7 +42,7 @@ from .contract import (
 )
 from .layers.labels import append, chosen_labels, one_hot
 from .layers.normal import standard_normal_log_density
-from .layers.units import Standardised, centred
+from .layers.units import Standardised, input_channels, network_input
 from .noise import uniform_rows
 
 
@@ -55,8 +56,9 @@ class VAEConfig(FamilyConfig):
     hidden: tuple[Width, ...] = Field(default=(256, 256), min_length=1, strict=False)
     """Widths of the encoder's hidden layers; the decoder has them in reverse."""
 
-    decoder: Literal["bernoulli", "gaussian"] = "bernoulli"
-    """p(x|z): K-1 Bernoulli trials per pixel (integer events only), or a Gaussian."""
+    decoder: Literal["bernoulli", "gaussian", "categorical"] = "bernoulli"
+    """p(x|z) of each dimension: K-1 Bernoulli trials (integer events only), a Gaussian, or any distribution over the K
+    levels (integer events only; the one decoder for levels that are names)."""
 
     variance: float | None = Field(default=None, gt=0)
     """Variance of the Gaussian decoder, in units of half the range of integers or of the standardised vectors; null
@@ -72,10 +74,11 @@ class VAEConfig(FamilyConfig):
 class BernoulliDecoder(nn.Module):
     """x ~ Binomial(levels - 1, p) in each dimension."""
 
+    outputs = 1  # of the network, per dimension
+
     def __init__(self, event: Event) -> None:
         super().__init__()
-        if event.levels is None:
-            raise UnsuitableEvent("decoder: bernoulli needs integer events; decoder: gaussian takes vectors")
+        assert event.levels is not None
         self.trials = event.levels - 1
 
     def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
@@ -95,8 +98,38 @@ class BernoulliDecoder(nn.Module):
         return (u[..., None] > log_mass.exp().cumsum(-1)[..., :-1]).sum(-1).to(h.dtype)
 
 
+class CategoricalDecoder(nn.Module):
+    """x = k with probability softmax(h)_k in each dimension."""
+
+    def __init__(self, event: Event) -> None:
+        super().__init__()
+        assert event.levels is not None
+        self.outputs, self.ordered = event.levels, event.ordered
+
+    def _log_mass(self, h: Tensor) -> Tensor:
+        """log p (N, D, K) of each level."""
+        return F.log_softmax(h.unflatten(1, (-1, self.outputs)), -1)
+
+    def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
+        """log p(x|z) (N,) of decoder outputs h (N, D·K), the logits of the levels, and x (N, D)."""
+        return self._log_mass(h).gather(-1, x.long()[..., None]).sum((1, 2))
+
+    def mean(self, h: Tensor) -> Tensor:
+        """E[x|z] (N, D); names have no mean, so of them the most probable one."""
+        log_mass = self._log_mass(h)
+        if not self.ordered:
+            return log_mass.argmax(-1).to(h.dtype)
+        return log_mass.exp() @ torch.arange(self.outputs, dtype=h.dtype, device=h.device)
+
+    def draw(self, h: Tensor, u: Tensor) -> Tensor:
+        """x (N, D) drawn by uniform numbers u (N, D): the quantile function."""
+        return (u[..., None] > self._log_mass(h).exp().cumsum(-1)[..., :-1]).sum(-1).to(h.dtype)
+
+
 class GaussianDecoder(nn.Module):
     """x ~ N(μ, σ²) in each dimension; integers take the mass of the bin around them, the outer bins are open."""
+
+    outputs = 1
 
     def __init__(self, event: Event, variance: float | None) -> None:
         super().__init__()
@@ -148,6 +181,23 @@ def _log_normal_mass(lower: Tensor, upper: Tensor) -> Tensor:
     return log_upper + torch.log(-torch.expm1((log_lower - log_upper).clamp_max(-1e-7)))
 
 
+Decoder = BernoulliDecoder | CategoricalDecoder | GaussianDecoder
+
+
+def _decoder(config: VAEConfig, event: Event) -> Decoder:
+    """The p(x|z) that is configured. Raises `UnsuitableEvent` where it is none of such an event."""
+    if event.levels is None and config.decoder != "gaussian":
+        raise UnsuitableEvent(f"decoder: {config.decoder} needs integer events; decoder: gaussian takes vectors")
+    if not event.ordered and config.decoder != "categorical":
+        raise UnsuitableEvent(
+            f"decoder: {config.decoder} models numbers, and these levels are names, like the colours of a palette;"
+            f" decoder: categorical takes them"
+        )
+    if config.decoder == "gaussian":
+        return GaussianDecoder(event, config.variance)
+    return BernoulliDecoder(event) if config.decoder == "bernoulli" else CategoricalDecoder(event)
+
+
 def _mlp(widths: list[int]) -> nn.Sequential:
     layers: list[nn.Module] = []
     for before, after in pairwise(widths):
@@ -166,13 +216,15 @@ class VAE(Family, Density, Latent, Features):
         super().__init__(config, event)
         D, L = event.dimensions, config.latent
         self.units = Standardised(event) if event.levels is None else None
-        self.encoder = _mlp([D + self.classes, *config.hidden, 2 * L])
-        self.decoder = _mlp([L + self.classes, *reversed(config.hidden), D])
-        self.likelihood: BernoulliDecoder | GaussianDecoder
-        if config.decoder == "bernoulli":
-            self.likelihood = BernoulliDecoder(event)
-        else:
-            self.likelihood = GaussianDecoder(event, config.variance)
+        likelihood, inputs = _decoder(config, event), D // event.shape[0] * input_channels(event)
+        self.encoder = _mlp([inputs + self.classes, *config.hidden, 2 * L])
+        self.decoder = _mlp([L + self.classes, *reversed(config.hidden), D * likelihood.outputs])
+        self.likelihood: Decoder = likelihood
+
+    @classmethod
+    def refusal(cls, event: Event) -> str | None:
+        """It has a decoder for every event."""
+        return None
 
     @property
     def bound(self) -> str | None:
@@ -212,8 +264,8 @@ class VAE(Family, Density, Latent, Features):
 
     def posterior(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation (N, L each) of q(z|x)."""
-        y = self.units(x)[0] if self.units is not None else centred(x.flatten(1), self.event)
-        mean, log_std = self.encoder(append(y, context)).chunk(2, 1)
+        y = network_input(x, self.event, self.units)
+        mean, log_std = self.encoder(append(y.flatten(1), context)).chunk(2, 1)
         return mean, log_std
 
     def distortion_and_rate(self, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -7,20 +7,19 @@ from typing import Any
 
 import torch
 
-from models.catalogue import build
 from models.contract import Density, Family
 
 from .execute import run_job, write_outcome
 from .export import family_config, load_family, parameter_count
 from .files import file_digest
-from .jobs import examples, student_job
-from .metrics.likelihood import Likelihood, score
+from .jobs import examples, new_family, student_job
+from .metrics.likelihood import Likelihood, score, unit_name
 from .metrics.speed import examples_per_second
 from .prepared import Prepared
 from .project import Project
 from .record import tracked
 from .training.loop import device
-from .validation import BATCH
+from .validation import batches_of, log_volume, spread_rows
 
 
 def run(project: Project, entry: str) -> None:
@@ -31,7 +30,7 @@ def run(project: Project, entry: str) -> None:
     model, config, job = params.model(entry), params.config(entry), student_job(project, entry)
     with tracked(project, "distill", entry, {"model": model, "config": config, "distill": settings}) as run:
         done = run_job(project, job)
-        student = build(model, config, data.event)
+        student = new_family(project, entry, {})
         student.load_state_dict(done.weights)
         teacher = load_family(teacher_folder)
         digest = file_digest(teacher_folder / "model.safetensors")
@@ -53,15 +52,17 @@ def run(project: Project, entry: str) -> None:
 def _side_by_side(project: Project, data: Prepared, student: Family, teacher: Family) -> dict[str, Any]:
     """Likelihood of both on test, and both sampling speeds, measured in turns in this process."""
     evaluate = project.params.evaluate
-    unit = "nll_nats" if data.event.levels is None else "nll_bits_per_dim"
+    test = examples(project, data, "test")
+    scored = spread_rows(test, evaluate.scored)
     pair = {"student": student.to(device()).eval(), "teacher": teacher.to(device()).eval()}
     measured: dict[str, Any] = {}
     for role, family in pair.items():
         assert isinstance(family, Density)  # Distillation has seen to it
-        scores = score(family, examples(project, data, "test").batches(BATCH), evaluate.seed)
-        measured[f"{role}_{unit}"] = Likelihood.of(scores).in_unit_of(data.event)
+        scores = score(family, batches_of(test, scored), evaluate.seed)
+        likelihood = Likelihood.of(scores, log_volume(data))
+        measured[f"{role}_{unit_name(data.event)}"] = likelihood.in_unit_of(data.event)
     with torch.no_grad():
         calls = [partial(family.sample, evaluate.speed_batch) for family in pair.values()]
         speeds = examples_per_second(calls, evaluate.speed_batch, evaluate.speed_runs)
     measured |= {f"{role}_samples_per_s": speed for role, speed in zip(pair, speeds, strict=True)}
-    return {**measured, "speed_ratio": speeds[0] / speeds[1]}
+    return {**measured, "nll_examples": len(scored), "speed_ratio": speeds[0] / speeds[1]}

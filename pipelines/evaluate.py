@@ -10,10 +10,11 @@ import torch
 
 from models.contract import Density, Family, Invertible
 
-from .export import load_classifier, load_family, parameter_count
-from .files import file_digest, read_json, replacing, write_json
+from .errors import UserError
+from .export import features_name, load_family, load_features, parameter_count
+from .files import read_json, replacing, write_json
 from .jobs import examples
-from .metrics.likelihood import Likelihood, bayes_accuracy, marginal, score, score_classes
+from .metrics.likelihood import Likelihood, bayes_accuracy, marginal, score, score_classes, unit_name
 from .metrics.quality import fid, kid, prdc
 from .metrics.speed import examples_per_second
 from .params import Evaluate
@@ -21,8 +22,21 @@ from .prepared import Prepared
 from .project import Project
 from .record import tracked
 from .report.grid import column_labels
+from .rows import spread
 from .training.loop import device
-from .validation import BATCH, feature_array, features_of, name_of_objective
+from .validation import (
+    BATCH,
+    batches_of,
+    feature_array,
+    features_of,
+    log_volume,
+    name_of_objective,
+    spread_rows,
+)
+
+# What is blank for a family without a density, and for one whose samples are not all finite.
+LIKELIHOOD = ("nll_bits_per_dim", "nll_nats", "nll_standard_error", "nll_kind", "nll_bound", "scoring_passes")
+QUALITY = ("fid", "kid", "precision", "recall", "density", "coverage")
 
 
 def run(project: Project, entry: str) -> None:
@@ -52,8 +66,12 @@ def run(project: Project, entry: str) -> None:
         write_json(folder / "metrics.json", metrics)
         run.log_metrics({key: value for key, value in metrics.items() if isinstance(value, int | float)})
         run.log_artifact(folder)
-    objective = f"{metrics['objective_name']} {metrics['objective']:.4f}"
-    print(f"evaluate@{entry}: {objective}, fid {metrics['fid']:.3f}; see {folder}")
+    objective = f"{metrics['objective_name']} {_shown(metrics['objective'], 4)}"
+    print(f"evaluate@{entry}: {objective}, fid {_shown(metrics['fid'], 3)}; see {folder}")
+
+
+def _shown(value: float | None, digits: int) -> str:
+    return "not measured" if value is None else f"{value:.{digits}f}"
 
 
 def draw(family: Family, n: int, seed: int) -> torch.Tensor:
@@ -72,24 +90,25 @@ def shown(family: Family, seed: int) -> torch.Tensor:
 def _likelihood(project: Project, data: Prepared, family: Family) -> dict[str, Any]:
     """Likelihood on test, and on val for the objective; blank for families without a density.
 
+    It is that of the data as it is, and of vectors that of the data standardised by the training split.
     The likelihood of a conditional model is that of p(x), its labels summed out: comparable with unconditional ones.
     """
     if not isinstance(family, Density):
-        return dict.fromkeys(
-            ("nll_bits_per_dim", "nll_nats", "nll_standard_error", "nll_kind", "nll_bound", "scoring_passes")
-        )
+        return dict.fromkeys(LIKELIHOOD)
     seed, event, test = project.params.evaluate.seed, data.event, examples(project, data, "test")
+    volume, rows = log_volume(data), spread_rows(test, project.params.evaluate.scored)
     by_class: dict[str, Any] = {}
     if family.classes:
-        scores = score_classes(family, test.batches(BATCH), seed)
+        scores = score_classes(family, batches_of(test, rows), seed)
         assert test.labels is not None
-        given = Likelihood.of(scores.gather(1, test.labels[:, None])[:, 0])
-        by_class["bayes_accuracy"] = bayes_accuracy(scores, test.labels)
-        by_class["conditional_nll_bits_per_dim"] = None if event.levels is None else given.bits_per_dim(event)
-        likelihood = Likelihood.of(marginal(scores))
+        labels = test.labels[rows.to(test.labels.device)]
+        given = Likelihood.of(scores.gather(1, labels[:, None])[:, 0], volume)
+        by_class["bayes_accuracy"] = bayes_accuracy(scores, labels)
+        by_class[f"conditional_{unit_name(event)}"] = given.in_unit_of(event)
+        likelihood = Likelihood.of(marginal(scores), volume)
     else:
-        likelihood = Likelihood.of(score(family, test.batches(BATCH), seed))
-    val = Likelihood.of(score(family, examples(project, data, "val").batches(BATCH), seed))
+        likelihood = Likelihood.of(score(family, batches_of(test, rows), seed), volume)
+    val = Likelihood.of(score(family, examples(project, data, "val").batches(BATCH), seed), volume)
     return {
         "nll_bits_per_dim": None if event.levels is None else likelihood.bits_per_dim(event),
         "nll_nats": likelihood.nats,
@@ -100,26 +119,41 @@ def _likelihood(project: Project, data: Prepared, family: Family) -> dict[str, A
         **by_class,
         "scoring_passes": family.scoring_passes,
         "objective": val.in_unit_of(event),
-        "objective_name": name_of_objective(family),
+        "objective_name": name_of_objective(type(family), event),
     }
 
 
 def _quality(project: Project, data: Prepared, family: Family, samples: torch.Tensor) -> dict[str, Any]:
-    """Distances between the samples and the test split, in the classifier's features."""
-    weights = project.artifacts("features")
-    classifier = load_classifier(weights).to(device())
-    fake, real = features_of(classifier, samples), feature_array(classifier, examples(project, data, "test"))
-    count = min(len(real), len(fake))  # balls are comparable only between sets of one size
+    """Distances between the samples and the test split, in features; blank where samples overflow."""
+    settings, folder = project.params.evaluate, project.artifacts("features")
+    features, test = load_features(folder).to(device()), examples(project, data, "test")
+    references = spread_rows(test, settings.references)
+    fake, real = features_of(features, samples), feature_array(features, batches_of(test, references))
     measured: dict[str, Any] = {
+        **dict.fromkeys(QUALITY),
+        "fid_features": features_name(folder),
+        "fid_samples": len(fake),
+        "fid_references": len(real),
+    }
+    unscored = {} if isinstance(family, Density) else {"objective_name": name_of_objective(type(family), data.event)}
+    if not np.isfinite(fake).all():
+        broken = int((~np.isfinite(fake).all(1)).sum())
+        print(f"warning: {broken} of {len(fake)} samples are not finite: their quality is not measured")
+        return {**measured, **({**unscored, "objective": None} if unscored else {}), "broken_samples": broken}
+    count = min(len(real), len(fake))  # balls are comparable only between sets of one size
+    if count <= settings.neighbours:
+        raise UserError(
+            f"params.yaml: evaluate.neighbours: {settings.neighbours} is not allowed: must be less than the samples and"
+            f" the test examples that they are compared with, {count}"
+        )
+    measured |= {
         "fid": fid(real, fake),
         "kid": kid(real, fake),
-        **prdc(real[:count], fake[:count], project.params.evaluate.neighbours),
-        "fid_features": f"classifier:{file_digest(weights / 'model.safetensors')[:12]}",
-        "fid_samples": len(fake),
+        **prdc(real[spread(len(real), count)], fake[:count], settings.neighbours),
     }
-    if not isinstance(family, Density):
-        val = feature_array(classifier, examples(project, data, "val"))
-        measured |= {"objective": fid(val, fake), "objective_name": name_of_objective(family)}
+    if unscored:
+        val = feature_array(features, examples(project, data, "val").batches(BATCH))
+        measured |= {**unscored, "objective": fid(val, fake)}
     return measured
 
 

@@ -21,11 +21,12 @@ from .training.loop import State
 
 @dataclass(frozen=True)
 class Finished:
-    """A finished training: its best weights, its final state, and the job that it was."""
+    """A finished training: its best weights, its final state, and the name and digest of the job that it was."""
 
     weights: dict[str, Tensor]
     state: State
-    job: Job
+    name: str
+    digest: str
 
     def metrics(self, objective_name: str) -> dict[str, Any]:
         """What a training's metrics.json says, whatever was trained."""
@@ -46,7 +47,7 @@ def run_job(project: Project, job: Job) -> Finished:
     torch.set_num_threads(project.params.cluster.cpus_per_worker)
     launch(f"{job.name.replace('@', '-')}-{job.digest[:16]}", job, project.params.cluster, project.storage)
     weights, state = outcome(job.folder)
-    return Finished(weights, state, job)
+    return Finished(weights, state, job.name, job.digest)
 
 
 def write_outcome(
@@ -58,9 +59,7 @@ def write_outcome(
     write_json(folder / "metrics.json", metrics)
     run.log_history(done.state.history)
     run.log_metrics({key: value for key, value in metrics.items() if isinstance(value, int | float)}, done.state.step)
-    run.set_tags({"job_digest": done.job.digest})
+    run.set_tags({"job_digest": done.digest})
     run.log_artifact(folder)
     steps = f"{done.state.step} steps in {done.state.seconds:.1f} s"
-    print(
-        f"{done.job.name}: {steps}, best objective {metrics['objective']:.4f} at {metrics['best_step']}; see {folder}"
-    )
+    print(f"{done.name}: {steps}, best objective {metrics['objective']:.4f} at {metrics['best_step']}; see {folder}")

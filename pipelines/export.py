@@ -15,14 +15,19 @@ from torch import Tensor, nn
 from models.catalogue import build, family_class
 from models.classifier import Classifier
 from models.contract import Event, Family
+from models.principal import PrincipalComponents
 
 from .errors import UserError
-from .files import read_json, replacing, write_json, write_text
+from .files import file_digest, read_json, replacing, write_json, write_text
 from .params import Classifier as ClassifierSettings
 from .prepared import Prepared
 from .source_digest import family_digest
 from .training import checkpoint
 from .training.loop import State
+
+FEATURES: dict[str, type[Classifier | PrincipalComponents]] = {
+    each.kind: each for each in (Classifier, PrincipalComponents)
+}
 
 
 def outcome(folder: Path) -> tuple[dict[str, Tensor], State]:
@@ -62,27 +67,27 @@ def parameter_count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def event_of(config: Mapping[str, Any]) -> Event:
-    """The event that a config.json describes."""
-    event = config["event"]
-    return Event(tuple(event["shape"]), event["levels"], event["classes"])
-
-
 def load_family(folder: Path) -> Family:
     """The finished family of a folder, ready to use."""
     config = read_json(folder / "config.json")
     settings = family_class(config["model"]).Config(**config["config"])
-    family = build(config["model"], settings, event_of(config))
+    family = build(config["model"], settings, Event.of(config["event"]))
     _load_weights(family, folder)
     return family
 
 
-def load_classifier(folder: Path) -> Classifier:
-    """The finished classifier of the `features` stage."""
+def load_features(folder: Path) -> Classifier | PrincipalComponents:
+    """What the `features` stage made: the module in whose features samples are measured."""
     config = read_json(folder / "config.json")
-    classifier = Classifier(event_of(config), **config["config"])
-    _load_weights(classifier, folder)
-    return classifier
+    features = FEATURES[config["kind"]](Event.of(config["event"]), **config["config"])
+    _load_weights(features, folder)
+    return features
+
+
+def features_name(folder: Path) -> str:
+    """What distances in the features of that module are called after: only those of one name are comparable."""
+    kind, digest = read_json(folder / "config.json")["kind"], file_digest(folder / "model.safetensors")
+    return f"{kind}:{digest[:12]}"
 
 
 def _load_weights(module: nn.Module, folder: Path) -> None:

@@ -221,7 +221,11 @@ class Distill(Section):
 
 
 class Classifier(Loop):
-    """The small classifier whose features FID, precision, recall, density and coverage are measured in."""
+    """The small classifier whose features FID, precision, recall, density and coverage are measured in.
+
+    Where the data has no labels, principal components take its place, as many as `feature_dimensions`, and the other
+    settings have no meaning.
+    """
 
     width: int = Field(default=32, ge=1)
     """Channels of its first convolution; the second has twice as many."""
@@ -238,6 +242,14 @@ class Evaluate(Section):
 
     samples: int = Field(default=2000, ge=2)
     """Samples of each model for FID, KID, precision, recall, density and coverage."""
+
+    references: int = Field(default=5000, ge=2)
+    """Test examples, evenly spread, that the samples are compared with, at most; time and memory grow with the
+    square of it."""
+
+    scored: Annotated[int, Field(ge=2)] | None = None
+    """Test examples, evenly spread, whose likelihood is computed, at most; null scores all. A density that needs a
+    pass per dimension can take minutes for a thousand."""
 
     neighbours: int = Field(default=5, ge=1)
     """k of the nearest-neighbour balls of precision, recall, density and coverage."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from models.catalogue import build
+from models.catalogue import family_class
 
 from .execute import run_job, write_outcome
 from .export import family_config, parameter_count
-from .jobs import best_parameters, family_job
+from .jobs import best_parameters, family_job, new_family
 from .prepared import Prepared
 from .project import Project
 from .record import tracked
@@ -21,7 +21,7 @@ def run(project: Project, entry: str) -> None:
     job = family_job(project, entry, found)
     with tracked(project, "train", entry, {"model": model, "config": config, "loop": loop, "found": found}) as run:
         done = run_job(project, job)
-        family = build(model, config, data.event)
         written = family_config(entry, model, config, data, params.train.seed, found=found)
-        metrics = {**done.metrics(name_of_objective(family)), "parameters": parameter_count(family)}
+        objective = name_of_objective(family_class(model), data.event)
+        metrics = {**done.metrics(objective), "parameters": parameter_count(new_family(project, entry, found))}
         write_outcome(project.artifacts("train", entry), done, written, metrics, run)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from models.catalogue import build, family_class
+from models.catalogue import family_class
 from models.contract import config_fields
 
 from .cluster.search import TrialResult, search
@@ -46,9 +46,8 @@ def run(project: Project, entry: str) -> None:
     """Write artifacts/tune/<entry>/: best.json, trials.csv and pictures of the search."""
     params, tune = project.params, project.params.tune
     space, model = tune.entries[entry].space, params.model(entry)
-    event = Prepared.open(project.prepared).event
-    objective = name_of_objective(build(model, params.config(entry), event))
-    fields = config_fields(family_class(model).Config)
+    family, event = family_class(model), Prepared.open(project.prepared).event
+    objective, fields = name_of_objective(family, event), config_fields(family.Config)
     integers = frozenset(key for key in space if fields[key].annotation is int)
     trial = Trial(project, entry)
     settings = {**tune.search.model_dump(mode="json"), **tune.entries[entry].model_dump(mode="json")}

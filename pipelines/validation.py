@@ -2,45 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 from models.classifier import Classifier
-from models.contract import Batch, Density, Family, Features
+from models.contract import Batch, Density, Event, Family, Features
 from models.distillation import Distillation
 from models.noise import Noise
+from models.principal import PrincipalComponents
 
 from .metrics.likelihood import Likelihood, objective_name, score
 from .metrics.quality import fid
+from .prepared import Prepared
+from .rows import spread
 from .training.examples import Examples
 from .training.loop import device
 
 BATCH = 500
 FID_SAMPLES = 1000
+TINY = 1e-8  # the standard deviation of a column that never varies, as models standardise it
 
 Validator = Callable[[], dict[str, float]]
+Batches = Iterator[tuple[torch.Tensor, torch.Tensor | None]]
 
 
-def name_of_objective(family: Family) -> str:
+def name_of_objective(family: type[Family], event: Event) -> str:
     """What a family is validated by: its likelihood if it has one, else the FID of its samples."""
-    return objective_name(family.event) if isinstance(family, Density) else "val_fid"
+    return objective_name(event) if issubclass(family, Density) else "val_fid"
 
 
-def family_validator(family: Family, val: Examples, classifier: Features, seed: int) -> Validator:
+def log_volume(data: Prepared) -> float:
+    """What makes log-likelihoods of vectors those of standardised ones: Σ_d log σ_d; 0 for integers."""
+    return sum(math.log(max(column["std"], TINY)) for column in data.meta["columns"] or ())
+
+
+def family_validator(family: Family, val: Examples, features: Features, seed: int, log_volume: float) -> Validator:
     """Validate a family by `name_of_objective`, with its diagnostics; the same noise each time."""
-    real = None if isinstance(family, Density) else feature_array(classifier, val)
+    real = None if isinstance(family, Density) else feature_array(features, val.batches(BATCH))
 
     def validate() -> dict[str, float]:
         generator = torch.Generator().manual_seed(seed)
         if isinstance(family, Density):
-            objective = Likelihood.of(score(family, val.batches(BATCH), seed)).in_unit_of(family.event)
+            scores = score(family, val.batches(BATCH), seed)
+            objective = Likelihood.of(scores, log_volume).in_unit_of(family.event)
         else:
             assert real is not None
             samples = family.sample(FID_SAMPLES, generator=generator)
-            objective = fid(real, features_of(classifier, samples))
+            objective = fid(real, features_of(features, samples))
         x, labels = val.head(BATCH)
         diagnostics = family.diagnostics(Batch(x, labels, Noise(generator, len(x), device=x.device)))
         return {"objective": objective, **diagnostics}
@@ -76,13 +88,30 @@ def classification_validator(model: Classifier, val: Examples) -> Validator:
     return validate
 
 
-def features_of(classifier: Features, x: torch.Tensor) -> np.ndarray:
+@torch.no_grad()
+def explained_variance(model: PrincipalComponents, batches: Batches) -> float:
+    """The share of the variance of examples, around the mean of the training split, that the components hold."""
+    lengths = [torch.stack(model.squared_lengths(x)).double().sum(1) for x, _ in batches]
+    kept, whole = torch.stack(lengths).sum(0).tolist()
+    return min(1.0, kept / whole) if whole > 0 else 1.0  # rounding can exceed it
+
+
+def batches_of(examples: Examples, index: torch.Tensor) -> Batches:
+    """The examples of some rows, and their labels if there are any, a batch at a time."""
+    return (examples.rows(part) for part in index.split(BATCH))
+
+
+def spread_rows(examples: Examples, at_most: int | None) -> torch.Tensor:
+    """The rows of a split on which something is measured: all, or `at_most` of them, evenly spread."""
+    return torch.from_numpy(spread(len(examples), len(examples) if at_most is None else at_most))
+
+
+def features_of(features: Features, x: torch.Tensor) -> np.ndarray:
     """Feature vectors (N, F) of examples (N, *event)."""
-    with torch.no_grad():
-        return torch.cat([classifier.features(part) for part in x.split(BATCH)]).cpu().numpy()
+    return feature_array(features, ((part, None) for part in x.split(BATCH)))
 
 
-def feature_array(classifier: Features, examples: Examples) -> np.ndarray:
-    """Feature vectors (N, F) of a whole split."""
-    with torch.no_grad():
-        return torch.cat([classifier.features(x) for x, _ in examples.batches(BATCH)]).cpu().numpy()
+@torch.no_grad()
+def feature_array(features: Features, batches: Batches) -> np.ndarray:
+    """Feature vectors (N, F) of batches of examples."""
+    return torch.cat([features.features(x) for x, _ in batches]).cpu().numpy()

@@ -109,6 +109,25 @@ def bound_of(event: Event) -> str | None:
     return None if event.levels is None else "dequantised, 1 draw"
 
 
+def input_channels(event: Event) -> int:
+    """The length of the first axis of what `network_input` makes."""
+    return event.shape[0] if event.ordered else event.shape[0] * (event.levels or 1)
+
+
+def network_input(x: Tensor, event: Event, units: Standardised | None) -> Tensor:
+    """Examples (N, *event) as a network likes to see them: floats (N, channels, …) of about unit size.
+
+    Vectors are standardised by `units`, integers centred; where levels are names, each channel becomes one channel
+    per level, 1 where the level is there and 0 elsewhere.
+    """
+    if units is not None:
+        return units(x)[0]
+    if event.ordered:
+        return centred(x, event)
+    assert event.levels is not None
+    return F.one_hot(x.long(), event.levels).to(torch.get_default_dtype()).movedim(-1, 2).flatten(1, 2)
+
+
 def centred(x: Tensor, event: Event, u: float | Tensor = 0.5) -> Tensor:
     """Integers 0 … K-1 on the scale -1 … 1, by default at the middles of their bins."""
     assert event.levels is not None

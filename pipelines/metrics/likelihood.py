@@ -1,4 +1,8 @@
-"""Negative log-likelihood in the units of the field, and classification by Bayes' rule."""
+"""Negative log-likelihood in the units of the field, and classification by Bayes' rule.
+
+Integers are scored as they are. Vectors are scored as the literature does, standardised: with y_d = (x_d - μ_d) / σ_d
+of the training split, log p(y) = log p(x) + Σ_d log σ_d. The sum is the `log_volume` below, 0 for integers.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +27,9 @@ class Likelihood:
     count: int
 
     @classmethod
-    def of(cls, log_probs: Tensor) -> Likelihood:
-        """The mean over log-probabilities (N,) in nats."""
-        values = -log_probs.double().cpu()
+    def of(cls, log_probs: Tensor, log_volume: float = 0.0) -> Likelihood:
+        """The mean over log-probabilities (N,) in nats of the data's own units, given for standardised ones."""
+        values = -(log_probs.double().cpu() + log_volume)
         deviation = values.std(correction=1).item() if len(values) > 1 else math.nan
         return cls(values.mean().item(), deviation / len(values) ** 0.5, len(values))
 
@@ -34,13 +38,18 @@ class Likelihood:
         return self.nats / (event.dimensions * math.log(2))
 
     def in_unit_of(self, event: Event) -> float:
-        """Bits per dimension of integers, nats of vectors: the unit that `objective_name` names."""
+        """Bits per dimension of integers, nats of vectors: the unit that `unit_name` names."""
         return self.nats if event.levels is None else self.bits_per_dim(event)
+
+
+def unit_name(event: Event) -> str:
+    """What the likelihood of an event is called in metrics, with its unit."""
+    return "nll_nats" if event.levels is None else "nll_bits_per_dim"
 
 
 def objective_name(event: Event) -> str:
     """The unit in which a density is validated."""
-    return "val_nll_nats" if event.levels is None else "val_nll_bits_per_dim"
+    return f"val_{unit_name(event)}"
 
 
 @torch.no_grad()

@@ -19,7 +19,7 @@ def fid(real: np.ndarray, fake: np.ndarray) -> float:
     """
     real, fake = real.astype(np.float64), fake.astype(np.float64)
     difference = real.mean(0) - fake.mean(0)
-    first, second = np.cov(real, rowvar=False), np.cov(fake, rowvar=False)
+    first, second = (np.atleast_2d(np.cov(features, rowvar=False)) for features in (real, fake))
     values, vectors = np.linalg.eigh(first)
     root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
     cross = np.sqrt(np.linalg.eigvalsh(root @ second @ root).clip(0)).sum()

@@ -49,6 +49,7 @@ NAMES = (
     "nll_bits_per_dim",
     "nll_kind",
     "nll_bound",
+    "nll_nats",
     "fid",
     "kid",
     "precision",
@@ -70,6 +71,8 @@ NAMES = (
 # What stands in the cell of a speed: sequential network passes per batch.
 PASSES = {"samples_per_s": "sampling_passes", "log_probs_per_s": "scoring_passes"}
 
+LIKELIHOODS = ("nll_bits_per_dim", "nll_nats")  # of these, bounds are marked and named
+
 # The columns that people are shown, in their order. The bound of a likelihood and the passes of a speed are notes.
 COLUMNS = (
     Column(
@@ -78,6 +81,16 @@ COLUMNS = (
         "NLL",
         "bits/dim",
         "Negative log-likelihood of test examples, divided by their number of dimensions. ≤ marks an upper bound.",
+        better="lower",
+        digits=4,
+    ),
+    Column(
+        "nll_nats",
+        "Likelihood",
+        "NLL",
+        "nats",
+        "Negative log-likelihood per test example. Vectors are standardised by the training split for it, and a density"
+        " of real numbers can exceed 1, so that it falls below zero. ≤ marks an upper bound.",
         better="lower",
         digits=4,
     ),
@@ -187,6 +200,11 @@ def measured(value: Any) -> bool:
     return value is not None and value != "" and not (isinstance(value, float) and math.isnan(value))
 
 
+def shown_columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
+    """The columns in which something was measured."""
+    return [column for column in COLUMNS if any(measured(row.get(column.name)) for row in rows)]
+
+
 def cells(rows: Sequence[Mapping[str, Any]], column: Column) -> list[Cell]:
     """What a column shows in each row, the best marked.
 
@@ -205,15 +223,12 @@ def terminal_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     for row in rows:
         table.add_column(Text(f"{row['entry']}\n{row['model']}"), justify="right")
     group = None
-    for column in COLUMNS:
-        shown = cells(rows, column)
-        if not any(cell.text for cell in shown):
-            continue
+    for column in shown_columns(rows):
         if column.group != group:
             table.add_section()
             group = column.group
         label = Text.assemble(column.title, (f" {column.unit}" if column.unit else "", "dim"))
-        table.add_row(label, *map(_text, shown))
+        table.add_row(label, *map(_text, cells(rows, column)))
     return table
 
 
@@ -239,14 +254,14 @@ def _cell(row: Mapping[str, Any], value: Any, column: Column, best: float | None
         return Cell("yes" if value else "no", float(value))
     text = number(value, column.digits)
     best_here = best is not None and _rounded(value, column.digits) == best
-    if row.get("nll_kind") == "bound" and column.name == "nll_bits_per_dim":
+    if row.get("nll_kind") == "bound" and column.name in LIKELIHOODS:
         text = f"≤ {text}"
     return Cell(text, float(value), _note(row, column), best_here)
 
 
 def _note(row: Mapping[str, Any], column: Column) -> str:
     """What qualifies a measured value: the bound of a likelihood, the passes of a speed."""
-    if column.name == "nll_bits_per_dim":
+    if column.name in LIKELIHOODS:
         return str(row.get("nll_bound") or row.get("nll_kind") or "")
     passes: Any = row.get(PASSES.get(column.name, ""))
     return f"{number(passes)} {'pass' if passes == 1 else 'passes'}" if measured(passes) else ""

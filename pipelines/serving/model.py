@@ -42,13 +42,12 @@ class ServedModel(PythonModel):
         """Build the family from the folder `code` and the file `config`, and load the file `weights`."""
         self.device = torch.device(os.environ.get("MLFLOW_DEFAULT_PREDICTION_DEVICE", "cpu"))
         config = json.loads(Path(artifacts["config"]).read_text(encoding="utf-8"))
-        event = config["event"]
         package = load_package(Path(artifacts["code"]))
         catalogue = importlib.import_module(".catalogue", package.__name__)
         contract = importlib.import_module(".contract", package.__name__)
         options: Any = catalogue.family_class(config["model"]).Config
         values = options(**config["config"])
-        self.event = contract.Event(tuple(event["shape"]), event["levels"], event["classes"])
+        self.event = contract.Event.of(config["event"])
         self.family = catalogue.build(config["model"], values, self.event)
         self.family.load_state_dict(load_file(artifacts["weights"]), strict=True)
         self.family.to(self.device).eval()

@@ -15,6 +15,9 @@ from models.noise import Noise
 IMAGE = Event((1, 8, 8), 17, 10)
 COLOUR = Event((3, 4, 4), 256, 10)
 VECTOR = Event((2,), None, 3)
+PALETTE = Event((1, 4, 4), 6, 3, ordered=False)
+SEQUENCE = Event((1, 16), 16, 3)
+EVENTS = (IMAGE, COLOUR, VECTOR, PALETTE, SEQUENCE)
 
 SMALL: dict[str, dict[str, Any]] = {
     "dcgan": {"latent": 4, "width": 4},
@@ -47,15 +50,17 @@ class Case:
 
     def __str__(self) -> str:
         options = "-".join(f"{key}={value}" for key, value in self.options.items())
-        return f"{self.model}-{self.event.kind}{self.event.shape[0]}-{options}"
+        names = "" if self.event.ordered else "-names"
+        return f"{self.model}-{self.event.kind}{self.event.shape[0]}{names}-{options}"
 
 
 def _cases() -> list[Case]:
     cases = []
     for model in sorted(CATALOGUE):
-        for event in (IMAGE, COLOUR, VECTOR):
+        for event in EVENTS:
             for conditional in (False, True):
-                case = Case(model, event, {"conditional": conditional})
+                decoder = {"decoder": "categorical"} if model == "vae" and not event.ordered else {}
+                case = Case(model, event, {"conditional": conditional, **decoder})
                 try:
                     case.build()
                 except UnsuitableEvent:
@@ -68,6 +73,7 @@ def _cases() -> list[Case]:
             for fit in ("em", "gradient")
         ],
         Case("vae", IMAGE, {"decoder": "bernoulli"}),
+        Case("vae", IMAGE, {"decoder": "categorical"}),
         Case("vae", IMAGE, {"variance": 0.1}),
         Case("maf", IMAGE, {"permutation": "random"}),
         Case("iaf", VECTOR, {"permutation": "random"}),

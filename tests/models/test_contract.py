@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import asdict
 
 import pytest
 import torch
 from safetensors.torch import load, save
 from torch import nn
 
-from models.catalogue import CATALOGUE, build, family_class
+from models.catalogue import CATALOGUE, build, family_class, suitable
 from models.contract import Batch, Density, Event, Features, Invertible, Latent, UnsuitableEvent
 from models.noise import Noise
 
-from .families import CASES, COLOUR, IMAGE, VECTOR, Case, batch, examples
+from .families import CASES, COLOUR, EVENTS, IMAGE, PALETTE, SEQUENCE, VECTOR, Case, batch, examples
 
 cases = pytest.mark.parametrize("case", CASES, ids=str)
 
@@ -196,8 +198,36 @@ def test_a_conditional_model_needs_labels(model: str) -> None:
 def test_an_unsuitable_event_is_refused_with_a_reason() -> None:
     with pytest.raises(UnsuitableEvent, match="images of integers"):
         build("dcgan", family_class("dcgan").Config(), VECTOR)
+    with pytest.raises(UnsuitableEvent, match="even and 4 or more"):
+        build("dcgan", family_class("dcgan").Config(), Event((1, 7, 8), 2))
     with pytest.raises(UnsuitableEvent, match="gaussian"):
         build("vae", family_class("vae").Config(decoder="bernoulli"), VECTOR)
+    with pytest.raises(UnsuitableEvent, match="gaussian"):
+        build("vae", family_class("vae").Config(decoder="categorical"), VECTOR)
+    for decoder in ("bernoulli", "gaussian"):
+        with pytest.raises(UnsuitableEvent, match=r"names.*categorical"):
+            build("vae", family_class("vae").Config(decoder=decoder), PALETTE)
+    for model in ("dcgan", "gmm", "iaf", "maf"):
+        with pytest.raises(UnsuitableEvent, match=rf"^{model} models numbers, and these levels are names"):
+            build(model, family_class(model).Config(), PALETTE)
+
+
+def test_suitable_families_are_those_that_can_be_built() -> None:
+    assert suitable(PALETTE) == ["vae"]
+    assert suitable(SEQUENCE) == suitable(VECTOR) == ["gmm", "iaf", "maf", "vae"]
+    assert suitable(IMAGE) == sorted(CATALOGUE)
+    assert [suitable(event) for event in EVENTS] == [
+        sorted({case.model for case in CASES if case.event is event}) for event in EVENTS
+    ]
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=str)
+def test_an_event_survives_json(event: Event) -> None:
+    assert Event.of(json.loads(json.dumps(asdict(event)))) == event
+
+
+def test_an_event_without_a_word_on_order_is_ordered() -> None:
+    assert Event.of({"shape": [1, 8, 8], "levels": 17, "classes": 10}) == IMAGE
 
 
 def test_an_unknown_family_names_those_there_are() -> None:

@@ -6,12 +6,12 @@ import math
 
 import pytest
 import torch
-from torch.distributions import Binomial, Normal, kl_divergence
+from torch.distributions import Binomial, Categorical, Normal, kl_divergence
 
 from models.contract import Event
-from models.vae import VAE, BernoulliDecoder, GaussianDecoder, VAEConfig
+from models.vae import VAE, BernoulliDecoder, CategoricalDecoder, GaussianDecoder, VAEConfig
 
-from .families import IMAGE, VECTOR, batch, examples
+from .families import IMAGE, PALETTE, VECTOR, batch, examples
 
 PIXEL = Event((1, 1, 1), 17)
 
@@ -60,6 +60,58 @@ def test_draws_follow_the_mass(decoder: BernoulliDecoder | GaussianDecoder) -> N
     with torch.no_grad():
         mass = decoder.log_prob(torch.full((17, 1), h), torch.arange(17.0)[:, None]).exp()
     torch.testing.assert_close(frequency, mass, atol=0.01, rtol=0)
+
+
+@pytest.mark.parametrize("levels", [2, 6, 256])
+def test_a_categorical_decoder_is_a_categorical_distribution(levels: int) -> None:
+    decoder, generator = CategoricalDecoder(Event((1, 1, 2), levels)), torch.Generator().manual_seed(0)
+    logits = 3 * torch.randn(1, 2, levels, generator=generator)
+    h, x = logits.flatten(1).expand(levels, -1), torch.arange(levels)[:, None]
+    one = [Categorical(logits=logits[0, d]).log_prob(torch.arange(levels)) for d in range(2)]
+    ours = decoder.log_prob(h, torch.cat([x, x.flip(0)], 1).float())
+    torch.testing.assert_close(ours, one[0] + one[1].flip(0))
+    everything = torch.cartesian_prod(torch.arange(levels), torch.arange(levels)) if levels < 100 else x.expand(-1, 2)
+    mass = decoder.log_prob(logits.flatten(1).expand(len(everything), -1), everything.float()).exp().sum()
+    assert mass.item() == pytest.approx(1, abs=1e-5) if levels < 100 else mass.item() < 1
+    expected = [(logits[0, d].softmax(0) * torch.arange(levels)).sum() for d in range(2)]
+    torch.testing.assert_close(decoder.mean(h)[0], torch.stack(expected))
+
+
+def test_draws_of_a_categorical_decoder_follow_its_probabilities() -> None:
+    decoder, n = CategoricalDecoder(Event((1, 1, 2), 6, ordered=False)), 40_000
+    logits = torch.tensor([[2.0, -1.0, 0.0, 0.5, -50.0, 1.0], [-1.0, 3.0, 0.0, 0.0, 1.0, -50.0]])
+    u = torch.rand(n, 2, generator=torch.Generator().manual_seed(0))
+    drawn = decoder.draw(logits.flatten().expand(n, -1), u).long()
+    for d in range(2):
+        frequency = torch.bincount(drawn[:, d], minlength=6) / n
+        torch.testing.assert_close(frequency, logits[d].softmax(0), atol=0.01, rtol=0)
+        assert frequency[4 + d] == 0
+
+
+def test_names_are_decoded_to_the_most_probable_and_encoded_one_by_one() -> None:
+    decoder = CategoricalDecoder(Event((1, 1, 1), 3, ordered=False))
+    assert decoder.mean(torch.tensor([[2.0, 0.0, 1.9]])).tolist() == [[0.0]]  # whose expectation is near 1
+    torch.manual_seed(0)
+    model = VAE(VAEConfig(latent=3, hidden=[8], decoder="categorical"), PALETTE)
+    first = model.encoder[0]
+    assert first.in_features == 16 * 6
+    x, _ = examples(PALETTE, 5)
+    hot = torch.nn.functional.one_hot(x[:, 0].long(), 6).permute(0, 3, 1, 2).flatten(1).float()
+    torch.testing.assert_close(model.encode(x), model.encoder(hot)[:, :3])
+
+
+def test_renaming_the_levels_of_a_palette_changes_nothing() -> None:
+    """A model of names may know no order: permuted levels with permuted weights have the same likelihood."""
+    torch.manual_seed(0)
+    model = VAE(VAEConfig(latent=3, hidden=[8], decoder="categorical", importance_samples=4), PALETTE)
+    x, _ = examples(PALETTE, 7)
+    before, order = model.log_prob(x), torch.tensor([3, 1, 5, 0, 2, 4])
+    with torch.no_grad():
+        last, first = model.decoder[-1], model.encoder[0]
+        for part in (last.weight, last.bias):
+            part.copy_(part.unflatten(0, (16, 6))[:, order.argsort()].flatten(0, 1))
+        first.weight.copy_(first.weight.unflatten(1, (6, 16))[:, order.argsort()].flatten(1))
+    torch.testing.assert_close(model.log_prob(order[x.long()]), before)
 
 
 def test_the_rate_is_the_kl_to_the_prior() -> None:
@@ -122,7 +174,7 @@ def test_diagnostics_add_up_to_the_bound() -> None:
 
 
 def test_decoded_means_are_in_the_units_of_the_data() -> None:
-    for decoder in ("bernoulli", "gaussian"):
+    for decoder in ("bernoulli", "gaussian", "categorical"):
         model = VAE(VAEConfig(latent=3, hidden=[8], decoder=decoder), IMAGE)
         mean = model.decode(model.encode(examples(IMAGE, 4)[0]))
         assert (mean >= 0).all() and (mean <= 16).all()

@@ -1,0 +1,41 @@
+"""Which columns a table shows: those in which something was measured, likelihoods of vectors in nats among them."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from rich.console import Console
+
+from pipelines.report.table import COLUMNS, NAMES, cells, shown_columns, terminal_table
+
+COLUMN = {column.name: column for column in COLUMNS}
+VECTORS: list[dict[str, Any]] = [
+    {"entry": "maf", "model": "maf", "nll_nats": -3.25, "nll_kind": "exact", "fid": 0.5, "nll_bits_per_dim": None},
+    {"entry": "vae", "model": "vae", "nll_nats": -4.0, "nll_kind": "bound", "nll_bound": "IWAE, K=8"},
+    {"entry": "gan", "model": "gan", "nll_nats": float("nan"), "fid": 0.25},
+]
+
+
+def test_columns_of_which_nothing_was_measured_are_left_out() -> None:
+    assert [column.name for column in shown_columns(VECTORS)] == ["nll_nats", "fid"]
+    assert shown_columns([]) == []
+    assert [column.name for column in shown_columns([{"nll_bits_per_dim": 1.0, "kid": 0.0}])] == [
+        "nll_bits_per_dim",
+        "kid",
+    ]
+
+
+def test_likelihoods_in_nats_are_marked_as_those_in_bits_are() -> None:
+    maf, vae, gan = cells(VECTORS, COLUMN["nll_nats"])
+    assert (maf.text, maf.note, maf.best) == ("-3.250", "exact", False)
+    assert (vae.text, vae.note, vae.best) == ("≤ -4.000", "IWAE, K=8", True)
+    assert gan.text == ""
+    assert NAMES[NAMES.index("nll_bound") + 1] == "nll_nats"
+
+
+def test_the_terminal_table_has_a_line_per_shown_column() -> None:
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(terminal_table(VECTORS))
+    text = console.export_text()
+    assert "NLL nats" in text and "≤ -4.000" in text and "bits/dim" not in text and "Sampling" not in text
