@@ -17,19 +17,21 @@ import torch
 
 from models.catalogue import build, family_class
 from models.classifier import Classifier
-from models.contract import Density, UnsuitableEvent
+from models.contract import Density, Event, Family, UnsuitableEvent
 from models.distillation import Distillation
 
 from .errors import UserError
-from .export import classifier_config, load_classifier, load_family
+from .export import classifier_config, load_family, load_features
 from .files import file_digest, read_json, text_digest
 from .params import Loop, searched
 from .prepared import Prepared
 from .project import Project
+from .publishing import cache_folder, fetch, location
+from .rows import Rows
 from .source_digest import family_digest, module_digest
 from .training.examples import Examples
 from .training.loop import Report, Task, device, fit
-from .validation import classification_validator, divergence_validator, family_validator
+from .validation import classification_validator, divergence_validator, family_validator, log_volume
 
 INITIALISATION_EXAMPLES = 10_000  # how many examples a family's data-dependent initialisation may look at
 
@@ -63,22 +65,32 @@ class Job:
 
 
 def family_job(
-    project: Project, entry: str, found: Mapping[str, Any], loop: Loop | None = None, seed: int | None = None
+    project: Project,
+    entry: str,
+    found: Mapping[str, Any],
+    loop: Loop | None = None,
+    seed: int | None = None,
+    digest: str | None = None,
 ) -> Job:
-    """The training of an entry on the data, with the values that its search found, if it had one."""
+    """The training of an entry on the data, with the values that its search found, if it had one.
+
+    `digest` is that of the prepared data; without it the data must be in the project's folder.
+    """
     params = project.params
     name = f"{'train' if loop is None else 'tune'}@{entry}"
+    data = Prepared.open(project.prepared) if digest is None else data_of(project, digest)
+    check_event(project, entry, data.event)
     seed = params.train.seed if seed is None else seed
     model, config = params.model(entry), asdict(params.config(entry, found))
-    # Only models without a likelihood are validated in the classifier's features.
+    # Only models without a likelihood are validated in features.
     features = () if issubclass(family_class(model), Density) else (_feature_digest(project),)
     return Job(
         name=name,
-        make=partial(_family_task, project, name, entry, dict(found), seed),
+        make=partial(_family_task, project, data.digest, name, entry, dict(found), seed),
         loop=loop or params.train.entries[entry],
         seed=seed,
         storage=project.storage,
-        identity=_identity(project, model, config, *features),
+        identity=_identity(data.digest, model, config, *features),
     )
 
 
@@ -87,29 +99,46 @@ def student_job(project: Project, entry: str) -> Job:
     params = project.params
     settings = params.distill.entries[entry]
     teacher = file_digest(project.artifacts("train", settings.teacher) / "model.safetensors")
-    config = asdict(params.config(entry))
+    config, data = asdict(params.config(entry)), Prepared.open(project.prepared)
     return Job(
         name=f"distill@{entry}",
-        make=partial(_student_task, project, entry),
+        make=partial(_student_task, project, data.digest, entry),
         loop=settings,
         seed=params.distill.seed,
         storage=project.storage,
-        identity=_identity(project, params.model(entry), config, teacher, str(params.distill.val_samples)),
+        identity=_identity(data.digest, params.model(entry), config, teacher, str(params.distill.val_samples)),
     )
 
 
 def classifier_job(project: Project) -> Job:
     """The training of the classifier whose features measure samples."""
     settings = project.params.evaluate.classifier
-    shape = json.dumps(classifier_config(settings))
+    shape, data = json.dumps(classifier_config(settings)), Prepared.open(project.prepared)
     return Job(
         name="features",
-        make=partial(_classifier_task, project),
+        make=partial(_classifier_task, project, data.digest),
         loop=settings,
         seed=project.params.train.seed,
         storage=project.storage,
-        identity=text_digest(module_digest("models.classifier"), Prepared.open(project.prepared).digest, shape),
+        identity=text_digest(module_digest("models.classifier"), data.digest, shape),
     )
+
+
+def check_event(project: Project, entry: str, event: Event | None = None) -> None:
+    """Raise `UserError` if the family of an entry cannot model the data, whatever its configuration."""
+    reason = family_class(project.params.model(entry)).refusal(event or Prepared.open(project.prepared).event)
+    if reason is not None:
+        raise UserError(f"params.yaml: families.{entry}.model: {reason}")
+
+
+def new_family(project: Project, entry: str, found: Mapping[str, Any], event: Event | None = None) -> Family:
+    """The untrained family of an entry, with the values that its search found. Raises `UserError` if there is none."""
+    params = project.params
+    try:
+        event = event or Prepared.open(project.prepared).event
+        return build(params.model(entry), params.config(entry, found), event)
+    except UnsuitableEvent as error:
+        raise UserError(f"params.yaml: families.{entry}: {error}") from None
 
 
 def best_parameters(project: Project, entry: str) -> dict[str, Any]:
@@ -120,41 +149,56 @@ def best_parameters(project: Project, entry: str) -> dict[str, Any]:
     return found
 
 
-def _identity(project: Project, model: str, config: dict[str, Any], *more: str) -> str:
-    return text_digest(family_digest(model), json.dumps(config), Prepared.open(project.prepared).digest, *more)
+def _identity(data: str, model: str, config: dict[str, Any], *more: str) -> str:
+    return text_digest(family_digest(model), json.dumps(config), data, *more)
 
 
 def _feature_digest(project: Project) -> str:
-    """The digest of the classifier, by whose features models without a likelihood are validated."""
+    """The digest of the module in whose features models without a likelihood are validated."""
     return file_digest(project.artifacts("features") / "model.safetensors")
 
 
-def examples(project: Project, data: Prepared, split: str) -> Examples:
-    """A split, on this process's device if it fits."""
-    arrays = data.split(split)
-    return Examples(arrays.x, arrays.labels, device(), project.params.train.memory_limit << 20)
+def data_of(project: Project, digest: str) -> Prepared:
+    """The prepared data with this digest, for a process that may not see the project's folder.
 
-
-def _family_task(project: Project, name: str, entry: str, found: dict[str, Any], seed: int) -> Task:
-    params, data = project.params, Prepared.open(project.prepared)
-    train, val = examples(project, data, "train"), examples(project, data, "val")
+    It is the project's own if that is there, else the published copy, if there is one. Raises `UserError` for neither.
+    """
+    published = project.params.data.publish
     try:
-        family = build(params.model(entry), params.config(entry, found), data.event).to(device())
-    except UnsuitableEvent as error:
-        raise UserError(f"params.yaml: families.{entry}: {error}") from None
+        data = Prepared.open(project.prepared)
+        if data.digest == digest:
+            return data
+        problem = UserError(f"{data.folder}: holds other data than {digest[:16]}, for which this training was made")
+    except UserError as error:
+        problem = error
+    if published is None:
+        raise problem
+    return fetch(location(published, project.root), project.prepared.name, digest, cache_folder())
+
+
+def examples(project: Project, data: Prepared, split: str) -> Examples:
+    """A split, on this process's device if it fits; of grey images that each step makes black or white, `train`."""
+    labels, levels = data.split(split).labels, data.meta.get("each_step") if split == "train" else None
+    limit = project.params.train.memory_limit << 20
+    return Examples(Rows(data.folder / f"{split}.npy"), labels, device(), limit, levels)
+
+
+def _family_task(project: Project, digest: str, name: str, entry: str, found: dict[str, Any], seed: int) -> Task:
+    data = data_of(project, digest)
+    family = new_family(project, entry, found, data.event).to(device())
+    train, val = examples(project, data, "train"), examples(project, data, "val")
     x, labels = train.head(INITIALISATION_EXAMPLES)
     family.initialise(x, labels, torch.Generator().manual_seed(seed))
-    classifier = load_classifier(project.artifacts("features")).to(device())
-    validate = family_validator(family, val, classifier, seed)
+    features = load_features(project.artifacts("features")).to(device())
+    validate = family_validator(family, val, features, seed, log_volume(data))
     return Task(name, family, family.players(), train, validate)
 
 
-def _student_task(project: Project, entry: str) -> Task:
-    params, data = project.params, Prepared.open(project.prepared)
-    settings = params.distill.entries[entry]
+def _student_task(project: Project, digest: str, entry: str) -> Task:
+    params, settings = project.params, project.params.distill.entries[entry]
     teacher = load_family(project.artifacts("train", settings.teacher)).to(device())
+    student = new_family(project, entry, {}, data_of(project, digest).event).to(device())
     try:
-        student = build(params.model(entry), params.config(entry), data.event).to(device())
         distillation = Distillation(student, teacher)
     except UnsuitableEvent as error:
         raise UserError(f"params.yaml: distill.entries.{entry}: {error}") from None
@@ -162,8 +206,8 @@ def _student_task(project: Project, entry: str) -> Task:
     return Task(f"distill@{entry}", student, distillation.players(), None, validate)
 
 
-def _classifier_task(project: Project) -> Task:
-    data, settings = Prepared.open(project.prepared), project.params.evaluate.classifier
+def _classifier_task(project: Project, digest: str) -> Task:
+    data, settings = data_of(project, digest), project.params.evaluate.classifier
     train, val = examples(project, data, "train"), examples(project, data, "val")
     try:
         model = Classifier(data.event, **classifier_config(settings)).to(device())
