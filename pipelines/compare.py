@@ -1,4 +1,7 @@
-"""Stage `compare`: everything that was measured about the entries, on one page and in one table."""
+"""Stage `compare`: everything that was measured about the entries, on one page and in one table.
+
+`report/data.html`, which the page links to, is made by the stage `prepare`.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +12,22 @@ import pandas as pd
 from rich.console import Console
 
 from .files import read_json, write_text
+from .metrics.likelihood import unit_name
 from .prepared import Prepared
 from .project import Project
 from .record import tracked
-from .report.grid import ROWS, columns, first_of_each_class
+from .report.data_page import describe
+from .report.exhibits import Exhibit, exhibit
+from .report.grid import chosen, column_labels
 from .report.page import Distillation, EntrySection, Report, Search, render
 from .report.pictures import (
     distillation_curve,
-    image_grid,
     objective_against_parameters,
     rate_distortion,
     training_curves,
 )
-from .report.table import comparison, terminal_table
+from .report.table import comparison, measured, terminal_table
+from .rows import Rows
 from .tracking.run import git_commit
 
 
@@ -30,13 +36,21 @@ def run(project: Project) -> None:
     entries = project.params.evaluate.entries
     rows = [read_json(project.artifacts("evaluate", entry) / "metrics.json") for entry in entries]
     data = Prepared.open(project.prepared)
+    real = {choice: _real(data, choice) for choice in {_by_class(project, data, entry) for entry in entries}}
+    cards = (
+        data.event.kind == "sequence" or data.meta["channels"] == "series"
+    )  # no room beside the samples of each entry
     report = Report(
         title="Genera",
-        data=_describe(data),
+        data=describe(data.meta),
         rows=rows,
-        real=_real(data),
-        entries=[_section(project, data, entry, stage) for entry, stage in entries.items()],
-        provenance=_provenance(project, data, rows[0]),
+        entries=[
+            _section(project, data, entry, stage, None if cards else real[_by_class(project, data, entry)])
+            for entry, stage in entries.items()
+        ],
+        provenance=_provenance(project, data, rows),
+        real=next(iter(real.values())) if cards else None,
+        data_page="data.html",
     )
     folder = project.root / "report"
     with tracked(project, "compare", None, {"entries": dict(entries)}) as run:
@@ -47,41 +61,41 @@ def run(project: Project) -> None:
     print(f"compare: the report is {folder / 'index.html'}")
 
 
-def _describe(data: Prepared) -> str:
-    """The data in a sentence."""
-    meta, event = data.meta, data.event
-    levels = "real numbers" if event.levels is None else f"{event.levels} levels"
-    counts = ", ".join(f"{count:,} {split}" for split, count in meta["counts"].items())
-    classes = len(meta["class_names"])
-    return f"{meta['name']}: {event.kind}s of shape {event.shape}, {levels}, {classes} classes; {counts} examples."
-
-
-def _section(project: Project, data: Prepared, entry: str, stage: str) -> EntrySection:
+def _section(project: Project, data: Prepared, entry: str, stage: str, real: Exhibit | None) -> EntrySection:
     """What the page shows of one entry."""
     history = pd.read_csv(project.artifacts(stage, entry) / "history.csv")
     metrics = read_json(project.artifacts(stage, entry) / "metrics.json")
     return EntrySection(
         entry=entry,
         model=project.params.model(entry),
-        samples=_grid(data, np.load(project.artifacts("evaluate", entry) / "samples.npy")),
-        by_class=bool(project.params.config(entry).conditional),
+        samples=_samples(project, data, entry),
+        real=real,
         training=training_curves(history, metrics["objective_name"]) if stage == "train" else None,
         search=_search(project, entry) if entry in project.params.tune.entries else None,
-        distillation=_distillation(project, entry, history, metrics) if stage == "distill" else None,
+        distillation=_distillation(project, data, entry, history, metrics) if stage == "distill" else None,
     )
 
 
-def _real(data: Prepared) -> bytes:
-    """Examples of the test split, one class per column where there are labels."""
-    test = data.split("test")
-    count = ROWS * columns(data.event)
-    rows = np.arange(count) if test.labels is None else first_of_each_class(np.asarray(test.labels), data.event)
-    return _grid(data, test.x[rows])
+def _by_class(project: Project, data: Prepared, entry: str) -> bool:
+    """Does the entry draw as many samples of one class as of another?"""
+    return bool(data.event.classes and project.params.config(entry).conditional)
 
 
-def _grid(data: Prepared, images: np.ndarray) -> bytes:
-    assert data.event.levels is not None
-    return image_grid(images, data.event.levels, columns(data.event))
+def _samples(project: Project, data: Prepared, entry: str) -> Exhibit:
+    """The samples that `evaluate` has kept."""
+    x = np.load(project.artifacts("evaluate", entry) / "samples.npy")
+    labels = column_labels(data.event)[: len(x)] if _by_class(project, data, entry) else None
+    return exhibit(data.meta, x, labels, f"Samples of {entry}, as drawn, none picked")
+
+
+def _real(data: Prepared, by_class: bool) -> Exhibit:
+    """Examples of the test split, of each class where there are any; of a table so only beside samples `by_class`."""
+    rows, labels = Rows(data.folder / "test.npy"), data.split("test").labels
+    known = np.asarray(labels) if labels is not None and (by_class or data.event.kind != "vector") else None
+    index = chosen(data.event, len(rows), known)
+    return exhibit(
+        data.meta, rows.take(index), None if known is None else known[index], "Real examples of the test split"
+    )
 
 
 def _search(project: Project, entry: str) -> Search:
@@ -98,26 +112,42 @@ def _search(project: Project, entry: str) -> Search:
     )
 
 
-def _distillation(project: Project, entry: str, history: pd.DataFrame, metrics: dict[str, Any]) -> Distillation:
-    names = (
-        "kl_nats_per_dim",
-        *(f"{role}_{what}" for role in ("teacher", "student") for what in ("nll_bits_per_dim", "samples_per_s")),
-    )
+def _distillation(
+    project: Project, data: Prepared, entry: str, history: pd.DataFrame, metrics: dict[str, Any]
+) -> Distillation:
+    likelihood = unit_name(data.event)
     return Distillation(
         teacher=project.params.distill.entries[entry].teacher,
         curve=distillation_curve(history),
-        **{name: metrics.get(name) for name in names},
+        unit="nats" if data.event.levels is None else "bits/dim",
+        kl_nats_per_dim=metrics.get("kl_nats_per_dim"),
+        teacher_nll=metrics.get(f"teacher_{likelihood}"),
+        student_nll=metrics.get(f"student_{likelihood}"),
+        teacher_samples_per_s=metrics.get("teacher_samples_per_s"),
+        student_samples_per_s=metrics.get("student_samples_per_s"),
     )
 
 
-def _provenance(project: Project, data: Prepared, row: dict[str, Any]) -> dict[str, str]:
-    """Where the numbers come from."""
-    params = project.params
-    return {
+def _provenance(project: Project, data: Prepared, rows: list[dict[str, Any]]) -> dict[str, str]:
+    """Where the numbers come from; what was measured of no entry is left out."""
+    params, tests = project.params, data.meta["counts"]["test"]
+    known = {key: row[key] for row in reversed(rows) for key in row if measured(row[key])}
+    facts = {
         "commit": git_commit(project.root) or "no git repository",
         "data digest": data.digest[:16],
-        "seeds": f"training {params.train.seed}, distillation {params.distill.seed}, evaluation {row['seed']}",
-        "likelihood": f"test split, {data.meta['counts']['test']} examples",
-        "sample quality": f"{row['fid_samples']} samples against the test split, in features of {row['fid_features']}",
-        "speed": f"{row['speed_device']}, {row['speed_threads']} thread(s), batches of {row['speed_batch']}",
+        "seeds": f"training {params.train.seed}, distillation {params.distill.seed}, evaluation {known['seed']}",
     }
+    if "nll_nats" in known:
+        facts["likelihood"] = f"test split, {_of(known.get('nll_examples', tests), tests)} examples"
+    if "fid_samples" in known:
+        references = _of(known.get("fid_references", tests), tests)
+        facts["sample quality"] = (
+            f"{known['fid_samples']:,} samples against {references} examples of the test split, in features of "
+            f"{known['fid_features']}"
+        )
+    speed = f"{known['speed_device']}, {known['speed_threads']} thread(s), batches of {known['speed_batch']}"
+    return {**facts, "speed": speed}
+
+
+def _of(some: int, all_: int) -> str:
+    return f"{some:,}" if some == all_ else f"{some:,} of {all_:,}"

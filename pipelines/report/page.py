@@ -10,8 +10,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from matplotlib.figure import Figure
 
+from .exhibits import Exhibit
 from .pictures import data_uri
-from .table import BEST, COLUMNS, Cell, cells, measured, number
+from .table import BEST, Cell, Column, cells, measured, number, shown_columns
 
 Picture = Figure | bytes  # a line chart, or a PNG
 
@@ -29,22 +30,23 @@ class Search:
 
 @dataclass(frozen=True)
 class Distillation:
-    """What a student took over from its teacher. Likelihoods are in bits per dimension of test data."""
+    """What a student took over from its teacher. The negative log-likelihoods are of test data, in the `unit`."""
 
     teacher: str
     curve: Picture
+    unit: str = "bits/dim"
     kl_nats_per_dim: float | None = None
-    teacher_nll_bits_per_dim: float | None = None
-    student_nll_bits_per_dim: float | None = None
+    teacher_nll: float | None = None
+    student_nll: float | None = None
     teacher_samples_per_s: float | None = None
     student_samples_per_s: float | None = None
 
     @property
     def nll_gap(self) -> float | None:
-        """How much worse the student scores test data, in bits per dimension."""
-        if self.teacher_nll_bits_per_dim is None or self.student_nll_bits_per_dim is None:
+        """How much worse the student scores test data."""
+        if self.teacher_nll is None or self.student_nll is None:
             return None
-        return self.student_nll_bits_per_dim - self.teacher_nll_bits_per_dim
+        return self.student_nll - self.teacher_nll
 
     @property
     def speed_ratio(self) -> float | None:
@@ -58,18 +60,18 @@ class Distillation:
 class EntrySection:
     """What the page shows of one entry beside its row of the table.
 
-    `samples` is a grid of the same shape as the report's `real`, `by_class` if its columns are the classes.
-    `training` is left out for a student, whose training is its distillation. Each of the `notes` becomes a paragraph.
+    `real` examples stand beside the `samples`. `training` is left out for a student, whose training is its
+    distillation. Each of the `notes` becomes a paragraph.
     """
 
     entry: str
     model: str
-    samples: bytes
+    samples: Exhibit
+    real: Exhibit | None = None
     training: Picture | None = None
     search: Search | None = None
     distillation: Distillation | None = None
     notes: Sequence[str] = ()
-    by_class: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,50 +79,67 @@ class Report:
     """The whole page.
 
     `data` describes the data in a sentence. `provenance` says where the numbers come from, label to value:
-    commit, data digest, seed, device and so on. `rows` have the columns of comparison.csv. `real` is a grid of
-    examples of the test split.
+    commit, data digest, seed, device and so on. `rows` have the columns of comparison.csv. `real` examples are shown
+    once before the entries, where they take too much room to stand beside the samples of each. `data_page` is the
+    address of the page about the data, if there is one.
     """
 
     title: str
     data: str
     rows: Sequence[Mapping[str, Any]]
-    real: bytes
     entries: Sequence[EntrySection]
     provenance: Mapping[str, str] = field(default_factory=dict)
+    real: Exhibit | None = None
+    data_page: str | None = None
 
 
-def render(report: Report) -> str:
-    """The page as HTML, with every picture, style and script in it."""
-    environment = Environment(
+def environment() -> Environment:
+    """The templates, and what they call."""
+    made = Environment(
         loader=PackageLoader(__package__),
         autoescape=select_autoescape(["html.j2"]),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(data_uri=data_uri, number=_number)
-    table = list(zip(*(cells(report.rows, column) for column in COLUMNS), strict=True))
+    made.filters.update(data_uri=data_uri, number=_number)
+    return made
+
+
+def render(report: Report) -> str:
+    """The page as HTML, with every picture, style and script in it."""
+    columns = shown_columns(report.rows)
+    names = [column.name for column in columns]
+    table = list(zip(*(cells(report.rows, column) for column in columns), strict=True))
     rows = {str(row["entry"]): row for row in report.rows}
-    return environment.get_template("report.html.j2").render(
-        report=report,
-        best=BEST,
-        columns=COLUMNS,
-        groups=[(group, len(list(columns))) for group, columns in groupby(COLUMNS, lambda column: column.group)],
-        table=list(zip(report.rows, table, strict=True)),
-        bounds={entry for entry, row in rows.items() if row.get("nll_kind") == "bound"},
-        facts={entry: _facts(row, shown) for (entry, row), shown in zip(rows.items(), table, strict=True)},
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            report=report,
+            best=BEST,
+            columns=columns,
+            groups=[(group, len(list(members))) for group, members in groupby(columns, lambda column: column.group)],
+            table=list(zip(report.rows, table, strict=True)),
+            bounds={entry for entry, row in rows.items() if row.get("nll_kind") == "bound"},
+            facts={
+                entry: _facts(row, dict(zip(names, zip(columns, shown, strict=True), strict=True)))
+                for (entry, row), shown in zip(rows.items(), table, strict=True)
+            },
+        )
     )
 
 
-def _facts(row: Mapping[str, Any], shown: Sequence[Cell]) -> list[tuple[str, str]]:
+def _facts(row: Mapping[str, Any], shown: Mapping[str, tuple[Column, Cell]]) -> list[tuple[str, str]]:
     """The numbers that stand at the head of an entry's section, with their units; what is blank is left out."""
-    by_name = {column.name: (column, cell) for column, cell in zip(COLUMNS, shown, strict=True)}
+    likelihood = "nll_nats" if row.get("nll_bits_per_dim") is None else "nll_bits_per_dim"
     facts = []
-    for name in ("nll_bits_per_dim", "fid", "samples_per_s", "train_seconds"):
-        column, cell = by_name[name]
-        if cell.text:
-            note = f" ({cell.note})" if cell.note else ""
-            facts.append((column.title, f"{cell.text} {column.unit if name != 'fid' else ''}".strip() + note))
+    for name in (likelihood, "fid", "samples_per_s", "train_seconds"):
+        if name not in shown or not shown[name][1].text:
+            continue
+        column, cell = shown[name]
+        note = f" ({cell.note})" if cell.note else ""
+        facts.append((column.title, f"{cell.text} {column.unit if name != 'fid' else ''}".strip() + note))
     if measured(row.get("objective")):
         facts.append(
             ("Validation objective", f"{_number(row['objective'])} ({row.get('objective_name') or 'unnamed'})")

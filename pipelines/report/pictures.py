@@ -1,4 +1,4 @@
-"""Pictures of training, search and samples.
+"""Pictures of training and search, grids of images, and the style that all pictures share.
 
 Line charts are matplotlib figures. As SVG they are transparent, and their text and axes take the reader's light
 or dark colours; everything else has colours that are legible on both.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +22,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from matplotlib.typing import RcKeyType
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from ..files import replacing
@@ -30,6 +31,8 @@ COLOURS = ("#3b82c4", "#d9822b", "#3a9a6b", "#9c6ade", "#d9534f")
 INK = "#434b56"  # text and axes: becomes the SVG's current colour, and so no data may be drawn in it
 INK_IN_THE_DARK = "#c3cad4"
 TILE = 64  # pixels up to which the tiles of a grid are magnified
+DPI = 144  # of what is a raster inside an SVG: scatter plots of many points, heat maps
+LARGEST = 128  # pixels above which they are reduced
 STYLE: dict[RcKeyType, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": INK,
@@ -47,23 +50,25 @@ STYLE: dict[RcKeyType, Any] = {
     "svg.fonttype": "none",  # text stays text, which is small
     "svg.hashsalt": "genera",  # the same numbers give the same bytes
     "text.color": INK,
+    "text.parse_math": False,  # a dollar in the name of a column is a dollar
     "xtick.color": INK,
     "ytick.color": INK,
 }
 
 
-def image_grid(images: NDArray[Any], levels: int, columns: int) -> bytes:
-    """A PNG of images (N, C, H, W) of integers 0 … levels-1, grey (C = 1) or RGB (C = 3), row by row.
+def image_grid(images: NDArray[Any], levels: int, columns: int, palette: ArrayLike | None = None) -> bytes:
+    """A PNG of images (N, C, H, W) of integers 0 … levels-1, row by row.
 
-    Every pixel is magnified to a whole number of pixels. The gaps of one image pixel between the tiles are
-    transparent. ValueError for other shapes or none at all.
+    They are grey (C = 1), RGB (C = 3) or, with a palette (levels, 3) of colours 0 … 255, its indices (C = 1). Every
+    pixel is magnified to a whole number of pixels; an image with a side above `LARGEST` is reduced by averaging. The
+    gaps of one pixel between the tiles are transparent. ValueError for other shapes or none at all.
     """
-    if images.ndim != 4 or not len(images) or images.shape[1] not in (1, 3):
+    if images.ndim != 4 or not len(images) or images.shape[1] not in ((1,) if palette is not None else (1, 3)):
         raise ValueError(f"a grid shows (N, 1, H, W) or (N, 3, H, W) with N > 0, not {images.shape}")
-    count, channels, height, width = images.shape
-    rows = -(-count // columns)
+    tiles = _reduced(_colours(images, levels, palette))
+    count, height, width, channels = tiles.shape
+    rows, columns = -(-count // columns), min(count, columns)
     canvas = np.zeros((rows * (height + 1) - 1, columns * (width + 1) - 1, channels + 1), np.uint8)
-    tiles = np.rint(images.transpose(0, 2, 3, 1) * (255 / (levels - 1))).astype(np.uint8)
     for index, tile in enumerate(tiles):
         top, left = (index // columns) * (height + 1), (index % columns) * (width + 1)
         canvas[top : top + height, left : left + width, :channels] = tile
@@ -73,6 +78,24 @@ def image_grid(images: NDArray[Any], levels: int, columns: int) -> bytes:
     picture = Image.fromarray(canvas.repeat(scale, axis=0).repeat(scale, axis=1), "LA" if channels == 1 else "RGBA")
     picture.save(file, "PNG", optimize=True)
     return file.getvalue()
+
+
+def _colours(images: NDArray[Any], levels: int, palette: ArrayLike | None) -> NDArray[np.uint8]:
+    """Images (N, C, H, W) of levels or indices as (N, H, W, C) of 0 … 255."""
+    if palette is not None:
+        return np.asarray(palette, np.uint8)[images[:, 0]]
+    return np.rint(images.transpose(0, 2, 3, 1) * (255 / (levels - 1))).astype(np.uint8)
+
+
+def _reduced(tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Tiles (N, H, W, C) whose blocks of k×k pixels became one, with the smallest k that makes them small enough."""
+    count, height, width, channels = tiles.shape
+    k = -(-max(height, width) // LARGEST)
+    if k == 1:
+        return tiles
+    rows, columns = max(1, height // k), max(1, width // k)  # what fills no block is cut off
+    blocks = tiles[:, : rows * k, : columns * k].reshape(count, rows, -1, columns, min(k, width), channels)
+    return np.rint(blocks.mean((2, 4))).astype(np.uint8)
 
 
 @rc_context(STYLE)
@@ -184,10 +207,17 @@ def data_uri(picture: Figure | bytes) -> str:
 @rc_context(STYLE)
 def _svg(figure: Figure) -> str:
     file = io.StringIO()
-    figure.savefig(file, format="svg", facecolor="none", metadata={"Date": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # letters that matplotlib's font lacks: the browser has them
+        figure.savefig(file, format="svg", facecolor="none", metadata={"Date": None}, dpi=DPI)
     ink = f"svg{{color:{INK}}}@media screen and (prefers-color-scheme:dark){{svg{{color:{INK_IN_THE_DARK}}}}}"
     svg = file.getvalue().replace(INK, "currentColor")
     return svg.replace("<defs>", f"<style>{ink}</style><defs>", 1)
+
+
+def short(name: str, letters: int = 18) -> str:
+    """A name that fits beside an axis."""
+    return name if len(name) <= letters else f"{name[: letters - 1]}…"
 
 
 def _panels(count: int) -> tuple[Figure, list[Axes]]:

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from models.contract import Event
 from pipelines.report import grid
+from pipelines.report.exhibits import Exhibit, Item, exhibit
 from pipelines.report.page import Distillation, EntrySection, Report, Search, render
 from pipelines.report.pictures import (
     data_uri,
@@ -28,7 +29,7 @@ from pipelines.report.pictures import (
     save_png,
     training_curves,
 )
-from pipelines.report.table import COLUMNS, NAMES, cells, comparison, number, terminal_table
+from pipelines.report.table import COLUMNS, NAMES, cells, comparison, number, shown_columns, terminal_table
 
 COLUMN = {column.name: column for column in COLUMNS}
 
@@ -69,23 +70,24 @@ def trials() -> pd.DataFrame:
 
 
 def page() -> str:
-    grid = image_grid(np.zeros((2, 1, 2, 2), int), levels=17, columns=2)
+    images = Exhibit([Item(data_uri(image_grid(np.zeros((2, 1, 2, 2), int), 17, 2)), "A grid")], "Some images.", "grid")
     curve = training_curves(history(), "val_bits_per_dim")
     search = Search(4, 1, {"kl_weight": 0.25}, curve, rate_distortion(trials(), "kl_weight"))
-    student = Distillation("vae", distillation_curve(history()), 0.03, 1.85, 1.9, 100.0, 1250.0)
+    student = Distillation("vae", distillation_curve(history()), "bits/dim", 0.03, 1.85, 1.9, 100.0, 1250.0)
     sections = [
-        EntrySection("gmm", "gmm", grid, curve),
-        EntrySection("vae", "vae", grid, curve, search, notes=["<b>escaped</b>"]),
-        EntrySection("dcgan", "gan", grid, distillation=student),
+        EntrySection("gmm", "gmm", images, images, curve),
+        EntrySection("vae", "vae", images, images, curve, search, notes=["<b>escaped</b>"]),
+        EntrySection("dcgan", "gan", images, images, distillation=student),
     ]
-    return render(Report("Title", "Some data.", ROWS, grid, sections, {"commit": "abc123"}))
+    return render(Report("Title", "Some data.", ROWS, sections, {"commit": "abc123"}, data_page="data.html"))
 
 
 def table_cells(html: str, entry: str) -> dict[str, str]:
     """The HTML of each cell in an entry's row of the summary."""
     line = re.search(rf'<th scope="row" data-sort="{entry}">.*?</tr>', html, re.DOTALL)
     assert line
-    return dict(zip(COLUMN, re.findall(r"<td[^>]*>.*?</td>", line[0], re.DOTALL), strict=True))
+    names = [column.name for column in shown_columns(ROWS)]
+    return dict(zip(names, re.findall(r"<td[^>]*>.*?</td>", line[0], re.DOTALL), strict=True))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -192,7 +194,8 @@ def test_terminal_table_leaves_out_what_nobody_measured() -> None:
 def test_page_is_self_contained() -> None:
     html = page()
     addresses = re.findall(r"""(?:src|href)\s*=\s*["']([^"']*)|url\(([^)]*)""", html)
-    assert addresses and all(address.startswith(("data:", "#")) for pair in addresses for address in pair if address)
+    others = [address for pair in addresses for address in pair if not address.startswith(("data:", "#"))]
+    assert [address for address in others if address] == ["data.html"], "the page about the data lies beside it"
     assert "@import" not in html
     for kind, content in re.findall(r'src="data:image/(png|svg\+xml);base64,([^"]+)"', html):
         picture = base64.b64decode(content)
@@ -226,11 +229,77 @@ def test_page_compares_the_student_with_its_teacher() -> None:
     assert "<td>≤ 1.850</td><td>1.900</td>" in html, "the teacher, vae, has a bound; the student has none"
 
 
+def test_page_of_vectors_speaks_of_nats_and_leaves_out_what_nobody_measured() -> None:
+    x = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
+    columns = [{"name": f"<x{i}>", "mean": 0.0, "std": 1.0, "min": -3.0, "max": 3.0} for i in range(2)]
+    meta = {"kind": "vector", "channels": "columns", "columns": columns, "class_names": [], "levels": None}
+    shown = exhibit(meta, x, None, "Samples of maf")
+    student = Distillation("maf", distillation_curve(history()), "nats", 0.03, -1.5, -1.25)
+    rows = [row("maf", nll_nats=-1.5, nll_kind="exact", fid=1.0), row("iaf", nll_nats=-1.25, nll_kind="exact", fid=2.0)]
+    sections = [
+        EntrySection("maf", "maf", shown, shown),
+        EntrySection("iaf", "iaf", shown, shown, distillation=student),
+    ]
+    html = re.sub(r'"data:[^"]*"', "", render(Report("Title", "Some data.", rows, sections)))
+    assert "bits/dim" not in html and "KID" not in html and "<x0>" not in html
+    assert "<dt>NLL</dt><dd>-1.500 nats (exact)</dd>" in html
+    assert "+0.250<small>nats" in html
+    assert 'href="data.html"' not in html
+
+
+def test_real_waves_are_shown_once() -> None:
+    waves = Exhibit([Item("data:,", "a wave", "<b>low</b>", "data:audio/wav;base64,")], "Waves.", "cards")
+    html = render(Report("Title", "Data.", ROWS, [EntrySection("vae", "vae", waves)], real=waves))
+    assert html.count("<audio ") == 2 and "<b>low" not in html
+    assert "media-src data:" in html and 'id="real"' in html
+
+
 def test_a_grid_has_a_class_per_column() -> None:
     event = Event((1, 2, 2), 17, 3)
     labels = np.array([2, 0, 1, 0, 2, 2, 1, 0])
-    rows = grid.first_of_each_class(labels, event).reshape(grid.ROWS, grid.columns(event))
+    rows = grid.chosen(event, len(labels), labels).reshape(grid.ROWS, grid.columns(3))
     assert (labels[rows] == [0, 1, 2]).all()
-    assert rows[:3].tolist() == [[1, 2, 0], [3, 6, 4], [7, 2, 5]]
+    assert rows[:3].tolist() == [[1, 2, 0], [3, 6, 4], [7, 2, 5]], "a class with too few is repeated"
     assert (grid.column_labels(event).reshape(grid.ROWS, 3) == [0, 1, 2]).all()
-    assert grid.columns(Event((1, 2, 2), 17, 1000)) == grid.columns(Event((2,), None)) == grid.ROWS
+    assert grid.as_columns(grid.column_labels(event)) == [0, 1, 2]
+    assert grid.columns(1000) == grid.columns(0) == grid.ROWS
+
+
+def test_a_class_without_examples_has_no_column() -> None:
+    labels = np.array([2, 0, 0, 2])
+    rows = grid.chosen(Event((1, 2, 2), 17, 3), len(labels), labels)
+    assert grid.as_columns(labels[rows]) == [0, 2] and len(rows) == 2 * grid.ROWS
+    assert sorted(grid.chosen(Event((5,), None, 3), len(labels), labels)) == [0, 1, 2, 3], "points are not repeated"
+
+
+@pytest.mark.parametrize(
+    ("shape", "classes", "count"),
+    [
+        ((1, 8, 8), 0, 64),
+        ((1, 8, 8), 10, 80),
+        ((1, 8, 8), 100, 64),
+        ((1, 99), 0, 6),
+        ((1, 99), 3, 3),
+        ((1, 99), 40, 10),
+    ],
+)
+def test_examples_are_spread_over_the_data(shape: tuple[int, ...], classes: int, count: int) -> None:
+    event = Event(shape, 16, classes)
+    assert len(grid.column_labels(event)) == count
+    labels = np.sort(np.arange(40_000) % classes) if classes else None
+    rows = grid.chosen(event, 40_000, labels)
+    assert len(rows) == count
+    if labels is None:
+        assert rows[0] == 0 and rows[-1] >= 40_000 * (count - 1) // count
+    else:
+        assert (labels[rows] == grid.column_labels(event)).all()
+
+
+def test_palette_images_have_its_colours_and_large_ones_are_reduced() -> None:
+    palette = [[255, 0, 0], [0, 0, 255]]
+    images = np.arange(2)[:, None, None, None].repeat(8, 2).repeat(8, 3)
+    pixels = np.asarray(Image.open(io.BytesIO(image_grid(images, 2, 2, palette))))
+    assert pixels[0, 0].tolist() == [255, 0, 0, 255] and pixels[0, -1].tolist() == [0, 0, 255, 255]
+    stripes = np.tile([0, 2], (1, 3, 300, 150))
+    pixels = np.asarray(Image.open(io.BytesIO(image_grid(stripes, 3, 1))))
+    assert pixels.shape == (100, 100, 4) and pixels[..., 0].std() > 0 and abs(int(pixels[5, 5, 0]) - 85) in (0, 85)
