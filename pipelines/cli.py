@@ -88,6 +88,19 @@ def register() -> None:
 
 
 @app.command()
+def profile(
+    name: Annotated[str, typer.Argument(help="A file of profiles/, without its ending: mnist, power, speech, …")],
+    force: Annotated[bool, typer.Option(help="Replace changes of params.yaml that are not committed.")] = False,
+) -> None:
+    """Switch params.yaml to a complete parameter file for another data set."""
+    from pathlib import Path
+
+    from .profiles import switch
+
+    switch(Path.cwd(), name, force)
+
+
+@app.command()
 def params() -> None:
     """Print the effective parameters, with every default filled in."""
     from .effective import show

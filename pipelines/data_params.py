@@ -11,8 +11,6 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from models.contract import Event
-
 from .section import Section
 
 Kind = Literal["image", "sequence", "vector"]
@@ -411,11 +409,3 @@ SOURCES = (
     "digits", "mnist", "fashion_mnist", "kmnist", "cifar10", "svhn", "celeba", "binarized_mnist",
     "npz", "npy", "images", "csv", "parquet", "audio", "series",
 )  # fmt: skip
-
-
-def expected_event(data: Source) -> Event | None:
-    """An event of the kind that the source will give, of an ordinary size; None if only the files can tell its kind."""
-    shape = {"image": (1, 32, 32), "sequence": (1, 1024), "vector": (8,), None: None}[data.kind]
-    if shape is None:
-        return None
-    return Event(shape, 256 if data.integers else None, 0 if data.labelled is False else 2, bool(data.ordered))

@@ -108,7 +108,9 @@ def _likelihood(project: Project, data: Prepared, family: Family) -> dict[str, A
         likelihood = Likelihood.of(marginal(scores), volume)
     else:
         likelihood = Likelihood.of(score(family, batches_of(test, rows), seed), volume)
-    val = Likelihood.of(score(family, examples(project, data, "val").batches(BATCH), seed), volume)
+    val = examples(project, data, "val")
+    val_rows = spread_rows(val, project.params.evaluate.scored)
+    objective = Likelihood.of(score(family, batches_of(val, val_rows), seed), volume)
     return {
         "nll_bits_per_dim": None if event.levels is None else likelihood.bits_per_dim(event),
         "nll_nats": likelihood.nats,
@@ -118,7 +120,7 @@ def _likelihood(project: Project, data: Prepared, family: Family) -> dict[str, A
         "nll_examples": likelihood.count,
         **by_class,
         "scoring_passes": family.scoring_passes,
-        "objective": val.in_unit_of(event),
+        "objective": objective.in_unit_of(event),
         "objective_name": name_of_objective(type(family), event),
     }
 

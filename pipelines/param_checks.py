@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from models.catalogue import CATALOGUE, family_class, suitable
 from models.contract import Event, RealDensity, Reparameterised, config_fields
 
-from .data_params import expected_event
+from .data_params import Source
 from .param_errors import FILE, lines, reason, suggestion
 from .params import PREPARED, Params, searched
 
@@ -53,6 +53,14 @@ def unsuitable(params: Params, event: Event) -> dict[str, str]:
         elif params.config(entry).conditional and not event.classes:
             reasons[entry] = f"conditional: true needs labels, and data.source {params.data.source} gives none here"
     return reasons
+
+
+def expected_event(data: Source) -> Event | None:
+    """An event of the kind that the source will give, of an ordinary size; None if only the files can tell its kind."""
+    shape = {"image": (1, 32, 32), "sequence": (1, 1024), "vector": (8,), None: None}[data.kind]
+    if shape is None:
+        return None
+    return Event(shape, 256 if data.integers else None, 0 if data.labelled is False else 2, bool(data.ordered))
 
 
 def _references(params: Params) -> Iterator[str]:

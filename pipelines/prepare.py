@@ -12,7 +12,7 @@ from .param_errors import FILE
 from .preparation.writing import write
 from .prepared import Prepared
 from .project import Project
-from .publishing import publish
+from .publishing import location, publish
 from .record import tracked
 from .report.data_page import render_data
 
@@ -31,7 +31,7 @@ def run(project: Project) -> None:
     page = project.root / "report" / "data.html"
     write_text(page, render_data(written))
     if data.publish is not None:
-        print(f"prepare: published as {publish(written, data.publish)}")
+        print(f"prepare: published as {publish(written, location(data.publish, project.root))}")
     write_json(project.artifacts("prepare") / "summary.json", {key: written.meta[key] for key in SUMMARY})
     with tracked(project, "prepare", None, {"data": data}) as run:
         run.log_metrics(written.meta["counts"])

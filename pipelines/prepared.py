@@ -59,8 +59,8 @@ class Prepared:
     def open(cls, folder: Path) -> Prepared:
         """Check every file against its digest. Raises `UserError` for a missing or damaged one."""
         meta = read_json(folder / "meta.json")
-        if not isinstance(meta, dict) or "files" not in meta:
-            raise UserError(f"{folder / 'meta.json'}: is damaged; {AGAIN}")
+        if not isinstance(meta, dict) or not {"files", "digest", *SEEN} <= meta.keys():
+            raise UserError(f"{folder / 'meta.json'}: is damaged, or of another version; {AGAIN}")
         for name, digest in meta["files"].items():
             path = folder / name
             if not path.exists() or _digest(path, path.stat().st_size, path.stat().st_mtime_ns) != digest:

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
-from .params import Section
 from .prepared import Prepared
 from .project import Project
+from .section import Section
 from .tracking.run import StageRun, stage_run
 
 

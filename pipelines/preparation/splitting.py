@@ -64,13 +64,13 @@ def _wanted(parts: dict[str, Part], data: Source) -> dict[str, Count | None]:
     """How much is drawn for val and for test; None for a split that the source has."""
     if "test" in parts and data.drawn_test is not None:
         raise UserError(
-            f"params.yaml: data.test_count: {data.drawn_test} is not allowed: {data.source} has a test split of its own,"
-            " which is kept as it is; set test_count to null"
+            f"params.yaml: data.test_count: {data.drawn_test} is not allowed: {data.source} has a test split of"
+            " its own, which is kept as it is; set test_count to null"
         )
     if "test" not in parts and data.drawn_test is None:
         raise UserError(
-            f"params.yaml: data.test_count: is missing: {data.source} has no test split of its own here; give a count or"
-            " a share such as 0.1"
+            f"params.yaml: data.test_count: is missing: {data.source} has no test split of its own here; give"
+            " a count or a share such as 0.1"
         )
     return {"val": None if "val" in parts else data.val_count, "test": data.drawn_test}
 

@@ -7,14 +7,14 @@ Kingma & Dhariwal, "Glow", 2018; colour clusters: Chen et al., "Generative Pretr
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from sklearn.cluster import MiniBatchKMeans
 from threadpoolctl import threadpool_limits
 
-from ..data_params import ImageOptions, Source as Settings
+from ..data_params import ImageOptions
+from ..data_params import Source as Settings
 from ..errors import UserError
 from ..sources import Source
 
@@ -96,8 +96,7 @@ class Palette(Transform):
         per_row = int(np.prod(self.shape))
         rng = np.random.default_rng(self.seed)
         share = min(1.0, PIXELS / (rows * per_row))
-        parts = [self._pixels(x) for x in chunks]
-        pixels = np.concatenate([part[rng.random(len(part)) < share] if share < 1 else part for part in parts])
+        pixels = np.concatenate([part[rng.random(len(part)) < share] for part in map(self._pixels, chunks)])
         distinct = len(np.unique(pixels, axis=0))
         if distinct < self.colours:
             raise UserError(
@@ -107,9 +106,7 @@ class Palette(Transform):
         with threadpool_limits(1):  # sums of several threads differ in their last bits
             kmeans.fit(pixels.astype(np.float32))
         centres = np.rint(kmeans.cluster_centers_)
-        self.centres = centres[np.lexsort(centres.T[::-1])][
-            centres[np.lexsort(centres.T[::-1])].sum(1).argsort(kind="stable")
-        ]
+        self.centres = centres[centres.sum(1).argsort(kind="stable")]  # from dark to bright
         rgb = np.repeat(self.centres, 3, 1) if self.channels == 1 else self.centres
         self.meta["palette"] = rgb.astype(int).tolist()
         error = float(np.sqrt(((pixels - self.centres[self._nearest(pixels)]) ** 2).mean()))

@@ -1,4 +1,4 @@
-"""The prepared folder: splits, labels and meta.json, written beside the old one, whose place it takes when it is whole."""
+"""The prepared folder: written beside the old one, whose place it takes when it is whole."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..files import file_digest, write_json
 from ..prepared import SPLITS, Prepared, data_digest
 from ..rows import Rows, RowsWriter
 from ..sources import Source
-from ..training.progress import progress
+from ..progress import progress
 from .duplicates import duplicates
 from .splitting import ROWS, Dealt, deal
 from .transforms import Transform, transform_for
@@ -53,7 +53,7 @@ def _write_splits(folder: Path, dealt: list[Dealt], transform: Transform, classe
     """Write the arrays, and count the classes of each split."""
     counts = {split: np.zeros(classes, np.int64) for split in SPLITS}
     total = sum(len(each.part.x) for each in dealt)
-    with ExitStack() as stack, progress("prepare: examples written", 0, total) as advance:
+    with ExitStack() as stack, progress("prepare: writing", 0, total, "example") as advance:
         x = {
             split: stack.enter_context(RowsWriter(folder / f"{split}.npy", transform.shape, transform.dtype))
             for split in SPLITS
@@ -103,7 +103,10 @@ def _meta(
     for split, rows in splits.items():
         if not len(rows):
             raise UserError(f"{data.folder}: the split {split} is empty")
-    in_common = duplicates(splits)
+    # Grey levels that become 0 or 1 at each step cannot be compared with those that have become so.
+    in_common = duplicates(
+        {split: rows for split, rows in splits.items() if split != "train" or not transform.meta["each_step"]}
+    )
     decisions = [*source.decisions, *transform.decisions]
     decisions += [
         f"{count:,} examples of {pair.replace(' in ', ' also stand in ')}."

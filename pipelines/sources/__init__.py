@@ -37,7 +37,7 @@ MODULES = {
 
 @dataclass(frozen=True)
 class Part:
-    """Examples in the order of the source: x (N, *event), their labels (N,), and the recording (N,) each is cut from."""
+    """Examples in the order of the source: x (N, *event), labels (N,), and the recording (N,) that each is cut from."""
 
     x: Rows
     labels: Rows | None = None

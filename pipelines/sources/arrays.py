@@ -57,8 +57,8 @@ def _open(path: Path, name: str, spool: Path) -> Rows:
     """An array by its name: a member of an .npz, or a file."""
     if path.suffix == ".npz":
         return unpack(path, name, spool)
-    file = path if path.is_file() else path / name
-    return Rows(existing(file, "data.arrays"))
+    file = existing(path if path.is_file() else path / name, "data.arrays")
+    return _in_c_order(file, spool / "in_c_order" / file.name)
 
 
 def _members(path: Path) -> list[str]:
@@ -82,6 +82,22 @@ def unpack(path: Path, name: str, spool: Path) -> Rows:
             shutil.copyfileobj(source, file, 1 << 20)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise UserError(f"{path}: the array {name!r} is damaged or truncated ({error})") from None
+    return _in_c_order(target, target.with_suffix(".c.npy"))
+
+
+def _in_c_order(path: Path, target: Path) -> Rows:
+    """The array of a file; one that is stored column by column (Fortran order) is first turned round, in `target`."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError):
+        return Rows(path)  # which says what is wrong with the file
+    if not array.ndim > 1 or array.flags.c_contiguous:
+        return Rows(path)
+    rows = max(1, (64 << 20) // max(1, array[:1].nbytes))
+    with RowsWriter(target, array.shape[1:], array.dtype) as writer:
+        for start in range(0, len(array), rows):
+            # Mapped anew for each chunk: every page that a map has touched counts as memory of the process.
+            writer.append(np.array(np.load(path, mmap_mode="r", allow_pickle=False)[start : start + rows]))
     return Rows(target)
 
 
@@ -98,8 +114,8 @@ def _shape(rows: Rows, data: Arrays) -> tuple[int, ...]:
         shape = (1, *shape)
     if not shape or len(shape) > 3 or (len(shape) == 3 and shape[0] not in (1, 3)):
         raise UserError(
-            f"{rows.path}: an array of shape {rows.shape} is not allowed: must be (N, D), (N, H, W), or (N, C, H, W) with"
-            " 1 or 3 channels; set data.shape, or data.layout to channels_last"
+            f"{rows.path}: an array of shape {rows.shape} is not allowed: must be (N, D), (N, H, W), or"
+            " (N, C, H, W) with 1 or 3 channels; set data.shape, or data.layout to channels_last"
         )
     return shape
 
@@ -110,7 +126,7 @@ def _levels(arrays: dict[str, Rows], data: Arrays) -> int | None:
     whole = arrays["train"].dtype.kind in "bui"
     if data.levels is not None or (whole and not flat):
         return data.levels or 256
-    if data.shape is not None and len(data.shape) > 1 or not flat:
+    if (data.shape is not None and len(data.shape) > 1) or not flat:
         raise UserError(
             f"{arrays['train'].path}: images and sequences must be integers, not {arrays['train'].dtype};"
             " set data.levels if these are whole numbers"

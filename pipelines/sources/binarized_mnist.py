@@ -42,7 +42,7 @@ def read(data: BinarizedMNIST, root: Path, spool: Path) -> Source:
 
 def _archive(path: Path, spool: Path) -> Callable[[str], np.ndarray]:
     def load(name: str) -> np.ndarray:
-        return np.load(unpack(path, name, spool).path)
+        return unpack(path, name, spool).whole()
 
     return load
 

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import TypeVar
 
-from ..training.progress import progress
+from ..progress import progress
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -22,7 +22,7 @@ def in_chunks(
 ) -> Iterator[tuple[Sequence[Item], Result]]:
     """Each chunk of `size` items, in order, with what `work` makes of it; in processes if there are many items."""
     chunks = [items[start : start + size] for start in range(0, len(items), size)]
-    with progress(name, 0, len(items)) as advance:
+    with progress(name, 0, len(items), "file") as advance:
         done = 0
         for chunk, result in _results(work, chunks, len(items)):
             yield chunk, result

@@ -46,7 +46,7 @@ def read(data: Published, root: Path, spool: Path) -> Source:
         labels = dataset.labels if kind is datasets.SVHN else dataset.targets
         x = put(spool, split, _channels_first(np.asarray(dataset.data), kind))
         parts[split] = Part(x, put(spool, f"{split}_labels", np.asarray(labels, np.int64)))
-        names = [str(name) for name in getattr(dataset, "classes", names)]
+        names = [str(name).partition(" - ")[0] for name in getattr(dataset, "classes", names)]
     checksums = {name: file_digest(folder / name) for name in expected if (folder / name).exists()}
     channels = "grey" if parts["train"].x.shape[1] == 1 else "rgb"
     return Source(parts, 256, channels, names, decisions=decisions, checksums=checksums)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from ..quantisation import encode
 from . import Part, Source
 from .audio import cut
 from .files import existing, put
-from .table import _csv, _header
+from .table import csv_rows, header_of
 
 
 def read(data: Series, root: Path, spool: Path) -> Source:
@@ -45,8 +46,8 @@ def read(data: Series, root: Path, spool: Path) -> Source:
     if data.levels is not None:
         clipped = int(((values < low) | (values > high)).sum())
         decisions.append(
-            f"The range {low:g} … {high:g} of the training rows was quantised to {data.levels} levels ({data.encoding});"
-            f" {clipped:,} values outside were clipped."
+            f"The range {low:g} … {high:g} of the training rows was quantised to {data.levels} levels"
+            f" ({data.encoding}); {clipped:,} values outside were clipped."
         )
     columns = [] if data.levels is not None else [f"t{step}" for step in range(data.window)]
     meta = {"sample_rate": None, "encoding": data.encoding if data.levels else None, "range": [low, high]}
@@ -57,12 +58,12 @@ def read(data: Series, root: Path, spool: Path) -> Source:
 def _column(path: Path, data: Series) -> tuple[np.ndarray, np.ndarray | None]:
     """The numbers of the series, and which recording each belongs to."""
     table = Table(source="csv", path=data.path, separator=data.separator)
-    header = _header(path, table)
+    header = header_of(path, table)
     wanted = [data.column, *([data.recording] if data.recording else [])]
     for key, name in zip(("column", "recording"), wanted, strict=False):
         if name not in header:
             raise UserError(f"params.yaml: data.{key}: {name!r} is no column; there are: {', '.join(header)}")
-    frame = pd.concat(list(_csv(path, table, wanted, 1 << 18)))
+    frame = pd.concat(list(csv_rows(path, table, wanted, 1 << 18)))
     values = pd.to_numeric(frame[data.column], errors="coerce").to_numpy(np.float64)
     if not np.isfinite(values).all():
         row = int((~np.isfinite(values)).argmax())
@@ -89,7 +90,8 @@ def _in_time(values: np.ndarray, data: Series, hop: int, path: Path) -> dict[str
     if end < data.window:
         held_out = f"data.val_count + data.test_count: {sum(counts.values())}"
         raise UserError(
-            f"params.yaml: {held_out} is not allowed: {path.name} has {windows} windows, and some must be left to train on"
+            f"params.yaml: {held_out} is not allowed: {path.name} has {windows} windows, and some"
+            " must be left to train on"
         )
     return {"train": values[:end], **pieces}
 
@@ -115,7 +117,7 @@ def _runs(recordings: np.ndarray) -> list[slice]:
         raise UserError(
             f"params.yaml: data.recording: the rows of {sorted(again)[0]!r} do not stand together: sort them"
         )
-    return [slice(start, stop) for start, stop in zip(starts[:-1], starts[1:], strict=True)]
+    return [slice(start, stop) for start, stop in pairwise(starts)]
 
 
 def _part(spool: Path, split: str, windows: np.ndarray, data: Series, low: float, high: float) -> Part:

@@ -17,7 +17,7 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 from ..data_params import Table
 from ..errors import UserError
 from ..rows import Rows, RowsWriter
-from ..training.progress import progress
+from ..progress import progress
 from . import Part, Source
 from .files import CLASSES, checksum, existing, find, in_order, some
 
@@ -29,7 +29,7 @@ def read(data: Table, root: Path, spool: Path) -> Source:
     files = {"train": _files(root / data.path, data)}
     if data.test_path is not None:
         files["test"] = [existing(root / data.test_path, "data.test_path")]
-    table = _Columns(_chosen(_header(files["train"][0], data), data), data)
+    table = _Columns(_chosen(header_of(files["train"][0], data), data), data)
     for paths in files.values():
         table.look(paths)
     parts = {split: table.write(split, paths, spool) for split, paths in files.items()}
@@ -51,11 +51,11 @@ def _files(path: Path, data: Table) -> list[Path]:
     return find(path, suffixes) if existing(path).is_dir() else [path]
 
 
-def _header(path: Path, data: Table) -> list[str]:
+def header_of(path: Path, data: Table) -> list[str]:
     """The names of all columns."""
     if data.source == "parquet":
         return list(_parquet(path).schema_arrow.names)
-    return list(map(str, next(_csv(path, data, None, 1)).columns))
+    return list(map(str, next(csv_rows(path, data, None, 1)).columns))
 
 
 def _chosen(header: Sequence[str], data: Table) -> list[str]:
@@ -94,7 +94,7 @@ class _Columns:
 
     def look(self, paths: Sequence[Path]) -> None:
         """Read once: find categories, labels and ranges, and refuse what is not declared."""
-        for path, first_row, chunk in self._chunks("checked", paths):
+        for path, first_row, chunk in self._chunks("checking", paths):
             self.rows += len(chunk)
             whole = np.ones(len(chunk), bool)
             for name in self.chosen:
@@ -127,8 +127,8 @@ class _Columns:
             if not (is_numeric_dtype(column) or is_bool_dtype(column)):
                 value = column[there].iloc[0] if there.any() else "nothing"
                 raise UserError(
-                    f"{where} holds text, {str(value)!r} for instance: declare it in data.categorical, leave it out with"
-                    f" data.exclude: [{name}], or name the text in data.missing_values"
+                    f"{where} holds text, {str(value)!r} for instance: declare it in data.categorical, leave it out"
+                    f" with data.exclude: [{name}], or name the text in data.missing_values"
                 )
             values = column.to_numpy(np.float64, na_value=np.nan)
             if np.isinf(values).any():
@@ -153,7 +153,7 @@ class _Columns:
         x = RowsWriter(spool / f"{split}.npy", (len(self.names),), np.float32)
         labels = RowsWriter(spool / f"{split}_labels.npy", (), np.int64)
         with x, labels:
-            for _, _, chunk in self._chunks(f"{split} rows written", paths):
+            for _, _, chunk in self._chunks(f"writing {split} rows", paths):
                 kept = chunk.dropna(subset=self.chosen) if self.data.missing == "drop" else chunk
                 x.append(np.concatenate([self._numbers(kept[name], name, rng) for name in self.chosen], 1))
                 if self.data.label is not None:
@@ -208,7 +208,7 @@ class _Columns:
         """The chosen columns, some rows at a time: the file, the number of the first row, the rows."""
         wanted = [*self.chosen, *([self.data.label] if self.data.label is not None else [])]
         megabytes = [path.stat().st_size >> 20 for path in paths]
-        with progress(f"prepare: MiB {what}", 0, max(1, sum(megabytes))) as advance:
+        with progress(f"prepare: {what}", 0, max(1, sum(megabytes)), "MiB") as advance:
             for number, path in enumerate(paths):
                 row = 1
                 for chunk, share in _frames(path, self.data, wanted):
@@ -233,11 +233,11 @@ def _frames(path: Path, data: Table, wanted: list[str]) -> Iterator[tuple[pd.Dat
             )
         return
     with path.open("rb") as position:
-        for frame in _csv(position if path.suffix != ".gz" else path, data, wanted, CHUNK_ROWS):
+        for frame in csv_rows(position if path.suffix != ".gz" else path, data, wanted, CHUNK_ROWS):
             yield frame, position.tell() / max(1, path.stat().st_size)
 
 
-def _csv(path: Any, data: Table, wanted: list[str] | None, rows: int) -> Iterator[pd.DataFrame]:
+def csv_rows(path: Any, data: Table, wanted: list[str] | None, rows: int) -> Iterator[pd.DataFrame]:
     """Rows of a CSV file. A UserError says in which line it is no table."""
     name = getattr(path, "name", path)
     try:

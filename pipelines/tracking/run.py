@@ -138,14 +138,14 @@ def run_tags(root: Path, stage: str, entry: str | None) -> dict[str, str]:
     commit = git_commit(root)
     if commit:
         outputs = (":!dvc.lock", ":!artifacts")  # which the workflow itself rewrites
-        dirty = bool(_git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", *outputs))
+        dirty = bool(git_output(root, "status", "--porcelain", "--untracked-files=no", "--", ".", *outputs))
         tags |= {"git_commit": commit, "git_dirty": str(dirty).lower(), "mlflow.source.git.commit": commit}
     return tags
 
 
 def git_commit(root: Path) -> str:
     """The commit that is checked out at `root`; empty where there is none."""
-    return _git(root, "rev-parse", "--verify", "HEAD")
+    return git_output(root, "rev-parse", "--verify", "HEAD")
 
 
 def open_run(store: Store, name: str, tags: Mapping[str, str]) -> str:
@@ -202,7 +202,7 @@ def _user() -> str:
         return "unknown"
 
 
-def _git(root: Path, *arguments: str) -> str:
+def git_output(root: Path, *arguments: str) -> str:
     """What a git command prints; nothing where there is no git, no repository or no commit."""
     try:
         done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, check=False, text=True, timeout=10)

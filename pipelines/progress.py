@@ -20,8 +20,8 @@ class Advance(Protocol):
 
 
 @contextmanager
-def progress(name: str, start: int, total: int) -> Iterator[Advance]:
-    """Show the way from step `start` to `total` of what is called `name`."""
+def progress(name: str, start: int, total: int, unit: str = "step") -> Iterator[Advance]:
+    """Show the way from `start` to `total`, counted in units, of what is called `name`."""
     console = Console()
     if console.is_terminal:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -40,6 +40,6 @@ def progress(name: str, start: int, total: int) -> Iterator[Advance]:
         nonlocal printed
         if last or time.monotonic() - printed >= QUIET_SECONDS:
             printed = time.monotonic()
-            print(f"{name}: step {step}/{total}  {status}", flush=True)
+            print(f"{name}: {unit} {step}/{total}  {status}".rstrip(), flush=True)
 
     yield line
