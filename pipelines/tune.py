@@ -29,6 +29,7 @@ class Trial:
 
     project: Project
     entry: str
+    data_digest: str
 
     def __call__(self, found: dict[str, Any], report: Report) -> None:
         self.job(found)(report)
@@ -39,17 +40,17 @@ class Trial:
         each = settings.validate_every
         budget = {"steps": settings.steps, "validate_every": each, "checkpoint_every": each}
         loop = Loop(**{**{key: getattr(trained, key) for key in Loop.model_fields}, **budget, "patience": None})
-        return family_job(self.project, self.entry, found, loop, settings.seed)
+        return family_job(self.project, self.entry, found, loop, settings.seed, self.data_digest)
 
 
 def run(project: Project, entry: str) -> None:
     """Write artifacts/tune/<entry>/: best.json, trials.csv and pictures of the search."""
     params, tune = project.params, project.params.tune
     space, model = tune.entries[entry].space, params.model(entry)
-    family, event = family_class(model), Prepared.open(project.prepared).event
-    objective, fields = name_of_objective(family, event), config_fields(family.Config)
+    family, data = family_class(model), Prepared.open(project.prepared)
+    objective, fields = name_of_objective(family, data.event), config_fields(family.Config)
     integers = frozenset(key for key in space if fields[key].annotation is int)
-    trial = Trial(project, entry)
+    trial = Trial(project, entry, data.digest)
     settings = {**tune.search.model_dump(mode="json"), **tune.entries[entry].model_dump(mode="json")}
     name = f"{entry}-{text_digest(trial.job({}).digest, str(settings))[:16]}"
     with tracked(project, "tune", entry, {"model": model, "tune": settings}) as run:
