@@ -14,8 +14,13 @@ from pydantic import AfterValidator, Field, model_validator
 from .section import Section
 
 Kind = Literal["image", "sequence", "vector"]
-Count = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)]
 Side = Annotated[int, Field(ge=1)]
+
+
+def _count(number: int | float) -> int | float:
+    if not (number >= 1 if isinstance(number, int) else 0 < number < 1):
+        raise ValueError("must be a count of at least 1, or a share between 0 and 1")
+    return number
 
 
 def _pattern(text: str) -> str:
@@ -32,6 +37,7 @@ def _labelling(text: str) -> str:
     return text
 
 
+Count = Annotated[int | float, AfterValidator(_count)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Labelling = Annotated[str, AfterValidator(_labelling)]
 
@@ -50,7 +56,7 @@ class Source(Section):
 
     val_count: Count = 0.1
     """Examples in the validation split, which alone decides about early stopping, search and champions; below 1 a
-    share of the examples. Recordings, not windows, for audio. Unused where the source has a validation split."""
+    share of the examples. Unused where the source has a validation split."""
 
     seed: int = Field(default=0, ge=0)
     """Seed of everything that is drawn: the splits, which are stratified by label, noise and clusters."""
@@ -119,7 +125,12 @@ class Digits(ImageOptions, Source):
     """Scikit-learn's 1,797 handwritten digits, 8×8, 17 grey levels: embedded, no file is read."""
 
     source: Literal["digits"] = "digits"
+    """The digits of scikit-learn."""
+
     val_count: Count = 200
+    """Examples in the validation split, which alone decides about early stopping, search and champions; below 1 a
+    share of the examples."""
+
     test_count: Count = 400
     """Examples in the test split, which only `evaluate` reads; below 1 a share of the examples."""
 
@@ -142,6 +153,7 @@ class Published(ImageOptions, Source):
     """A data set of `torchvision.datasets`, in the folder `path`: downloaded when absent, else verified by checksum."""
 
     source: Literal["mnist", "fashion_mnist", "kmnist", "cifar10", "svhn"]
+    """Which of the data sets."""
 
     @property
     def kind(self) -> Kind | None:
@@ -156,6 +168,8 @@ class CelebA(ImageOptions, Source):
     """CelebA's aligned faces, with its own three splits."""
 
     source: Literal["celeba"]
+    """The faces of CelebA."""
+
     size: int = Field(default=64, ge=4)
     """Side to which the central 148×148 pixels are resized."""
 
@@ -175,6 +189,7 @@ class BinarizedMNIST(Source):
     """Larochelle's fixed binarisation of MNIST, with its own three splits: an .npz, or a folder of .amat files."""
 
     source: Literal["binarized_mnist"]
+    """The digits of MNIST, 0 or 1."""
 
     @property
     def kind(self) -> Kind | None:
@@ -237,6 +252,8 @@ class Images(ImageOptions, Source):
     """A folder of image files, searched in all its subfolders."""
 
     source: Literal["images"]
+    """Image files."""
+
     test_count: Count | None = None
     """Examples in the test split, below 1 a share of them; null keeps the one that `test_files` names."""
 
@@ -272,6 +289,8 @@ class Table(Source):
     """Rows of a table are vectors of real numbers. `path` is a file, or a folder of files with the same columns."""
 
     source: Literal["csv", "parquet"]
+    """The format of the table; a CSV file may be compressed (.csv.gz)."""
+
     test_count: Count | None = None
     """Examples in the test split, below 1 a share of them; null keeps that of `test_path`."""
 
@@ -317,7 +336,11 @@ class Audio(Source):
     """A folder of recordings (WAV, FLAC, OGG), cut into windows of fixed length."""
 
     source: Literal["audio"]
+    """Recordings of sound."""
+
     val_count: Count = 0.1
+    """Recordings in the validation split, below 1 a share of them."""
+
     test_count: Count | None = None
     """Recordings in the test split, below 1 a share of them; null keeps those that `test_files` names."""
 
@@ -362,6 +385,8 @@ class Series(Source):
     """A column of numbers in a CSV file, in order of time, cut into windows of fixed length."""
 
     source: Literal["series"]
+    """One column of a CSV file."""
+
     val_count: Count = 0.1
     """Share or number of the windows (of the recordings, where there are any) in the validation split."""
 

@@ -33,7 +33,7 @@ def lines(error: ValidationError, section: Any, prefix: tuple[str, ...] = ()) ->
 def _path(problem: Any) -> tuple[str, ...]:
     """Where the key stands. Among the keys of the file, pydantic puts the members of a union that it tried."""
     path = [str(part) for part in problem["loc"]]
-    if path[0] == "data" and path[1:2] and path[1] in SOURCES:
+    if path[:1] == ["data"] and path[1:] and path[1] in SOURCES:
         del path[1]
     while path and (
         path[-1].startswith(("literal[", "constrained-", "function-")) or path[-1] in ("int", "float", "str")
@@ -54,8 +54,8 @@ def _message(group: list[Any], section: Any) -> str:
     if first["type"] == "union_tag_invalid":
         found = first["input"]["source"]
         return f"{found!r} is not allowed{suggestion(str(found), SOURCES)}"
-    if isinstance(first["input"], dict) and first["type"] == "value_error":
-        return reason(first)
+    if first["type"] == "value_error" and first["loc"][:1] == ("data",) and isinstance(first["input"], dict):
+        return reason(first)  # of the whole section, which need not be repeated
     reasons = dict.fromkeys(reason(problem) for problem in group)
     return f"{first['input']!r} is not allowed: {' or '.join(reasons)}"
 

@@ -281,6 +281,8 @@ class Params(Section):
     """The whole of params.yaml."""
 
     data: Data = Field(default_factory=Digits)
+    """Which data is prepared, and how: the class of its `source` in data_params.py."""
+
     train: Train = Field(default_factory=Train)
     cluster: Cluster = Field(default_factory=Cluster)
     families: dict[str, dict[str, Any]]

@@ -123,7 +123,10 @@ class RowsWriter:
     def append(self, rows: np.ndarray) -> None:
         """Add rows (n, *shape) at the end."""
         assert rows.shape[1:] == self.shape, (rows.shape, self.shape)
-        self._file.write(np.ascontiguousarray(rows, self.dtype).data)
+        try:
+            self._file.write(np.ascontiguousarray(rows, self.dtype).data)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
         self.count += len(rows)
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:

@@ -15,6 +15,7 @@ from dataclasses import MISSING
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
@@ -23,6 +24,7 @@ from models.contract import config_fields
 from pipelines import cli, prepare
 from pipelines.params import Params, Section
 from pipelines.project import Project
+from pipelines.rows import RowsWriter
 
 GENERA = Path(sys.executable).with_name("genera")
 STAGES = ["prepare", "features", "tune", "train", "distill", "evaluate", "compare", "register"]
@@ -74,7 +76,7 @@ def test_help_is_instant_and_names_every_stage(tmp_path: Path) -> None:
     assert not done.stderr
     lines = done.stdout.partition("Commands:")[2].splitlines()
     commands = [line.split()[0] for line in lines if line.strip()]
-    assert commands == [*STAGES, "params"]
+    assert commands == [*STAGES, "profile", "params"]
     assert statistics.median(seconds) < 1.0
 
 
@@ -154,7 +156,7 @@ def test_a_mistake_is_a_line_on_stderr_and_status_1(project: Path) -> None:
     assert done.returncode == 1
     assert not done.stdout
     assert done.stderr.splitlines() == [
-        "error: params.yaml: data.val_count: -1 is not allowed: must be greater than or equal to 1",
+        "error: params.yaml: data.val_count: -1 is not allowed: must be a count of at least 1, or a share between 0 and 1",
         "error: params.yaml: cluster.workers: 'all' is not allowed: must be 'auto' or must be a valid integer",
     ]
 
@@ -238,14 +240,21 @@ def test_other_errors_of_the_system_are_not_called_a_full_disk(monkeypatch: pyte
         cli.main()
 
 
-def test_a_full_disk_leaves_the_file_before_and_no_temporary_one(project: Path, genera: Callable[..., str]) -> None:
+def test_a_full_disk_leaves_the_data_before_and_nothing_temporary(
+    project: Path, genera: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = project / "data" / "prepared" / "digits"
     data.mkdir(parents=True)
     (data / "val.npy").write_bytes(b"before")
-    (data / f".val.npy.{os.getpid()}.tmp").symlink_to("/dev/full")
+
+    def full(self: RowsWriter, rows: np.ndarray) -> None:
+        with open("/dev/full", "wb") as device:
+            device.write(rows.tobytes())
+
+    monkeypatch.setattr(RowsWriter, "append", full)
     assert genera("prepare").startswith(FULL)
     assert (data / "val.npy").read_bytes() == b"before"
-    assert files(data) == ["train.npy", "train_labels.npy", "val.npy"]
+    assert files(project / "data") == ["prepared/digits/val.npy"]
 
 
 TINY = """

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from models.catalogue import CATALOGUE, family_class
-from models.contract import config_fields
+from models.catalogue import CATALOGUE, family_class, suitable
+from models.contract import Event, config_fields
 from pipelines.errors import UserError
+from pipelines.param_checks import expected_event
 from pipelines.param_file import load, parse
 from pipelines.params import Loop, Params, Section
 
@@ -87,7 +88,7 @@ BAD: dict[str, tuple[Changes, str]] = {
         {"families.vae.latnet": 1},
         "families.vae.latnet: is no key that is known here; did you mean 'latent'?; allowed are: conditional, *",
     ),
-    "unknown key like no other": ({"data.zzz": 1}, "data.zzz: is no key that is known here; allowed are: seed, *"),
+    "unknown key like no other": ({"data.zzz": 1}, "data.zzz: is no key that is known here; allowed are: binarise, *"),
     "text for a number": ({"data.seed": "zero"}, "data.seed: 'zero' is not allowed: must be a valid integer"),
     "fraction for an integer": ({"data.seed": 1.5}, "data.seed: 1.5 is not allowed: must be a valid integer"),
     "truth value for a number": ({"data.seed": True}, "data.seed: True is not allowed: must be a valid integer"),
@@ -99,13 +100,45 @@ BAD: dict[str, tuple[Changes, str]] = {
     ),
     "unknown choice": (
         {"families.vae.decoder": "laplace"},
-        "families.vae.decoder: 'laplace' is not allowed: must be 'bernoulli' or 'gaussian'",
+        "families.vae.decoder: 'laplace' is not allowed: must be 'bernoulli', 'gaussian' or 'categorical'",
     ),
     "neither number nor word": (
         {"train.loop.batch_size": "al"},
         "train.loop.batch_size: 'al' is not allowed: must be a valid integer or must be 'all'",
     ),
-    "unknown data": ({"data.source": "mnist"}, "data.source: 'mnist' is not allowed: must be 'digits'"),
+    "unknown data": (
+        {"data": {"source": "mnits"}},
+        "data.source: 'mnits' is not allowed; did you mean 'mnist'?; allowed are: audio, binarized_mnist, *",
+    ),
+    "no data source": ({"data": {"path": "x"}}, "data.source: is missing; allowed are: digits, mnist, *"),
+    "key of another source": (
+        {"data.columns": ["a"]},
+        "data.columns: is no key that is known here; allowed are: binarise, bits, *",
+    ),
+    "key of a source": (
+        {"data": {"source": "csv", "path": "x", "test_count": 0.1, "colunms": ["a"]}},
+        "data.colunms: is no key that is known here; did you mean 'columns'?; allowed are: categorical, *",
+    ),
+    "key of a part of a source": (
+        {"data": {"source": "npz", "path": "x", "test_count": 0.1, "arrays": {"train": "x", "tset": "y"}}},
+        "data.arrays.tset: is no key that is known here; did you mean 'test'?; allowed are: test, train, val",
+    ),
+    "two image options": (
+        {"data.binarise": "fixed", "data.palette": 8},
+        "data: give only one of binarise and palette",
+    ),
+    "share above one": (
+        {"data.val_count": 1.5},
+        "data.val_count: 1.5 is not allowed: must be a count of at least 1, or a share between 0 and 1",
+    ),
+    "label that is no pattern": (
+        {"data": {"source": "images", "path": "x", "labels": "(", "test_count": 0.1}},
+        "data.labels: '(' is not allowed: must be 'folders' or must be a regular expression, and is none: *",
+    ),
+    "label pattern without a group": (
+        {"data": {"source": "audio", "path": "x", "labels": "a", "test_count": 0.1}},
+        "data.labels: 'a' is not allowed: must be 'folders' or must be a regular expression with one group, *",
+    ),
     "negative learning rate": (
         {"families.iaf.learning_rate": -1.0},
         "families.iaf.learning_rate: -1.0 is not allowed: must be greater than 0",
@@ -419,3 +452,48 @@ def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
 
 def test_only_families_are_required() -> None:
     assert parse({"families": {}}) == Params(families={})
+
+
+TABLE = {"source": "csv", "path": "x.csv", "test_count": 0.1, "label": "kind"}
+
+
+def test_families_that_do_not_fit_the_source_are_refused_with_those_that_would(
+    changed: Callable[[Changes], dict[str, Any]],
+) -> None:
+    (line,) = refusal(changed({"data": TABLE}))
+    assert line.startswith("params.yaml: families.dcgan: dcgan models images of integers, not a vector")
+    assert line.endswith("(data.source csv gives vectors); families that would fit: gmm, iaf, maf, vae")
+
+
+def test_families_of_numbers_are_refused_for_a_palette(changed: Callable[[Changes], dict[str, Any]]) -> None:
+    lines = refusal(changed({"data.palette": 8}))
+    assert [line.split(": ")[1] for line in lines] == [f"families.{entry}" for entry in ("gmm", "dcgan", "maf", "iaf")]
+    assert all(line.endswith("families that would fit: vae") for line in lines)
+
+
+def test_conditional_families_are_refused_where_there_are_no_labels(
+    changed: Callable[[Changes], dict[str, Any]],
+) -> None:
+    lines = refusal(changed({"data": {"source": "binarized_mnist", "path": "x"}}))
+    assert len(lines) == 5 and all("conditional: true needs labels" in line for line in lines)
+
+
+PROFILES = sorted((Path(__file__).parents[2] / "profiles").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.stem)
+def test_profiles_are_complete_and_valid(profile: Path, committed: dict[str, Any]) -> None:
+    raw = YAML(typ="safe", pure=True).load(profile)
+    assert raw.keys() == committed.keys()
+    params = load(profile)
+    assert params.data.folder == profile.stem
+    fitting = {params.model(entry) for entry in params.families}
+    event = expected_event(params.data) or Event((6,), None)  # only the files of power can tell that they are vectors
+    assert fitting == set(suitable(event)), "every suitable family has an entry"
+    assert set(params.evaluate.entries) == set(params.families)
+
+
+def test_there_is_a_profile_of_each_kind_of_data(root: Path) -> None:
+    names = ["binarized_mnist", "cifar10", "digits", "fashion_mnist", "mnist", "power", "speech"]
+    assert [path.stem for path in PROFILES] == names
+    assert (root / "params.yaml").read_text() == (root / "profiles" / "digits.yaml").read_text()

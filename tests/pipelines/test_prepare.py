@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,13 @@ import pytest
 from sklearn.datasets import load_digits
 
 from models.contract import Event
-from pipelines import prepare, prepared
+from pipelines import prepare
+from pipelines.data_params import Digits
 from pipelines.errors import UserError
 from pipelines.files import file_digest, read_json
-from pipelines.params import Data, Params
-from pipelines.prepared import Prepared, Split
+from pipelines.params import Params
+from pipelines.prepared import Prepared
 from pipelines.project import Project
-from pipelines.sources import Source, digits
 
 COUNTS = {"train": 1197, "val": 200, "test": 400}
 SPLITS = ("train", "val", "test")
@@ -26,7 +25,7 @@ FILES = [f"{name}{suffix}.npy" for name in SPLITS for suffix in ("", "_labels")]
 
 
 def made(root: Path, **data: Any) -> Prepared:
-    project = Project(root, Params(families={}, data=Data(**data)))
+    project = Project(root, Params(families={}, data=Digits(**data)))
     prepare.run(project)
     return Prepared.open(project.prepared)
 
@@ -104,13 +103,28 @@ def test_the_counts_are_those_of_the_parameters(tmp_path: Path) -> None:
 
 def test_meta_says_what_the_arrays_are(data: Prepared) -> None:
     digest = data.meta["digest"]
-    assert read_json(data.folder / "meta.json") == {
+    meta = read_json(data.folder / "meta.json")
+    assert meta == {
         "name": "digits",
+        "source": "digits",
+        "kind": "image",
         "shape": [1, 8, 8],
         "levels": 17,
         "dtype": "uint8",
+        "channels": "grey",
+        "ordered": True,
+        "palette": None,
+        "each_step": None,
         "class_names": [str(digit) for digit in range(10)],
+        "columns": [],
+        "sample_rate": None,
+        "encoding": None,
+        "range": None,
         "counts": COUNTS,
+        "class_counts": {name: np.bincount(np.asarray(data.split(name).labels)).tolist() for name in SPLITS},
+        "duplicates": {"val in train": 0, "test in train": 0, "val in test": 0},
+        "decisions": [],
+        "checksums": {},
         "files": {name: file_digest(data.folder / name) for name in FILES},
         "digest": digest,
     }
@@ -124,7 +138,13 @@ def test_nothing_but_the_arrays_and_their_meta_is_left(data: Prepared) -> None:
 
 def test_the_summary_holds_what_later_stages_depend_on(data: Prepared) -> None:
     summary = read_json(data.folder.parents[2] / "artifacts" / "prepare" / "summary.json")
-    assert summary == {key: data.meta[key] for key in ("name", "shape", "levels", "counts", "digest")}
+    assert summary == {key: data.meta[key] for key in prepare.SUMMARY}
+    assert {"counts", "digest", "duplicates"} <= summary.keys()
+
+
+def test_a_page_shows_the_data(data: Prepared) -> None:
+    page = (data.folder.parents[2] / "report" / "data.html").read_text()
+    assert data.digest[:12] in page and "<img" in page
 
 
 def refusal(folder: Path) -> str:
@@ -165,48 +185,42 @@ def test_preparing_again_mends_damage(own: Prepared) -> None:
 
 
 @pytest.mark.parametrize(("val", "test"), [(1397, 400), (1797, 1), (1, 1797), (5000, 5000)])
-def test_counts_that_leave_nothing_to_train_on_are_refused(val: int, test: int) -> None:
+def test_counts_that_leave_nothing_to_train_on_are_refused(tmp_path: Path, val: int, test: int) -> None:
     with pytest.raises(UserError) as caught:
-        prepare.split(digits.read(), Data(val_count=val, test_count=test))
+        made(tmp_path, val_count=val, test_count=test)
     assert str(caught.value) == (
         f"params.yaml: data.val_count + data.test_count: {val + test} is not allowed: "
         "digits has 1797 examples, and some must be left to train on"
     )
+    assert not any(tmp_path.rglob("*.npy"))
 
 
 @pytest.mark.parametrize(("val", "test"), [(200, 3), (3, 200), (1000, 795)])
-def test_splits_that_cannot_hold_every_class_are_refused(val: int, test: int) -> None:
-    with pytest.raises(UserError, match=r"params\.yaml: data: the splits cannot be drawn: .* number of classes"):
-        prepare.split(digits.read(), Data(val_count=val, test_count=test))
+def test_splits_that_cannot_hold_every_class_are_refused(tmp_path: Path, val: int, test: int) -> None:
+    with pytest.raises(UserError, match=r"params\.yaml: data.*: the splits cannot be drawn: .* number of classes"):
+        made(tmp_path, val_count=val, test_count=test)
 
 
-def test_data_without_labels_is_split_too(tmp_path: Path) -> None:
-    source = Source(np.arange(50.0).reshape(25, 2), None, levels=None, class_names=[])
-    splits = prepare.split(source, Data(val_count=5, test_count=7))
-    folder = tmp_path / "plane"
-    prepared.write(folder, splits, source.levels, source.class_names)
-    opened = Prepared.open(folder)
-    assert opened.event == Event((2,), None, 0)
-    assert [len(opened.split(name).x) for name in SPLITS] == [13, 5, 7]
-    assert all(opened.split(name).labels is None for name in SPLITS)
-    assert sorted(np.concatenate([opened.split(name).x for name in SPLITS])[:, 0]) == list(range(0, 50, 2))
+def test_data_that_no_family_of_the_parameters_can_model_is_refused_once_its_files_are_read(tmp_path: Path) -> None:
+    """Only the file tells that these are vectors: the parameters alone pass."""
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(100, 3)).astype(np.float32))
+    raw = {
+        "data": {"source": "npy", "path": "x.npy", "test_count": 0.2},
+        "families": {
+            "dcgan": {"model": "dcgan"},
+            "maf": {"model": "maf", "conditional": True},
+            "gmm": {"model": "gmm"},
+        },
+    }
+    with pytest.raises(UserError) as caught:
+        prepare.run(Project(tmp_path, Params.model_validate(raw)))
+    first, second = str(caught.value).splitlines()
+    assert first.startswith("params.yaml: families.dcgan: dcgan models images")
+    assert first.endswith("families that would fit: gmm, iaf, maf, vae")
+    assert second.startswith("params.yaml: families.maf: conditional: true needs labels")
 
 
-def test_meta_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A crash before the end leaves no folder that could be taken for a whole one."""
-
-    def crash(path: Path) -> str:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(prepared, "file_digest", crash)
-    x = np.zeros((3, 2))
-    with pytest.raises(KeyboardInterrupt):
-        prepared.write(tmp_path, {"train": Split(x, None)}, None, [])
-    assert [path.name for path in tmp_path.iterdir()] == ["train.npy"]
-
-
-def test_the_source_counts_ink_in_grey_levels() -> None:
-    source = digits.read()
-    assert (source.x.shape, source.x.dtype, source.levels) == ((1797, 1, 8, 8), np.uint8, 17)
-    np.testing.assert_array_equal(source.x[:, 0], load_digits().images)
-    assert json.dumps(source.class_names) == json.dumps([str(digit) for digit in range(10)])
+def test_data_is_published_where_the_parameters_say(tmp_path: Path) -> None:
+    data = made(tmp_path, publish="shared/data")
+    copy = tmp_path / "shared" / "data" / f"digits-{data.digest[:16]}"
+    assert Prepared.open(copy).meta == data.meta
