@@ -37,8 +37,15 @@ def _labelling(text: str) -> str:
     return text
 
 
+def _separator(text: str) -> str:
+    if text != r"\s+" and (len(text) != 1 or text in '\r\n"'):
+        raise ValueError(r"must be one character, or \s+ for any white space")
+    return text
+
+
 Count = Annotated[int | float, AfterValidator(_count)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
+Separator = Annotated[str, AfterValidator(_separator)]
 Labelling = Annotated[str, AfterValidator(_labelling)]
 
 
@@ -320,8 +327,8 @@ class Table(Source):
     """Columns (names or patterns) to which noise uniform on [0, width) is added: rounded numbers with their rounding
     as the width, so that a density of real numbers stays bounded."""
 
-    separator: str = ","
-    """What stands between the cells of a CSV file."""
+    separator: Separator = ","
+    """What stands between the cells of a CSV file: one character, or \\s+ for any white space."""
 
     @property
     def kind(self) -> Kind | None:
@@ -413,8 +420,12 @@ class Series(Source):
     encoding: Literal["mu_law", "linear"] = "linear"
     """How the range becomes levels: finer near its middle (µ-law), or evenly."""
 
-    separator: str = ","
-    """What stands between the cells of the file."""
+    separator: Separator = ","
+    """What stands between the cells of the file: one character, or \\s+ for any white space."""
+
+    @property
+    def drawn_test(self) -> Count | None:
+        return self.test_count if self.recording is not None else None  # the source cuts one series in time
 
     @property
     def kind(self) -> Kind | None:

@@ -7,7 +7,7 @@ Rows that are cut from one recording stay together: then recordings are dealt ou
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,7 +44,7 @@ class Dealt:
                 yield _deal(labels, left, rng)
 
 
-def deal(parts: dict[str, Part], data: Source) -> list[Dealt]:
+def deal(parts: dict[str, Part], data: Source, class_names: Sequence[str] = ()) -> list[Dealt]:
     """Deal the rows of `train` out to the splits that the source lacks; parts that are there stay as they are.
 
     Raises `UserError` for counts that cannot be: nothing left to train on, a class too small for its splits.
@@ -55,9 +55,9 @@ def deal(parts: dict[str, Part], data: Source) -> list[Dealt]:
     if not any(wanted.values()):
         return [Dealt(train, data.seed), *kept]
     if train.recordings is not None:
-        return [_deal_recordings(train, wanted, data), *kept]
+        return [_deal_recordings(train, wanted, data, class_names), *kept]
     counts = _class_counts(train)
-    return [Dealt(train, data.seed, _needs(counts, wanted, data, "examples")), *kept]
+    return [Dealt(train, data.seed, _needs(counts, wanted, data, "examples", class_names)), *kept]
 
 
 def _wanted(parts: dict[str, Part], data: Source) -> dict[str, Count | None]:
@@ -75,7 +75,9 @@ def _wanted(parts: dict[str, Part], data: Source) -> dict[str, Count | None]:
     return {"val": None if "val" in parts else data.val_count, "test": data.drawn_test}
 
 
-def _needs(counts: np.ndarray, wanted: dict[str, Count | None], data: Source, unit: str) -> np.ndarray:
+def _needs(
+    counts: np.ndarray, wanted: dict[str, Count | None], data: Source, unit: str, class_names: Sequence[str]
+) -> np.ndarray:
     """How many of each class (classes, 3) go to each split, in proportion to the class counts."""
     total = int(counts.sum())
     numbers = {
@@ -93,8 +95,8 @@ def _needs(counts: np.ndarray, wanted: dict[str, Count | None], data: Source, un
         few = np.flatnonzero(present & (counts <= drawn))
         if len(few):
             raise UserError(
-                f"{data.folder}: class {few[0]} has {counts[few[0]]} {unit}: it needs {drawn + 1} or more, one for each"
-                " split; add some, or leave the class out"
+                f"{data.folder}: class {class_names[few[0]]!r} has {counts[few[0]]} {unit}: it needs {drawn + 1} or"
+                " more, one for each split; add some, or leave the class out"
             )
         for name, number in numbers.items():
             if 0 < number < present.sum() or number > total - present.sum():
@@ -146,14 +148,14 @@ def _drawn(left: np.ndarray, rows: int, rng: np.random.Generator) -> np.ndarray:
     return rng.multivariate_hypergeometric(left, rows, method="marginals")
 
 
-def _deal_recordings(part: Part, wanted: dict[str, Count | None], data: Source) -> Dealt:
+def _deal_recordings(part: Part, wanted: dict[str, Count | None], data: Source, class_names: Sequence[str]) -> Dealt:
     """Deal out recordings, stratified by the label of their windows."""
     assert part.recordings is not None
     label_of = np.full(int(max(chunk.max() for chunk in part.recordings.chunks())) + 1, -1)
     for recordings, labels in zip(part.recordings.chunks(ROWS), _labels(part), strict=True):
         label_of[recordings] = labels
     there = np.flatnonzero(label_of >= 0)  # those that gave a window
-    needs = _needs(np.bincount(label_of[there]), wanted, data, "recordings")
+    needs = _needs(np.bincount(label_of[there]), wanted, data, "recordings", class_names)
     split = np.full(len(label_of), TRAIN)
     split[there] = _deal(label_of[there], needs.copy(), np.random.default_rng(data.seed))
     return Dealt(part, data.seed, recordings=split)

@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from ..data_params import ImageOptions
 from ..data_params import Source as Settings
 from ..errors import UserError
+from ..quantisation import Encoding, encode
 from ..sources import Source
 
 PIXELS = 500_000  # at most so many training pixels are clustered
@@ -87,7 +88,8 @@ class Palette(Transform):
 
     def __init__(self, source: Source, colours: int, seed: int) -> None:
         super().__init__(source)
-        self.colours, self.seed, self.levels = colours, seed, colours
+        assert source.levels is not None
+        self.colours, self.seed, self.top, self.levels = colours, seed, source.levels - 1, colours
         self.channels = self.shape[0]
         self.shape = (1, *self.shape[1:])
         self.meta |= {"channels": "palette", "ordered": False}
@@ -108,11 +110,11 @@ class Palette(Transform):
         centres = np.rint(kmeans.cluster_centers_)
         self.centres = centres[centres.sum(1).argsort(kind="stable")]  # from dark to bright
         rgb = np.repeat(self.centres, 3, 1) if self.channels == 1 else self.centres
-        self.meta["palette"] = rgb.astype(int).tolist()
+        self.meta["palette"] = np.rint(rgb * 255 / self.top).astype(int).tolist()
         error = float(np.sqrt(((pixels - self.centres[self._nearest(pixels)]) ** 2).mean()))
         self.decisions = [
             f"Colours were clustered to a palette of {self.colours} by k-means over {len(pixels):,} training pixels;"
-            f" pixels are off by {error:.1f} of 255 levels (root mean square)."
+            f" pixels are off by {error:.1f} of {self.top} levels (root mean square)."
         ]
 
     def __call__(self, x: np.ndarray, split: str) -> np.ndarray:
@@ -144,13 +146,42 @@ class Filled(Transform):
         self.mean = (total / np.maximum(count, 1)).astype(np.float32)
 
     def __call__(self, x: np.ndarray, split: str) -> np.ndarray:
-        return np.where(np.isnan(x), self.mean, x)
+        return np.where(np.isnan(x), self.mean, x).astype(np.float32)
+
+
+class Quantised(Transform):
+    """Turn real numbers into levels of the range of the training rows; what lies outside is clipped."""
+
+    needs_fit = True
+
+    def __init__(self, source: Source, encoding: Encoding) -> None:
+        super().__init__(source)
+        self.encoding, self.dtype = encoding, np.dtype(np.uint8)
+        self.low, self.high, self.clipped = np.inf, -np.inf, 0
+
+    def fit(self, chunks: Iterable[np.ndarray], rows: int) -> None:
+        for x in chunks:
+            self.low, self.high = min(self.low, float(x.min())), max(self.high, float(x.max()))
+        if not self.low < self.high:
+            raise UserError(f"params.yaml: data.column: is constant, {self.low:g}, in all training rows: no density")
+        self.meta["range"] = [self.low, self.high]
+
+    def __call__(self, x: np.ndarray, split: str) -> np.ndarray:
+        assert self.levels is not None
+        self.clipped += int(((x < self.low) | (x > self.high)).sum())
+        self.decisions = [
+            f"The range {self.low:g} … {self.high:g} of the training rows was quantised to {self.levels} levels"
+            f" ({self.encoding}); {self.clipped:,} values outside were clipped."
+        ]
+        return encode(x, self.levels, self.encoding, self.low, self.high)
 
 
 def transform_for(source: Source, data: Settings) -> Transform:
     """The transform that the parameters ask for. A UserError for one that the examples do not allow."""
     if source.meta.get("fill"):
         return Filled(source)
+    if source.parts["train"].x.dtype.kind == "f" and source.levels is not None:
+        return Quantised(source, source.meta["encoding"])
     asked = data if isinstance(data, ImageOptions) else ImageOptions()
     option = next((key for key in ("bits", "binarise", "palette") if getattr(asked, key) is not None), None)
     if option is None:

@@ -15,9 +15,9 @@ from ..data_params import Source as Settings
 from ..errors import UserError
 from ..files import file_digest, write_json
 from ..prepared import SPLITS, Prepared, data_digest
+from ..progress import progress
 from ..rows import Rows, RowsWriter
 from ..sources import Source
-from ..progress import progress
 from .duplicates import duplicates
 from .splitting import ROWS, Dealt, deal
 from .transforms import Transform, transform_for
@@ -31,19 +31,21 @@ def write(folder: Path, source: Source, data: Settings) -> Prepared:
 
     Raises `UserError` for splits or transforms that cannot be, and for numbers that are not finite.
     """
-    dealt, transform = deal(source.parts, data), transform_for(source, data)
+    old, building = folder.with_name(f".{folder.name}.old"), folder.with_name(f".{folder.name}.building")
+    if old.exists() and not folder.exists():  # killed between the two moves
+        old.rename(folder)
+    dealt, transform = deal(source.parts, data, source.class_names), transform_for(source, data)
     if transform.needs_fit:
         train = [each for each in dealt if each.part is source.parts["train"]]
         rows = sum(int((splits == 0).sum()) for each in train for splits in each.splits())
         transform.fit((x for each in train for x, split, _ in _rows(each) if split == "train"), rows)
-    building = folder.with_name(f".{folder.name}.building")
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir(parents=True)
     try:
         class_counts = _write_splits(building, dealt, transform, len(source.class_names))
         meta = _meta(folder.name, building, source, data, transform, class_counts)
         write_json(building / "meta.json", meta)
-        _take_place(building, folder)
+        _take_place(building, folder, old)
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return Prepared(folder, meta)
@@ -120,12 +122,12 @@ def _meta(
         "shape": list(transform.shape),
         "levels": transform.levels,
         "dtype": str(transform.dtype),
-        **transform.meta,
         "class_names": source.class_names,
         "columns": _columns(splits["train"], source.columns) if source.columns else [],
         "sample_rate": source.meta.get("sample_rate"),
         "encoding": source.meta.get("encoding"),
         "range": source.meta.get("range"),
+        **transform.meta,
         "counts": {split: len(rows) for split, rows in splits.items()},
         "class_counts": class_counts,
         "duplicates": in_common,
@@ -160,9 +162,8 @@ def _columns(train: Rows, names: list[str]) -> list[dict[str, Any]]:
     ]
 
 
-def _take_place(building: Path, folder: Path) -> None:
-    """Put the finished folder where the old one was; at every moment one of the two is whole."""
-    old = folder.with_name(f".{folder.name}.old")
+def _take_place(building: Path, folder: Path, old: Path) -> None:
+    """Put the finished folder where the old one was, which is kept as `old` meanwhile: one of the two is whole."""
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         folder.rename(old)

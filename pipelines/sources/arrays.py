@@ -21,8 +21,8 @@ def read(data: Arrays, root: Path, spool: Path) -> Source:
     """The arrays of each split, brought to the shape of an event."""
     path = existing(root / data.path)
     names = data.arrays or SplitNames(train=_only(path, data))
-    arrays = {split: _open(path, name, spool) for split, name in names if name is not None}
-    labels = {split: _open(path, name, spool) for split, name in data.labels or () if name is not None}
+    arrays = {split: _open(path, name, data, spool) for split, name in names if name is not None}
+    labels = {split: _open(path, name, data, spool) for split, name in data.labels or () if name is not None}
     if labels and labels.keys() != arrays.keys():
         raise UserError(f"params.yaml: data.labels: must name the same splits as data.arrays: {', '.join(arrays)}")
     kinds = {split: _shape(rows, data) for split, rows in arrays.items()}
@@ -53,10 +53,14 @@ def _only(path: Path, data: Arrays) -> str:
     return names[0]
 
 
-def _open(path: Path, name: str, spool: Path) -> Rows:
+def _open(path: Path, name: str, data: Arrays, spool: Path) -> Rows:
     """An array by its name: a member of an .npz, or a file."""
-    if path.suffix == ".npz":
+    if data.source == "npz":
         return unpack(path, name, spool)
+    if path.is_file() and name != path.name:
+        raise UserError(
+            f"params.yaml: data.arrays: {name!r} is not in {path}, which is one file: set data.path to the folder"
+        )
     file = existing(path if path.is_file() else path / name, "data.arrays")
     return _in_c_order(file, spool / "in_c_order" / file.name)
 
@@ -80,7 +84,7 @@ def unpack(path: Path, name: str, spool: Path) -> Rows:
     try:
         with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as source, target.open("wb") as file:
             shutil.copyfileobj(source, file, 1 << 20)
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise UserError(f"{path}: the array {name!r} is damaged or truncated ({error})") from None
     return _in_c_order(target, target.with_suffix(".c.npy"))
 
@@ -104,6 +108,9 @@ def _in_c_order(path: Path, target: Path) -> Rows:
 def _shape(rows: Rows, data: Arrays) -> tuple[int, ...]:
     """The shape of an event. A UserError for arrays that are none, with what to set."""
     shape = rows.shape[1:]
+    if rows.dtype.kind not in "buif" or not len(rows):
+        what = f"{len(rows)} rows of {rows.dtype}"
+        raise UserError(f"{rows.path}: {what} are not allowed: must be integers or real numbers, in one row or more")
     if data.shape is not None:
         if np.prod(shape, dtype=int) != np.prod(data.shape):
             raise UserError(f"params.yaml: data.shape: {list(data.shape)} does not fit rows of shape {list(shape)}")
@@ -145,7 +152,8 @@ def _arranged(rows: Rows, shape: tuple[int, ...], levels: int | None, data: Arra
                 chunk = chunk.transpose(0, 3, 1, 2)  # noqa: PLW2901
             if levels is not None:
                 _check_levels(chunk, levels, rows.path)
-            writer.append(np.ascontiguousarray(chunk).reshape(len(chunk), *shape).astype(dtype))
+            with np.errstate(over="ignore"):  # infinite numbers are refused when the splits are written
+                writer.append(np.ascontiguousarray(chunk).reshape(len(chunk), *shape).astype(dtype))
     return Rows(target)
 
 
@@ -166,10 +174,10 @@ def _labelled(
             raise UserError(f"params.yaml: data.labels.{split}: {labels[split].path.name} holds {counts}")
         if values.dtype.kind not in "buiUS":
             raise UserError(f"params.yaml: data.labels.{split}: must be integers or texts, not {values.dtype}")
-    texts = {split: [str(value) for value in values.tolist()] for split, values in read.items()}
+    texts = {split: values.astype(str).tolist() for split, values in read.items()}
     names = in_order({text for split in texts.values() for text in split})
     if data.class_names is not None:
-        if names != [str(number) for number in range(len(names))] or len(names) > len(data.class_names):
+        if not set(names) <= {str(number) for number in range(len(data.class_names))}:
             raise UserError(
                 f"params.yaml: data.class_names: {len(data.class_names)} names need labels 0 … "
                 f"{len(data.class_names) - 1}, and these are {some(names)}"

@@ -5,6 +5,7 @@ A recording is read and resampled block by block, so that one of any length need
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +26,9 @@ from .parallel import in_chunks
 SUFFIXES = (".wav", ".flac", ".ogg")
 BLOCK = 1 << 18  # samples that are read at once
 FILES = 16  # recordings per piece of work
+# How libsndfile notes that the samples of a WAV end before its header says, and those of an OGG before their end mark.
+SHORTER = re.compile(r"^data : (\d+) \(should be (\d+)\)|File ended unexpectedly", re.MULTILINE)
+UNKNOWN = (0, 0x7FFFFFFF, 0xFFFFFFFF)  # lengths that a header promises if its writer could not go back to it
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,8 @@ def _read(path: Path, data: Audio) -> Recording:
     """One recording. A UserError for a file that is damaged or empty, or has several channels unasked."""
     try:
         with soundfile.SoundFile(path) as file:
+            if _truncated(file.extra_info):
+                raise UserError(f"{path}: is truncated: it ends before its header says; remove it, or get it anew")
             if not file.frames:
                 raise UserError(f"{path}: is a recording of zero length; remove it")
             if file.channels > 1 and data.stereo == "refuse":
@@ -144,6 +150,15 @@ def _read(path: Path, data: Audio) -> Recording:
     return Recording(windows, rate if rate != data.sample_rate else None, channels, clipped, left_over)
 
 
+def _truncated(information: str) -> bool:
+    """Do libsndfile's notes say that samples are missing?"""
+    found = SHORTER.search(information)
+    if found is None or found[1] is None:
+        return found is not None
+    promised, there = int(found[1]), int(found[2])
+    return promised > there and promised not in UNKNOWN
+
+
 def _levels(file: soundfile.SoundFile, data: Audio) -> tuple[np.ndarray, int]:
     """The whole recording as levels (T,) at the wanted rate, and how many samples were clipped."""
     resampler = None
@@ -152,6 +167,8 @@ def _levels(file: soundfile.SoundFile, data: Audio) -> tuple[np.ndarray, int]:
     pieces, clipped, read = [], 0, 0
     for block in file.blocks(BLOCK, dtype="float32", always_2d=True):
         read += len(block)
+        if not np.isfinite(block).all():
+            raise UserError(f"{file.name}: holds NaN or infinite samples; remove it")
         mono = block.mean(1)
         if resampler is not None:
             mono = resampler.resample_chunk(mono, last=read >= file.frames)
@@ -171,12 +188,15 @@ def _silence(data: Audio) -> int:
 def cut(x: np.ndarray, window: int, hop: int, pad: bool, filler: float) -> tuple[np.ndarray, int]:
     """The windows (n, window) of a row x (T,), one every `hop`, and how many numbers lie behind the last full one.
 
-    With `pad` these make a window too, filled up with `filler`.
+    With `pad` these make a window too, filled up with `filler`. What a `hop` longer than a window skips is no rest.
     """
     full = 1 + (len(x) - window) // hop if len(x) >= window else 0
     left_over = len(x) - ((full - 1) * hop + window if full else 0)
+    if full * hop >= len(x):
+        left_over = 0
     if pad and left_over:
         x = np.concatenate([x, np.full(window, filler, x.dtype)])
         full += 1
-    starts = np.arange(full) * hop
-    return x[starts[:, None] + np.arange(window)], left_over
+    if not full:
+        return np.empty((0, window), x.dtype), left_over
+    return np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(x, window)[: full * hop : hop]), left_over

@@ -32,12 +32,21 @@ def find(folder: Path, suffixes: Sequence[str]) -> list[Path]:
         raise UserError(
             f"params.yaml: data.path: {folder}: is a file: must be a folder with {', '.join(suffixes)} files"
         )
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
+    found = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.name.lower().endswith(tuple(suffixes)) and not _hidden(path.relative_to(folder)) and path.is_file()
+    )
     if not found:
         raise UserError(
             f"params.yaml: data.path: {folder}: holds no {', '.join(suffixes)} files, nor do its subfolders"
         )
     return found
+
+
+def _hidden(path: Path) -> bool:
+    """Does a part of the path begin with a dot, or is it what macOS leaves in archives?"""
+    return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
 
 
 def some(names: Iterable[Any]) -> str:
@@ -57,11 +66,16 @@ def put(spool: Path, name: str, array: np.ndarray) -> Rows:
 def checksum(paths: Sequence[Path], folder: Path) -> dict[str, str]:
     """The SHA-256 of each file; of more than ten that of all together, names included."""
     if len(paths) <= 10:
-        return {path.relative_to(folder).as_posix(): file_digest(path) for path in paths}
+        return {_below(path, folder): file_digest(path) for path in paths}
     digest = hashlib.sha256()
     for path in paths:
-        digest.update(f"{path.relative_to(folder).as_posix()}\n{file_digest(path)}\n".encode())
+        digest.update(f"{_below(path, folder)}\n{file_digest(path)}\n".encode())
     return {f"{len(paths):,} files": digest.hexdigest()}
+
+
+def _below(path: Path, folder: Path) -> str:
+    """The path from a folder on; of a file that lies elsewhere the whole path."""
+    return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
 
 
 def labels_of(paths: Sequence[Path], folder: Path, rule: str | None) -> tuple[np.ndarray | None, list[str]]:

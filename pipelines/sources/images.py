@@ -34,9 +34,12 @@ class Decoding:
     def __call__(self, path: Path) -> np.ndarray:
         """The pixels of a file. Raises one of `UNREADABLE`."""
         with Image.open(path) as file:
-            if file.mode[0] in "IF":
+            if file.mode[0] in "IF" or any(";16" in str(part) for part in file.tile):
                 raise ValueError(f"its pixels have more than 8 bits ({file.mode})")
-            image = ImageOps.exif_transpose(file).convert("L" if self.mode == "grey" else "RGB")
+            image = ImageOps.exif_transpose(file)
+            if image.mode == "P" and "transparency" in image.info:
+                image = image.convert("RGBA")  # of several transparent colours; Pillow warns otherwise
+            image = image.convert("L" if self.mode == "grey" else "RGB")
         if self.box is not None:
             image = image.crop(self.box)
         if self.size is not None:

@@ -5,10 +5,13 @@ Files that are there are verified by their published checksums, and then no netw
 
 from __future__ import annotations
 
-import gzip
+import errno
 import tarfile
+import zipfile
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, suppress
+from http.client import HTTPException
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -19,10 +22,16 @@ from torchvision.datasets.utils import calculate_md5
 
 from ..data_params import Published
 from ..errors import UserError
-from ..files import file_digest
+from ..files import file_digest, write_text
 from . import Part, Source
 from .files import put
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+# What is raised for files that cannot be had, and for those that are damaged.
+FAILURES = (
+    *(OSError, HTTPException, RuntimeError),
+    *(EOFError, ValueError, AssertionError, tarfile.TarError, zipfile.BadZipFile, zlib.error),
+)
 CLASSES = {
     "mnist": "MNIST",
     "fashion_mnist": "FashionMNIST",
@@ -66,9 +75,11 @@ def downloads(kind: Any) -> dict[str, str]:
 def verify(folder: Path, expected: dict[str, str]) -> list[str]:
     """Check the files that are there; a UserError names one with a wrong checksum. Nothing is downloaded over it.
 
-    What torchvision has unpacked from a verified .gz is removed, so that it is unpacked again. Gives a sentence for
-    each unpacked file that lacks its .gz and so cannot be verified.
+    What torchvision has unpacked from a verified .gz is removed, so that it is unpacked again; so is what an
+    interrupted download left. Gives a sentence for each unpacked file that lacks its .gz and so cannot be verified.
     """
+    if _marker(folder, expected).exists():
+        _remove_partial(folder, expected, _marker(folder, expected).read_text(encoding="utf-8").splitlines())
     unverified = []
     for name, md5 in expected.items():
         path, unpacked = folder / name, (folder / name).with_suffix("")
@@ -88,19 +99,44 @@ def verify(folder: Path, expected: dict[str, str]) -> list[str]:
 
 @contextmanager
 def one_line(folder: Path, source: str, expected: dict[str, str]) -> Iterator[None]:
-    """Make the many ways in which a download fails one line that says what to put where."""
+    """Make the many ways in which a download fails one line that says what to put where; half a file does not stay."""
+    absent = [name for name in expected if not (folder / name).exists()]
+    if absent:  # so that the next run knows what to remove, should this one be killed
+        with suppress(OSError):  # unpacked files may lie where nothing can be written
+            write_text(_marker(folder, expected), "\n".join(absent))
     try:
         with redirect_stderr(StringIO()):  # torchvision's progress bars, one per file
             yield
-    except (OSError, RuntimeError, EOFError, gzip.BadGzipFile, tarfile.TarError) as error:
-        if isinstance(error, OSError) and error.errno is not None and not getattr(error, "reason", None):
+    except FAILURES as error:
+        if isinstance(error, OSError) and error.errno in FULL:
             raise
-        missing = [name for name in expected if not (folder / name).exists()]
+        if not absent:
+            raise UserError(f"{folder}: {source} is damaged: {' '.join(str(error).split())}") from error
+        _remove_partial(folder, expected, absent)
+        missing = ", ".join(name for name in absent if not (folder / name).exists())
         if not missing:
             raise UserError(f"{folder}: {source} is damaged: {' '.join(str(error).split())}") from error
         raise UserError(
-            f"{source}: cannot be downloaded (no network?); put these files into {folder}: {', '.join(missing)}"
+            f"{source}: cannot be downloaded (no network?); put these files into {folder}: {missing}"
         ) from None
+    finally:
+        if absent:
+            _remove_partial(folder, expected, absent)
+
+
+def _marker(folder: Path, expected: dict[str, str]) -> Path:
+    """Stands there while files are downloaded, and names them."""
+    first = Path(next(iter(expected)))
+    return folder / first.parent / f".{first.name}.downloading"
+
+
+def _remove_partial(folder: Path, expected: dict[str, str], names: list[str]) -> None:
+    """Remove those of the downloaded files that are not whole, and the mark that they were being downloaded."""
+    for name in names:
+        path = folder / name
+        if path.exists() and calculate_md5(path) != expected.get(name):
+            path.unlink()
+    _marker(folder, expected).unlink(missing_ok=True)
 
 
 def _channels_first(x: np.ndarray, kind: Any) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,7 +12,6 @@ import pandas as pd
 from ..data_params import Count, Series, Table
 from ..errors import UserError
 from ..files import file_digest
-from ..quantisation import encode
 from . import Part, Source
 from .audio import cut
 from .files import existing, put
@@ -26,31 +26,23 @@ def read(data: Series, root: Path, spool: Path) -> Source:
     path = existing(root / data.path)
     values, recordings = _column(path, data)
     hop = data.hop or data.window
+    if values.min() == values.max():
+        raise UserError(f"{path}: column {data.column!r} is constant, {values[0]:g} in all rows: it has no density")
     if recordings is None:
         pieces = _in_time(values, data, hop, path)
-        low, high = _range(pieces["train"])
-        parts = {
-            split: _part(spool, split, _windows(piece, data, hop), data, low, high) for split, piece in pieces.items()
-        }
+        parts = {split: _part(spool, split, _windows(piece, data, hop), data) for split, piece in pieces.items()}
     else:
-        low, high = _range(values)
         each = [_windows(values[rows], data, hop) for rows in _runs(recordings)]
         if not sum(map(len, each)):
             raise UserError(f"{path}: no recording is as long as a window of {data.window}: lower data.window")
         numbers = np.repeat(np.arange(len(each)), [len(windows) for windows in each])
-        part = _part(spool, "train", np.concatenate(each), data, low, high)
+        part = _part(spool, "train", np.concatenate(each), data)
         parts = {"train": Part(part.x, recordings=put(spool, "recordings", numbers))}
     decisions = [
         f"{len(values):,} rows of column {data.column} were cut into windows of {data.window}, one every {hop}."
     ]
-    if data.levels is not None:
-        clipped = int(((values < low) | (values > high)).sum())
-        decisions.append(
-            f"The range {low:g} … {high:g} of the training rows was quantised to {data.levels} levels"
-            f" ({data.encoding}); {clipped:,} values outside were clipped."
-        )
     columns = [] if data.levels is not None else [f"t{step}" for step in range(data.window)]
-    meta = {"sample_rate": None, "encoding": data.encoding if data.levels else None, "range": [low, high]}
+    meta = {"encoding": data.encoding if data.levels else None}
     checksums = {path.name: file_digest(path)}
     return Source(parts, data.levels, "series", [], columns, decisions, checksums, meta)
 
@@ -63,20 +55,18 @@ def _column(path: Path, data: Series) -> tuple[np.ndarray, np.ndarray | None]:
     for key, name in zip(("column", "recording"), wanted, strict=False):
         if name not in header:
             raise UserError(f"params.yaml: data.{key}: {name!r} is no column; there are: {', '.join(header)}")
-    frame = pd.concat(list(csv_rows(path, table, wanted, 1 << 18)))
+    frame = pd.concat([chunk for chunk, _ in csv_rows(path, table, wanted, wanted[1:])])
     values = pd.to_numeric(frame[data.column], errors="coerce").to_numpy(np.float64)
     if not np.isfinite(values).all():
         row = int((~np.isfinite(values)).argmax())
         value = frame[data.column].iloc[row]
         raise UserError(f"{path}: column {data.column!r}, row {row + 1}: {value!r} is no finite number; mend the file")
-    return values, None if data.recording is None else frame[data.recording].astype(str).to_numpy()
-
-
-def _range(values: np.ndarray) -> tuple[float, float]:
-    low, high = float(values.min()), float(values.max())
-    if low == high:
-        raise UserError(f"params.yaml: data.column: the series is constant, {low:g} in all rows: it has no density")
-    return low, high
+    if data.recording is None:
+        return values, None
+    if frame[data.recording].isna().any():
+        row = int(frame[data.recording].isna().to_numpy().argmax())
+        raise UserError(f"{path}: column {data.recording!r}, row {row + 1}: a name is missing; mend the file")
+    return values, frame[data.recording].to_numpy(object)
 
 
 def _in_time(values: np.ndarray, data: Series, hop: int, path: Path) -> dict[str, np.ndarray]:
@@ -112,15 +102,15 @@ def _runs(recordings: np.ndarray) -> list[slice]:
     """The rows of each recording, which stand together. A UserError names one that comes back."""
     starts = [0, *(np.flatnonzero(recordings[1:] != recordings[:-1]) + 1), len(recordings)]
     names = [recordings[start] for start in starts[:-1]]
-    again = {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else set()
+    again = [name for name, count in Counter(names).items() if count > 1]
     if again:
-        raise UserError(
-            f"params.yaml: data.recording: the rows of {sorted(again)[0]!r} do not stand together: sort them"
-        )
+        raise UserError(f"params.yaml: data.recording: the rows of {again[0]!r} do not stand together: sort them")
     return [slice(start, stop) for start, stop in pairwise(starts)]
 
 
-def _part(spool: Path, split: str, windows: np.ndarray, data: Series, low: float, high: float) -> Part:
+def _part(spool: Path, split: str, windows: np.ndarray, data: Series) -> Part:
+    """Real numbers; where levels are asked for, these are found once it is known which rows are trained on."""
     if data.levels is None:
-        return Part(put(spool, split, windows.astype(np.float32)))
-    return Part(put(spool, split, encode(windows, data.levels, data.encoding, low, high)[:, None]))
+        with np.errstate(over="ignore"):  # infinite numbers are refused when the splits are written
+            return Part(put(spool, split, windows.astype(np.float32)))
+    return Part(put(spool, split, windows[:, None]))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -16,12 +19,14 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from ..data_params import Table
 from ..errors import UserError
-from ..rows import Rows, RowsWriter
 from ..progress import progress
+from ..rows import Rows, RowsWriter
 from . import Part, Source
 from .files import CLASSES, checksum, existing, find, in_order, some
 
-CHUNK_ROWS = 1 << 16
+CHUNK_ROWS, CHUNK_CELLS = 1 << 16, 1 << 22  # read at once: fewer rows if there are many columns
+WHOLE = r"^(-?\d+)\.0*$"
+MISSING = ("", "nan", "NaN", "NAN", "-nan", "-NaN")
 
 
 def read(data: Table, root: Path, spool: Path) -> Source:
@@ -53,9 +58,20 @@ def _files(path: Path, data: Table) -> list[Path]:
 
 def header_of(path: Path, data: Table) -> list[str]:
     """The names of all columns."""
-    if data.source == "parquet":
-        return list(_parquet(path).schema_arrow.names)
-    return list(map(str, next(csv_rows(path, data, None, 1)).columns))
+    names = list(_parquet(path).schema_arrow.names) if data.source == "parquet" else _first_line(path, data)
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise UserError(f"{path}: column {twice[0]!r} stands there twice; rename one")
+    return names
+
+
+def _first_line(path: Path, data: Table) -> list[str]:
+    """The names in the first line of a CSV file. A UserError if the second has more cells than that."""
+    with _refusing(path):
+        lines = pd.read_csv(path, sep=data.separator, header=None, nrows=2, dtype=str, keep_default_na=False)
+    if len(lines) < 2:
+        raise UserError(f"{path}: has no rows")
+    return [str(name) or f"Unnamed: {number}" for number, name in enumerate(lines.iloc[0])]  # as Pandas calls it
 
 
 def _chosen(header: Sequence[str], data: Table) -> list[str]:
@@ -125,14 +141,18 @@ class _Columns:
             self.categories.setdefault(name, set()).update(_texts(column[there]).unique())
         else:
             if not (is_numeric_dtype(column) or is_bool_dtype(column)):
-                value = column[there].iloc[0] if there.any() else "nothing"
+                texts = there & pd.to_numeric(column.astype(object), errors="coerce").isna().to_numpy()
+                at = int((texts if texts.any() else there).argmax())
+                value = str(column.iloc[at]) if there.any() else "nothing"
                 raise UserError(
-                    f"{where} holds text, {str(value)!r} for instance: declare it in data.categorical, leave it out"
-                    f" with data.exclude: [{name}], or name the text in data.missing_values"
+                    f"{where}, row {first_row + at}: holds text, {value!r}: declare it in data.categorical, leave it"
+                    f" out with data.exclude: [{name}], or name the text in data.missing_values"
                 )
             values = column.to_numpy(np.float64, na_value=np.nan)
-            if np.isinf(values).any():
-                raise UserError(f"{where}, row {first_row + int(np.isinf(values).argmax())}: infinite; mend the file")
+            infinite = np.abs(values) > np.finfo(np.float32).max
+            if infinite.any():
+                row = first_row + int(infinite.argmax())
+                raise UserError(f"{where}, row {row}: infinite, or too large for a float32; mend the file")
             if there.any():
                 self.low[name] = min(self.low.get(name, np.inf), float(values[there].min()))
                 self.high[name] = max(self.high.get(name, -np.inf), float(values[there].max()))
@@ -161,12 +181,11 @@ class _Columns:
         return Part(Rows(x.path), Rows(labels.path) if self.data.label is not None else None)
 
     def _numbers(self, column: pd.Series[Any], name: str, rng: np.random.Generator) -> np.ndarray:
-        """A column as numbers (n, 1), or (n, categories)."""
+        """A column as numbers (n, 1), or (n, categories), with the noise that was asked for."""
         if name in self.data.categorical:
             codes = pd.Categorical(_texts(column), self._categories(name)).codes
-            if self.data.categorical[name] == "one_hot":
-                return np.eye(len(self.categories[name]))[codes]
-            values = codes[:, None].astype(np.float64)
+            one_hot = self.data.categorical[name] == "one_hot"
+            values = (np.eye(len(self.categories[name]))[codes] if one_hot else codes[:, None]).astype(np.float64)
         else:
             values = column.to_numpy(np.float64, na_value=np.nan)[:, None]
         widths = [width for pattern, width in self.data.dequantise.items() if fnmatchcase(name, pattern)]
@@ -223,43 +242,75 @@ def _frames(path: Path, data: Table, wanted: list[str]) -> Iterator[tuple[pd.Dat
     """Rows of a file with the wanted columns, and the share of the file that is read."""
     if data.source == "parquet":
         file, done = _parquet(path), 0
-        _check_columns(path, file.schema_arrow.names, wanted)
-        for batch in file.iter_batches(CHUNK_ROWS, columns=wanted):
-            frame = batch.to_pandas()
-            done += len(frame)
-            yield (
-                frame.replace(data.missing_values, np.nan) if data.missing_values else frame,
-                done / file.metadata.num_rows,
-            )
+        _check_columns(path, header_of(path, data), wanted)
+        with _refusing(path):
+            for batch in file.iter_batches(_chunk_rows(len(wanted)), columns=wanted):
+                frame = batch.to_pandas()
+                done += len(frame)
+                yield frame.mask(_said_missing(frame, data)), done / file.metadata.num_rows
         return
-    with path.open("rb") as position:
-        for frame in csv_rows(position if path.suffix != ".gz" else path, data, wanted, CHUNK_ROWS):
-            yield frame, position.tell() / max(1, path.stat().st_size)
+    yield from csv_rows(path, data, wanted)
 
 
-def csv_rows(path: Any, data: Table, wanted: list[str] | None, rows: int) -> Iterator[pd.DataFrame]:
-    """Rows of a CSV file. A UserError says in which line it is no table."""
-    name = getattr(path, "name", path)
+def csv_rows(
+    path: Path, data: Table, wanted: list[str], texts: Sequence[str] = ()
+) -> Iterator[tuple[pd.DataFrame, float]]:
+    """Rows of a CSV file with the wanted columns, and the share of the file that is read.
+
+    Labels, categories and the columns `texts` are read as they are written, so that they mean the same in every chunk.
+    All columns are read, and then some of them taken: else Pandas would not see that a line has too many cells.
+    """
+    header = header_of(path, data)
+    _check_columns(path, header, wanted)
+    compressed = path.name.lower().endswith(".gz")
+    with (
+        _refusing(path),
+        path.open("rb") as position,
+        pd.read_csv(
+            position,
+            sep=data.separator,
+            compression="gzip" if compressed else None,
+            dtype={name: str for name in (*data.categorical, data.label, *texts) if name in header},
+            na_values=[*MISSING, *data.missing_values],
+            keep_default_na=False,
+            index_col=False,
+            low_memory=False,
+            chunksize=_chunk_rows(len(header)),
+        ) as frames,
+    ):
+        for frame in frames:
+            yield frame[wanted], position.tell() / max(1, path.stat().st_size)
+
+
+def _chunk_rows(columns: int) -> int:
+    return max(1, min(CHUNK_ROWS, CHUNK_CELLS // max(1, columns)))
+
+
+def _said_missing(frame: pd.DataFrame, data: Table) -> pd.DataFrame:
+    """Which cells hold a text, or the number that it is, that means a missing value."""
+    said: list[Any] = list(data.missing_values)
+    for text in data.missing_values:
+        with suppress(ValueError):
+            said.append(float(text))
+    return frame.isin(said)
+
+
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    """Make what is wrong with a file one line."""
     try:
-        with pd.read_csv(
-            path, sep=data.separator, usecols=wanted, chunksize=rows, na_values=data.missing_values, low_memory=False
-        ) as reader:
-            yield from reader
+        yield
     except pd.errors.EmptyDataError:
-        raise UserError(f"{name}: is empty") from None
-    except (pd.errors.ParserError, UnicodeDecodeError, EOFError, OSError) as error:
+        raise UserError(f"{path}: is empty") from None
+    except (ValueError, EOFError, OSError, zlib.error, pa.ArrowException) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise UserError(f"{name}: is no CSV file, or a damaged one: {' '.join(str(error).split())}") from None
-    except ValueError as error:
-        raise UserError(f"{name}: has not the columns of the first file: {' '.join(str(error).split())}") from None
+        raise UserError(f"{path}: is no table, or a damaged one: {' '.join(str(error).split())}") from None
 
 
 def _parquet(path: Path) -> pq.ParquetFile:
-    try:
+    with _refusing(path):
         return pq.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{path}: is no Parquet file, or a truncated one: {' '.join(str(error).split())}") from None
 
 
 def _check_columns(path: Path, there: Sequence[str], wanted: Sequence[str]) -> None:
@@ -269,7 +320,5 @@ def _check_columns(path: Path, there: Sequence[str], wanted: Sequence[str]) -> N
 
 
 def _texts(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Labels and categories as texts; whole numbers without a decimal point, however a chunk was read."""
-    if column.dtype.kind == "f" and (column == column.round()).all():
-        column = column.astype("int64")
-    return column.astype(str)
+    """Labels and categories as texts; whole numbers without a decimal point, however a column is stored."""
+    return column.astype(str).str.replace(WHOLE, r"\1", regex=True)
