@@ -22,24 +22,28 @@ MOST_BUFFERS = 1024  # of one preadv; POSIX calls it IOV_MAX
 
 
 class Rows:
-    """The array (N, …) of a .npy file."""
+    """The array (N, …) of a .npy file. Messages call it by its `name`, by default the path."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, name: str | None = None) -> None:
         """Raises `UserError` for a file that is no plain array, or is shorter than its header says."""
-        self.path = path
+        self.path, self.name = path, name or str(path)
         with path.open("rb") as file:
             try:
                 version = npy.read_magic(file)
                 read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
                 self.shape, fortran, self.dtype = read(file)
             except ValueError as error:
-                raise UserError(f"{path}: is no .npy file, or a damaged one: {' '.join(str(error).split())}") from None
+                raise UserError(
+                    f"{self.name}: is no .npy file, or a damaged one: {' '.join(str(error).split())}"
+                ) from None
             self._start = file.tell()
         self.row_bytes = int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
         if self.dtype.hasobject or not self.shape or (fortran and len(self.shape) > 1):
-            raise UserError(f"{path}: must hold a plain array of numbers in C order, not {self.dtype} {self.shape}")
+            raise UserError(
+                f"{self.name}: must hold a plain array of numbers in C order, not {self.dtype} {self.shape}"
+            )
         if path.stat().st_size < self._start + len(self) * self.row_bytes:
-            raise UserError(f"{path}: is truncated: its header promises an array of shape {self.shape}")
+            raise UserError(f"{self.name}: is truncated: its header promises an array of shape {self.shape}")
 
     def __len__(self) -> int:
         return int(self.shape[0])
@@ -91,7 +95,7 @@ class Rows:
             for start, run in runs:
                 got = os.preadv(file.fileno(), [content[place] for place in run], start)
                 if got != len(run) * self.row_bytes:
-                    raise UserError(f"{self.path}: is truncated: its header promises an array of shape {self.shape}")
+                    raise UserError(f"{self.name}: is truncated: its header promises an array of shape {self.shape}")
         return taken
 
     def whole(self) -> np.ndarray:

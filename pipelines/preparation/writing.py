@@ -70,7 +70,7 @@ def _write_splits(folder: Path, dealt: list[Dealt], transform: Transform, classe
                 transformed = transform(rows, split)
                 if transformed.dtype.kind == "f" and not np.isfinite(transformed).all():
                     raise UserError(
-                        f"{each.part.x.path.name}: holds NaN or infinite numbers: remove those rows from the source"
+                        f"{each.part.x.name}: holds NaN or infinite numbers: remove those rows from the source"
                     )
                 x[split].append(transformed)
                 if numbers is not None:

@@ -62,7 +62,7 @@ def _open(path: Path, name: str, data: Arrays, spool: Path) -> Rows:
             f"params.yaml: data.arrays: {name!r} is not in {path}, which is one file: set data.path to the folder"
         )
     file = existing(path if path.is_file() else path / name, "data.arrays")
-    return _in_c_order(file, spool / "in_c_order" / file.name)
+    return _in_c_order(file, spool / "in_c_order" / file.name, str(file))
 
 
 def _members(path: Path) -> list[str]:
@@ -86,23 +86,23 @@ def unpack(path: Path, name: str, spool: Path) -> Rows:
             shutil.copyfileobj(source, file, 1 << 20)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise UserError(f"{path}: the array {name!r} is damaged or truncated ({error})") from None
-    return _in_c_order(target, target.with_suffix(".c.npy"))
+    return _in_c_order(target, target.with_suffix(".c.npy"), f"{path}[{name}]")
 
 
-def _in_c_order(path: Path, target: Path) -> Rows:
+def _in_c_order(path: Path, target: Path, name: str) -> Rows:
     """The array of a file; one that is stored column by column (Fortran order) is first turned round, in `target`."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError):
-        return Rows(path)  # which says what is wrong with the file
+        return Rows(path, name)  # which says what is wrong with the file
     if not array.ndim > 1 or array.flags.c_contiguous:
-        return Rows(path)
+        return Rows(path, name)
     rows = max(1, (64 << 20) // max(1, array[:1].nbytes))
     with RowsWriter(target, array.shape[1:], array.dtype) as writer:
         for start in range(0, len(array), rows):
             # Mapped anew for each chunk: every page that a map has touched counts as memory of the process.
             writer.append(np.array(np.load(path, mmap_mode="r", allow_pickle=False)[start : start + rows]))
-    return Rows(target)
+    return Rows(target, name)
 
 
 def _shape(rows: Rows, data: Arrays) -> tuple[int, ...]:
@@ -110,7 +110,7 @@ def _shape(rows: Rows, data: Arrays) -> tuple[int, ...]:
     shape = rows.shape[1:]
     if rows.dtype.kind not in "buif" or not len(rows):
         what = f"{len(rows)} rows of {rows.dtype}"
-        raise UserError(f"{rows.path}: {what} are not allowed: must be integers or real numbers, in one row or more")
+        raise UserError(f"{rows.name}: {what} are not allowed: must be integers or real numbers, in one row or more")
     if data.shape is not None:
         if np.prod(shape, dtype=int) != np.prod(data.shape):
             raise UserError(f"params.yaml: data.shape: {list(data.shape)} does not fit rows of shape {list(shape)}")
@@ -121,7 +121,7 @@ def _shape(rows: Rows, data: Arrays) -> tuple[int, ...]:
         shape = (1, *shape)
     if not shape or len(shape) > 3 or (len(shape) == 3 and shape[0] not in (1, 3)):
         raise UserError(
-            f"{rows.path}: an array of shape {rows.shape} is not allowed: must be (N, D), (N, H, W), or"
+            f"{rows.name}: an array of shape {rows.shape} is not allowed: must be (N, D), (N, H, W), or"
             " (N, C, H, W) with 1 or 3 channels; set data.shape, or data.layout to channels_last"
         )
     return shape
@@ -135,7 +135,7 @@ def _levels(arrays: dict[str, Rows], data: Arrays) -> int | None:
         return data.levels or 256
     if (data.shape is not None and len(data.shape) > 1) or not flat:
         raise UserError(
-            f"{arrays['train'].path}: images and sequences must be integers, not {arrays['train'].dtype};"
+            f"{arrays['train'].name}: images and sequences must be integers, not {arrays['train'].dtype};"
             " set data.levels if these are whole numbers"
         )
     return None
@@ -151,16 +151,16 @@ def _arranged(rows: Rows, shape: tuple[int, ...], levels: int | None, data: Arra
             if chunk.ndim == 4 and data.layout == "channels_last" and data.shape is None:
                 chunk = chunk.transpose(0, 3, 1, 2)  # noqa: PLW2901
             if levels is not None:
-                _check_levels(chunk, levels, rows.path)
+                _check_levels(chunk, levels, rows.name)
             with np.errstate(over="ignore"):  # infinite numbers are refused when the splits are written
                 writer.append(np.ascontiguousarray(chunk).reshape(len(chunk), *shape).astype(dtype))
-    return Rows(target)
+    return Rows(target, rows.name)
 
 
-def _check_levels(chunk: np.ndarray, levels: int, path: Path) -> None:
+def _check_levels(chunk: np.ndarray, levels: int, name: str) -> None:
     low, high = chunk.min(), chunk.max()
     if not (low >= 0 and high < levels) or (chunk.dtype.kind == "f" and (chunk != np.floor(chunk)).any()):
-        raise UserError(f"{path}: values from {low} to {high} are not allowed: must be integers 0 … {levels - 1}")
+        raise UserError(f"{name}: values from {low} to {high} are not allowed: must be integers 0 … {levels - 1}")
 
 
 def _labelled(
@@ -171,7 +171,7 @@ def _labelled(
     for split, values in read.items():
         if len(values) != len(parts[split].x):
             counts = f"{len(values):,} labels for {len(parts[split].x):,} examples"
-            raise UserError(f"params.yaml: data.labels.{split}: {labels[split].path.name} holds {counts}")
+            raise UserError(f"params.yaml: data.labels.{split}: {labels[split].name} holds {counts}")
         if values.dtype.kind not in "buiUS":
             raise UserError(f"params.yaml: data.labels.{split}: must be integers or texts, not {values.dtype}")
     texts = {split: values.astype(str).tolist() for split, values in read.items()}

@@ -57,10 +57,14 @@ def _column(path: Path, data: Series) -> tuple[np.ndarray, np.ndarray | None]:
             raise UserError(f"params.yaml: data.{key}: {name!r} is no column; there are: {', '.join(header)}")
     frame = pd.concat([chunk for chunk, _ in csv_rows(path, table, wanted, wanted[1:])])
     values = pd.to_numeric(frame[data.column], errors="coerce").to_numpy(np.float64)
-    if not np.isfinite(values).all():
-        row = int((~np.isfinite(values)).argmax())
+    wrong = ~(np.abs(values) <= np.finfo(np.float32).max)
+    if wrong.any():
+        row = int(wrong.argmax())
         value = frame[data.column].iloc[row]
-        raise UserError(f"{path}: column {data.column!r}, row {row + 1}: {value!r} is no finite number; mend the file")
+        raise UserError(
+            f"{path}: column {data.column!r}, row {row + 1}: {value!r} is no finite number, or too large for"
+            " a float32; mend the file"
+        )
     if data.recording is None:
         return values, None
     if frame[data.recording].isna().any():
@@ -111,6 +115,5 @@ def _runs(recordings: np.ndarray) -> list[slice]:
 def _part(spool: Path, split: str, windows: np.ndarray, data: Series) -> Part:
     """Real numbers; where levels are asked for, these are found once it is known which rows are trained on."""
     if data.levels is None:
-        with np.errstate(over="ignore"):  # infinite numbers are refused when the splits are written
-            return Part(put(spool, split, windows.astype(np.float32)))
+        return Part(put(spool, split, windows.astype(np.float32)))
     return Part(put(spool, split, windows[:, None]))
