@@ -5,6 +5,7 @@ Salakhutdinov & Murray, "On the Quantitative Analysis of Deep Belief Networks", 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,7 +52,8 @@ def _text(path: Path) -> Callable[[str], np.ndarray]:
     def load(name: str) -> np.ndarray:
         file = path / f"binarized_mnist_{name}.amat"
         try:
-            return np.loadtxt(file, np.uint8)
+            with warnings.catch_warnings(action="ignore"):  # of a file without numbers
+                return np.loadtxt(file, np.uint8)
         except ValueError as error:
             raise UserError(f"{file}: is damaged: {' '.join(str(error).split())}") from None
 
