@@ -38,12 +38,13 @@ class Rows:
                 ) from None
             self._start = file.tell()
         self.row_bytes = int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
-        if self.dtype.hasobject or not self.shape or (fortran and len(self.shape) > 1):
-            raise UserError(
-                f"{self.name}: must hold a plain array of numbers in C order, not {self.dtype} {self.shape}"
-            )
+        wrong = f"{self.name}: must hold a plain array of numbers in C order, not {self.dtype} {self.shape}"
+        if self.dtype.hasobject or not self.shape:
+            raise UserError(wrong)
         if path.stat().st_size < self._start + len(self) * self.row_bytes:
             raise UserError(f"{self.name}: is truncated: its header promises an array of shape {self.shape}")
+        if fortran and len(self.shape) > 1:
+            raise UserError(wrong)
 
     def __len__(self) -> int:
         return int(self.shape[0])

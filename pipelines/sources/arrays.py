@@ -12,7 +12,7 @@ import numpy as np
 from ..data_params import Arrays, SplitNames
 from ..errors import UserError
 from ..files import file_digest
-from ..rows import Rows, RowsWriter
+from ..rows import CHUNK_BYTES, Rows, RowsWriter
 from . import Part, Source
 from .files import coded, existing, find, in_order, put, some
 
@@ -97,11 +97,14 @@ def _in_c_order(path: Path, target: Path, name: str) -> Rows:
         return Rows(path, name)  # which says what is wrong with the file
     if not array.ndim > 1 or array.flags.c_contiguous:
         return Rows(path, name)
-    rows = max(1, (64 << 20) // max(1, array[:1].nbytes))
-    with RowsWriter(target, array.shape[1:], array.dtype) as writer:
+    columns, rows = array[0].size, max(1, CHUNK_BYTES // array[:1].nbytes)
+    with path.open("rb") as file, RowsWriter(target, array.shape[1:], array.dtype) as writer:
         for start in range(0, len(array), rows):
-            # Mapped anew for each chunk: every page that a map has touched counts as memory of the process.
-            writer.append(np.array(np.load(path, mmap_mode="r", allow_pickle=False)[start : start + rows]))
+            part = np.empty((columns, min(rows, len(array) - start)), array.dtype)
+            for number, column in enumerate(part):
+                file.seek(array.offset + (number * len(array) + start) * array.itemsize)
+                column[:] = np.fromfile(file, array.dtype, len(column))
+            writer.append(part.reshape(*array.shape[:0:-1], -1).T)
     return Rows(target, name)
 
 

@@ -226,9 +226,10 @@ def test_one_file_is_not_taken_for_another_split(tmp_path: Path) -> None:
     assert line.startswith(f"params.yaml: data.arrays: 'y.npy' is not in {tmp_path / 'x.npy'}, which is one file")
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("cut", [1, 50, 1000, 2050])
-def test_truncated_files(tmp_path: Path, cut: int) -> None:
-    saved(tmp_path, GREY)
+def test_truncated_files(tmp_path: Path, cut: int, order: Any) -> None:
+    saved(tmp_path, np.asarray(GREY, order=order))
     (tmp_path / "x.npy").write_bytes((tmp_path / "x.npy").read_bytes()[:-cut] if cut < 2000 else b"\x93NUMPY\x01\x00")
     line = refusal(tmp_path, **NPY)
     assert line.startswith(f"{tmp_path / 'x.npy'}: is ") and ("truncated" in line or "damaged" in line)
