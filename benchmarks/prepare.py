@@ -1,7 +1,8 @@
 """The prepare stage against what is demanded of it: seconds, and memory above what the interpreter needs.
 
 Each case runs `genera prepare` in a project of its own. Memory is the peak, over the whole tree of processes, of what
-they hold for themselves (their unique set size), less the same for the embedded digits, which need next to none.
+they hold for themselves (their unique set size); the limit stands on top of the same for the embedded digits, which
+need next to nothing beyond the interpreter and the libraries.
 Fashion-MNIST is timed where its files are in data/raw.
 """
 
@@ -29,7 +30,7 @@ from ._rows import Row, publish
 DIGITS: dict[str, Any] = {"source": "digits", "path": "."}
 JPEGS, FILES, TABLE_BYTES = 60_000, 50_000, 4 << 30
 SECONDS = {"fashion_mnist": 20.0, "jpeg": 60.0}
-MEMORY = 1024.0  # MiB
+MEMORY = 1024.0  # MiB above what the interpreter needs
 
 
 def main() -> None:
@@ -74,7 +75,7 @@ def jpeg_files(folder: Path, base: float) -> list[Row]:
     case = f"prepare {JPEGS:,} JPEG files"
     return [
         row(case, seconds, SECONDS["jpeg"], "s"),
-        row(f"prepare {FILES:,}-file folder", max(1.0, memory - base), MEMORY, "MiB"),
+        row(f"prepare {FILES:,}-file folder, peak memory", memory, base + MEMORY, "MiB"),
     ]
 
 
@@ -90,7 +91,7 @@ def table(folder: Path, base: float) -> Row:
     seconds, memory = measure(project, {"source": "csv", "path": "table.csv", "test_count": 0.1})
     shutil.rmtree(project)
     print(f"the table took {seconds:.0f} s")
-    return row(f"prepare {TABLE_BYTES >> 30} GiB table", max(1.0, memory - base), MEMORY, "MiB")
+    return row(f"prepare {TABLE_BYTES >> 30} GiB table, peak memory", memory, base + MEMORY, "MiB")
 
 
 def row(case: str, ours: float, limit: float, unit: str) -> Row:
