@@ -6,9 +6,11 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import TypeVar
 
+from ..errors import UserError
 from ..progress import progress
 
 Item = TypeVar("Item")
@@ -49,6 +51,8 @@ def _results(
         while waiting:
             first, future = waiting.popleft()
             yield first, future.result()
+    except BrokenProcessPool:
+        raise UserError("a process that reads the files was killed, for want of memory perhaps; run it again") from None
     finally:
         pool.shutdown(cancel_futures=True)
 
