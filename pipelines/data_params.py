@@ -255,14 +255,14 @@ class Arrays(ImageOptions, Source):
         return self.labels is not None
 
 
-class Images(ImageOptions, Source):
-    """A folder of image files, searched in all its subfolders."""
+class Files(Source):
+    """A folder of files, one example or recording in each; labels and official test split follow from their paths."""
 
-    source: Literal["images"]
-    """Image files."""
+    val_count: Count = 0.1
+    """Files in the validation split, below 1 a share of them."""
 
     test_count: Count | None = None
-    """Examples in the test split, below 1 a share of them; null keeps the one that `test_files` names."""
+    """Files in the test split, below 1 a share of them; null keeps those that `test_files` names."""
 
     test_files: Pattern | None = None
     """Files whose path below `path` matches are the official test split: a regular expression that is searched."""
@@ -270,6 +270,17 @@ class Images(ImageOptions, Source):
     labels: Literal["folders"] | Labelling | None = "folders"
     """Labels are the names of the files' `folders` (none if there is just one), or the group of a regular
     expression that is searched in each path below `path`, `^(\\d+)_` for instance; null has none."""
+
+    @property
+    def labelled(self) -> bool | None:
+        return False if self.labels is None else None if self.labels == "folders" else True
+
+
+class Images(ImageOptions, Files):
+    """A folder of image files, searched in all its subfolders."""
+
+    source: Literal["images"]
+    """Image files."""
 
     resize: tuple[Side, Side] | None = Field(default=None, strict=False)
     """Height and width to which images are brought; null leaves them, and all must have one size."""
@@ -286,10 +297,6 @@ class Images(ImageOptions, Source):
     @property
     def kind(self) -> Kind | None:
         return "image"
-
-    @property
-    def labelled(self) -> bool | None:
-        return False if self.labels is None else None if self.labels == "folders" else True
 
 
 class Table(Source):
@@ -339,24 +346,11 @@ class Table(Source):
         return self.label is not None
 
 
-class Audio(Source):
+class Audio(Files):
     """A folder of recordings (WAV, FLAC, OGG), cut into windows of fixed length."""
 
     source: Literal["audio"]
     """Recordings of sound."""
-
-    val_count: Count = 0.1
-    """Recordings in the validation split, below 1 a share of them."""
-
-    test_count: Count | None = None
-    """Recordings in the test split, below 1 a share of them; null keeps those that `test_files` names."""
-
-    test_files: Pattern | None = None
-    """Files whose path below `path` matches are the official test split: a regular expression that is searched."""
-
-    labels: Literal["folders"] | Labelling | None = "folders"
-    """Labels are the names of the files' `folders` (none if there is just one), or the group of a regular
-    expression that is searched in each path below `path`, `^(\\d+)_` for instance; null has none."""
 
     sample_rate: int = Field(default=8000, ge=100)
     """Samples per second to which recordings are resampled."""
@@ -382,10 +376,6 @@ class Audio(Source):
     @property
     def kind(self) -> Kind | None:
         return "sequence"
-
-    @property
-    def labelled(self) -> bool | None:
-        return False if self.labels is None else None if self.labels == "folders" else True
 
 
 class Series(Source):

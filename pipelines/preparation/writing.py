@@ -43,6 +43,7 @@ def write(folder: Path, source: Source, data: Settings) -> Prepared:
     building.mkdir(parents=True)
     try:
         class_counts = _write_splits(building, dealt, transform, len(source.class_names))
+        _check_classes(class_counts, source.class_names)
         meta = _meta(folder.name, building, source, data, transform, class_counts)
         write_json(building / "meta.json", meta)
         _take_place(building, folder, old)
@@ -79,6 +80,17 @@ def _write_splits(folder: Path, dealt: list[Dealt], transform: Transform, classe
                 done += len(rows)
                 advance(done, "", last=done == total)
     return {split: each.tolist() for split, each in counts.items()}
+
+
+def _check_classes(counts: dict[str, list[int]], names: list[str]) -> None:
+    """Refuse a class that nothing can be learnt of: where labels are the names of folders, it may be `test` itself."""
+    for number, name in enumerate(names):
+        elsewhere = [split for split in SPLITS if counts[split][number]]
+        if elsewhere and "train" not in elsewhere:
+            raise UserError(
+                f"params.yaml: data.labels: class {name!r} stands only in {' and '.join(elsewhere)}, and nothing can be"
+                " learnt of it; add training examples, leave the class out, or correct data.labels"
+            )
 
 
 def _rows(dealt: Dealt) -> Iterator[tuple[np.ndarray, str, np.ndarray | None]]:

@@ -201,7 +201,7 @@ def measured(value: Any) -> bool:
 
 
 def shown_columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
-    """The columns in which something was measured. Nats are shown where bits are not: one is a multiple of the other."""
+    """The columns in which something was measured, and of bits and nats, which are multiples, only bits."""
     shown = [column for column in COLUMNS if any(measured(row.get(column.name)) for row in rows)]
     in_bits = any(column.name == "nll_bits_per_dim" for column in shown)
     return [column for column in shown if not (in_bits and column.name == "nll_nats")]

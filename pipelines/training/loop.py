@@ -27,10 +27,10 @@ from models.noise import Noise
 
 from ..errors import UserError
 from ..params import Loop
+from ..progress import progress
 from . import checkpoint
 from .examples import Examples, Feed, batch_rows
 from .players import PlayerLoss, make_optimiser, pace
-from ..progress import progress
 
 Report = Callable[[dict[str, float]], None]
 CHECK_EVERY = 50  # steps between two looks at the losses for divergence; a look waits for the GPU

@@ -72,6 +72,18 @@ def test_the_seed_and_nothing_else_decides(tmp_path: Path) -> None:
     assert sorted_rows(everything(one)) == sorted_rows(everything(other))
 
 
+def test_a_class_without_training_examples_is_refused(tmp_path: Path) -> None:
+    """The folders train/ and test/ of an official split are no labels."""
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+        for number in range(20):
+            Image.fromarray(X[number]).save(tmp_path / split / f"{number}.png")
+    given = {"source": "images", "path": ".", "test_files": "^test/", "mode": "grey"}
+    line = refusal(tmp_path, **given)
+    assert line.startswith("params.yaml: data.labels: class 'test' stands only in test")
+    assert prepared(tmp_path, **given, labels=None).meta["counts"]["test"] == 20
+
+
 def test_planted_duplicates_are_reported(tmp_path: Path) -> None:
     for name, x in (("train", X[:200]), ("val", X[195:240]), ("test", X[[3, 3, 198, *range(236, 300)]])):
         np.save(tmp_path / f"{name}.npy", x)

@@ -215,12 +215,11 @@ def test_labels_of_floats_and_of_a_dictionary(tmp_path: Path) -> None:
     assert sum(map(sum, data.meta["class_counts"].values())) == 60
 
 
-def test_labels_of_the_test_file_only_are_labels_too(tmp_path: Path) -> None:
+def test_a_label_of_the_test_file_only_is_refused(tmp_path: Path) -> None:
     text = lines(FRAME.a, ["u", "v"] * 30, header="a,label")
     csv(csv(tmp_path, text), text.replace("v\n", "w\n", 3), "test.csv")
-    data = prepared(tmp_path, **{**CSV, "test_count": None, "test_path": "test.csv"}, label="label")
-    assert data.meta["class_names"] == ["u", "v", "w"]
-    assert data.meta["class_counts"]["test"] == [30, 27, 3] and data.meta["class_counts"]["train"][2] == 0
+    line = refusal(tmp_path, **{**CSV, "test_count": None, "test_path": "test.csv"}, label="label")
+    assert "class 'w' stands only in test" in line
 
 
 @pytest.mark.parametrize("how", ["csv", "parquet"])
