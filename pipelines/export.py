@@ -54,7 +54,14 @@ def write_history(path: Path, history: list[dict[str, float]]) -> None:
 def family_config(entry: str, model: str, config: Any, data: Prepared, seed: int, **more: Any) -> dict[str, Any]:
     """The content of a family's config.json: all that is needed to build it again, and where it came from."""
     built = {"entry": entry, "model": model, "config": asdict(config), "event": asdict(data.event)}
-    return {**built, "data_digest": data.digest, "code_digest": family_digest(model), "seed": seed, **more}
+    return {
+        **built,
+        "data": data.meaning,
+        "data_digest": data.digest,
+        "code_digest": family_digest(model),
+        "seed": seed,
+        **more,
+    }
 
 
 def classifier_config(settings: ClassifierSettings) -> dict[str, Any]:

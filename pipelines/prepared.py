@@ -37,6 +37,7 @@ from .files import file_digest, read_json, text_digest
 
 AGAIN = "run `dvc repro --force --single-item prepare` to make it again"
 SPLITS = ("train", "val", "test")
+MEANING = ("name", "channels", "class_names", "palette", "sample_rate", "encoding", "range")
 SEEN = ("shape", "levels", "ordered", "each_step", "class_names")  # of the meta, what a training can see
 
 
@@ -76,6 +77,13 @@ class Prepared:
     def digest(self) -> str:
         """The digest of all splits together, by which results name their data."""
         return str(self.meta["digest"])
+
+    @property
+    def meaning(self) -> dict[str, Any]:
+        """What the numbers of an example stand for: all that a consumer of a model needs to show a sample."""
+        columns = [column["name"] for column in self.meta["columns"]]
+        named = {**{key: self.meta[key] for key in MEANING}, "columns": columns}
+        return {key: value for key, value in named.items() if value}
 
     def split(self, name: str) -> Split:
         """One of `train`, `val` and `test`."""

@@ -121,3 +121,5 @@ def test_images_of_clustered_colours(tmp_path: Path) -> None:
     samples = np.load(project.artifacts("evaluate", "vae") / "samples.npy")
     assert samples.shape[1:] == (1, 8, 8) and samples.max() < 5
     assert re.search(r"palette", (tmp_path / "report" / "data.html").read_text())
+    meaning = read_json(project.artifacts("train", "vae") / "config.json")["data"]
+    assert meaning["channels"] == "palette" and len(meaning["palette"]) == 5, "a consumer of the model can show samples"

@@ -74,11 +74,10 @@ def model_card(candidate: Candidate, served: ServedModel) -> str:
             "",
             "## Data",
             f"One example is {shape} {values}. Labels: {event['classes'] or 'none'}{given}.",
+            *_fenced(config.get("data")),
             "",
             "## Configuration",
-            "```json",
-            json.dumps(config["config"], indent=2),
-            "```",
+            *_fenced(config["config"]),
             "",
             "## Measurements",
             "| metric | value | unit |",
@@ -99,3 +98,11 @@ def model_card(candidate: Candidate, served: ServedModel) -> str:
             "",
         ]
     )
+
+
+def _fenced(values: Mapping[str, Any] | None) -> list[str]:
+    """Values as a block of JSON, a line for each; nothing if there are none."""
+    if not values:
+        return []
+    lines = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in values.items())
+    return ["```json", f"{{\n{lines}\n}}", "```"]
