@@ -41,7 +41,7 @@ from .contract import (
     Width,
 )
 from .layers.labels import append, chosen_labels, one_hot
-from .layers.normal import standard_normal_log_density
+from .layers.normal import bounded, standard_normal_log_density
 from .layers.units import Standardised, input_channels, network_input
 from .noise import uniform_rows
 
@@ -144,8 +144,11 @@ class GaussianDecoder(nn.Module):
 
     def _location_scale(self, h: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation in the data's units."""
-        shift = 0.0 if self.levels is None else (self.levels - 1) / 2
-        return h * self.unit + shift, self.log_std.exp() * self.unit
+        std = self.log_std.exp() * self.unit
+        if self.levels is None:
+            return h, std
+        # A tenth of a bin's width puts all mass into one bin. Less gains nothing, and makes other bins impossible.
+        return h * self.unit + (self.levels - 1) / 2, std.clamp_min(0.1)
 
     def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
         """log p(x|z) (N,) of decoder outputs h (N, D) and x (N, D)."""
@@ -266,7 +269,7 @@ class VAE(Family, Density, Latent, Features):
         """Mean and log standard deviation (N, L each) of q(z|x)."""
         y = network_input(x, self.event, self.units)
         mean, log_std = self.encoder(append(y.flatten(1), context)).chunk(2, 1)
-        return mean, log_std
+        return mean, bounded(log_std)
 
     def distortion_and_rate(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """-log p(x|z) at one z ~ q(z|x), and KL(q(z|x) ‖ N(0, I)) in closed form, (N,) each in nats."""

@@ -77,6 +77,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
         shutil.copy(root / name, folder)
     for name in ("models", "pipelines"):  # what DVC watches; what runs is the installed package
         shutil.copytree(root / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "data" / "raw").mkdir(parents=True)
     change(folder, TOY)
     for command in (("git", "init", "-q"), ("dvc", "init", "-q"), ("dvc", "config", "core.analytics", "false")):
         assert run(folder, *command).returncode == 0

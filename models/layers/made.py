@@ -6,13 +6,14 @@ Papamakarios et al., "Masked Autoregressive Flow for Density Estimation", 2017 (
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from .normal import bounded
 
 
 class MaskedLinear(nn.Linear):
@@ -74,8 +75,6 @@ class AutoregressiveAffine(nn.Module):
     μ_i and α_i are known only when v_<i is. α is kept inside ±log 1000 by a smooth clip.
     """
 
-    limit = math.log(1e3)
-
     def __init__(self, order: Tensor, hidden: Sequence[int], context: int = 0) -> None:
         super().__init__()
         self.order = order.tolist()
@@ -84,7 +83,7 @@ class AutoregressiveAffine(nn.Module):
     def conditioner(self, v: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """μ and α (N, D each) for v (N, D)."""
         mu, alpha = self.made(v, context).unbind(-1)
-        return mu, alpha / (1 + alpha.abs() / self.limit)
+        return mu, bounded(alpha)
 
     def forward(self, v: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """w (N, D) and log |det dw/dv| (N,): one pass."""

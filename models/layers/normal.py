@@ -6,7 +6,14 @@ import math
 
 from torch import Tensor
 
+LIMIT = math.log(1e3)
+
 
 def standard_normal_log_density(u: Tensor) -> Tensor:
     """log N(u; 0, I) (N,) of u (N, D)."""
     return -0.5 * (u.square() + math.log(2 * math.pi)).sum(1)
+
+
+def bounded(log_scale: Tensor) -> Tensor:
+    """A network's log scale, kept within ±log 1000 by a smooth clip: the scale can neither vanish nor overflow."""
+    return log_scale / (1 + log_scale.abs() / LIMIT)

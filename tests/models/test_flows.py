@@ -14,6 +14,7 @@ from models.contract import Event
 from models.iaf import IAF, IAFConfig
 from models.layers.flow import AutoregressiveFlow
 from models.layers.made import MADE, AutoregressiveAffine, orders
+from models.layers.normal import bounded
 from models.layers.units import Dequantised, Standardised
 from models.maf import MAF, MAFConfig
 from models.noise import Noise
@@ -161,7 +162,7 @@ class _PaperAffine(zuko.transforms.AffineTransform):
     """zuko's affine map in the parameters of the MAF paper, (x - μ) exp(-α), with our clip of α."""
 
     def __init__(self, mu: Tensor, alpha: Tensor) -> None:
-        alpha = alpha / (1 + alpha.abs() / AutoregressiveAffine.limit)
+        alpha = bounded(alpha)
         super().__init__(-mu * torch.exp(-alpha), torch.exp(-alpha))
 
 
