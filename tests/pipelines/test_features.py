@@ -56,6 +56,8 @@ def write_prepared(folder: Path, event: Event, splits: dict[str, np.ndarray], la
         "levels": event.levels,
         "ordered": event.ordered,
         "each_step": None,
+        "channels": {"vector": "columns", "sequence": "series", "image": "grey"}[event.kind],
+        **dict.fromkeys(("palette", "sample_rate", "encoding", "range")),
         "class_names": [str(label) for label in range(event.classes)],
         "columns": columns,
         "counts": {name: len(array) for name, array in splits.items()},
