@@ -93,6 +93,16 @@ class Source(Section):
         return getattr(self, "test_count", None)
 
     @property
+    def own_test(self) -> bool:
+        """Does the source have a test split of its own, as far as its parameters say?"""
+        return True
+
+    @property
+    def counts_recordings(self) -> bool:
+        """Are `val_count` and `test_count` counts of recordings, rather than of examples?"""
+        return False
+
+    @property
     def ordered(self) -> bool:
         """Are the levels of integers numbers, rather than names such as a palette's?"""
         return True
@@ -251,6 +261,10 @@ class Arrays(ImageOptions, Source):
     """Names of the numbers of a vector; null numbers them."""
 
     @property
+    def own_test(self) -> bool:
+        return self.arrays is not None and self.arrays.test is not None
+
+    @property
     def labelled(self) -> bool | None:
         return self.labels is not None
 
@@ -270,6 +284,10 @@ class Files(Source):
     labels: Literal["folders"] | Labelling | None = "folders"
     """Labels are the names of the files' `folders` (none if there is just one), or the group of a regular
     expression that is searched in each path below `path`, `^(\\d+)_` for instance; null has none."""
+
+    @property
+    def own_test(self) -> bool:
+        return self.test_files is not None
 
     @property
     def labelled(self) -> bool | None:
@@ -342,6 +360,10 @@ class Table(Source):
         return "vector"
 
     @property
+    def own_test(self) -> bool:
+        return self.test_path is not None
+
+    @property
     def labelled(self) -> bool | None:
         return self.label is not None
 
@@ -372,6 +394,10 @@ class Audio(Files):
 
     levels: int = Field(default=256, ge=2, le=256)
     """Number of levels."""
+
+    @property
+    def counts_recordings(self) -> bool:
+        return True
 
     @property
     def kind(self) -> Kind | None:
@@ -416,6 +442,10 @@ class Series(Source):
     @property
     def drawn_test(self) -> Count | None:
         return self.test_count if self.recording is not None else None  # the source cuts one series in time
+
+    @property
+    def counts_recordings(self) -> bool:
+        return self.recording is not None
 
     @property
     def kind(self) -> Kind | None:

@@ -35,7 +35,9 @@ def _families(params: Params) -> Iterator[str]:
 
 
 def _events(params: Params) -> Iterator[str]:
-    """Families that cannot model what the source gives, as far as its parameters tell; `prepare` looks at the files."""
+    """A test split that nobody gives, and families that cannot model what the source gives, as far as it says so."""
+    if params.data.drawn_test is None and not params.data.own_test:
+        yield f"{FILE}: data.test_count: is missing: no test split is named; give a count or a share such as 0.1"
     event = expected_event(params.data)
     if event is not None:
         for entry, reason in unsuitable(params, event).items():
@@ -98,7 +100,10 @@ def _references(params: Params) -> Iterator[str]:
         if entry not in stages[stage]:
             yield f"{FILE}: evaluate.entries.{entry}: {stage!r} is not allowed: {entry} is not in {stage}.entries"
     evaluate = params.evaluate
-    test = params.data.drawn_test if isinstance(params.data.drawn_test, int) else evaluate.references
+    data = params.data
+    test = evaluate.references
+    if isinstance(data.drawn_test, int) and not data.counts_recordings:
+        test = data.drawn_test
     least = min(evaluate.samples, evaluate.references, test)
     if least <= evaluate.neighbours:
         where = f"{FILE}: evaluate.neighbours: {evaluate.neighbours} is not allowed"

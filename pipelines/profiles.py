@@ -19,7 +19,7 @@ def switch(root: Path, name: str, force: bool = False) -> None:
     profiles = {path.stem: path for path in sorted((root / "profiles").glob("*.yaml"))}
     if name not in profiles:
         raise UserError(f"profile: {name!r} is not allowed: must be one of {', '.join(profiles) or 'profiles/*.yaml'}")
-    load(profiles[name])
+    params = load(profiles[name])
     text, target = profiles[name].read_text(encoding="utf-8"), root / "params.yaml"
     if target.exists() and not force:
         current = target.read_text(encoding="utf-8")
@@ -28,3 +28,5 @@ def switch(root: Path, name: str, force: bool = False) -> None:
             raise UserError("params.yaml: has changes that are not committed; commit them, or lose them with --force")
     write_text(target, text)
     print(f"params.yaml is now {profiles[name].relative_to(root)}; `git diff params.yaml` shows what changed")
+    if not (root / params.data.path).exists():
+        print(f"put the data into {params.data.path} before you go on: docs/data.md says what and where from")

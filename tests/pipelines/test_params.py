@@ -123,6 +123,10 @@ BAD: dict[str, tuple[Changes, str]] = {
         {"data": {"source": "npz", "path": "x", "test_count": 0.1, "arrays": {"train": "x", "tset": "y"}}},
         "data.arrays.tset: is no key that is known here; did you mean 'test'?; allowed are: test, train, val",
     ),
+    "no test split": (
+        {"data": {"source": "images", "path": "x"}},
+        "data.test_count: is missing: no test split is named; give a count or a share such as 0.1",
+    ),
     "two image options": (
         {"data.binarise": "fixed", "data.palette": 8},
         "data: give only one of binarise and palette",
@@ -497,3 +501,11 @@ def test_there_is_a_profile_of_each_kind_of_data(root: Path) -> None:
     names = ["binarized_mnist", "cifar10", "digits", "fashion_mnist", "mnist", "power", "speech"]
     assert [path.stem for path in PROFILES] == names
     assert (root / "params.yaml").read_text() == (root / "profiles" / "digits.yaml").read_text()
+
+
+def test_a_count_of_recordings_is_no_count_of_examples() -> None:
+    """Two recordings may hold enough windows for five neighbours; `prepare` will know."""
+    raw = YAML(typ="safe", pure=True).load(Path(__file__).parents[2] / "profiles" / "speech.yaml")
+    raw["data"] |= {"test_count": 2}
+    del raw["data"]["test_files"]
+    assert parse(raw).data.drawn_test == 2
