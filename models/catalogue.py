@@ -11,6 +11,7 @@ CATALOGUE = {
     "dcgan": "dcgan:DCGAN",
     "gmm": "gmm:GMM",
     "iaf": "iaf:IAF",
+    "made": "made:MADE",
     "maf": "maf:MAF",
     "vae": "vae:VAE",
 }

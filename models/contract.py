@@ -2,7 +2,7 @@
 
 A family is a `torch.nn.Module`. Everything outside this package knows families only through the classes
 of this file: the training loop asks for `players`, the report and the served model ask for capabilities
-(`Density`, `Latent`, `Invertible`, `Features`), and nobody asks for a name.
+(`Density`, `Latent`, `Invertible`, `Completion`, `Features`), and nobody asks for a name.
 """
 
 from __future__ import annotations
@@ -257,6 +257,30 @@ class Latent(ABC):
 
 class Invertible(Latent):
     """A family whose `decode` inverts its `encode` (up to the dequantisation of integer events)."""
+
+
+class Completion(ABC):
+    """A family that can draw what is missing of an example."""
+
+    @abstractmethod
+    def complete(
+        self,
+        x: Tensor,
+        known: Tensor,
+        labels: Tensor | None = None,
+        temperature: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Examples (N, *event) that are x (N, *event) to the bit where `known` is true, and are drawn elsewhere.
+
+        `known` are bools (N, *event), or (*event) for all examples alike. A conditional model that is not told the
+        labels (N,) draws them too, from what is known. Temperature and randomness are those of `Family.sample`, which
+        gives the same examples by the same generator as completing examples of which nothing is known.
+        """
+
+    @abstractmethod
+    def completes_exactly(self, known: Tensor) -> bool:
+        """Are completions of these masks drawn from p(missing | known), or only nearly so?"""
 
 
 class Features(ABC):

@@ -128,6 +128,18 @@ def network_input(x: Tensor, event: Event, units: Standardised | None) -> Tensor
     return F.one_hot(x.long(), event.levels).to(torch.get_default_dtype()).movedim(-1, 2).flatten(1, 2)
 
 
+def number_input(x: Tensor, event: Event) -> Tensor:
+    """Single numbers (N,) of an event as `network_input` shows them: (N, 1), or (N, K) for names.
+
+    Integers are in the data's units, real ones already standardised.
+    """
+    if event.levels is None:
+        return x[:, None]
+    if event.ordered:
+        return centred(x, event)[:, None]
+    return F.one_hot(x.long(), event.levels).to(torch.get_default_dtype())
+
+
 def centred(x: Tensor, event: Event, u: float | Tensor = 0.5) -> Tensor:
     """Integers 0 … K-1 on the scale -1 … 1, by default at the middles of their bins."""
     assert event.levels is not None

@@ -23,6 +23,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "dcgan": {"latent": 4, "width": 4},
     "gmm": {"components": 3, "variance_floor": 0.1},  # or the jitter makes ill-conditioned covariances
     "iaf": {"blocks": 2, "hidden": [8]},
+    "made": {"hidden": [12]},
     "maf": {"blocks": 2, "hidden": [8]},
     "vae": {"latent": 3, "hidden": [8], "importance_samples": 4, "decoder": "gaussian"},
 }
@@ -54,13 +55,21 @@ class Case:
         return f"{self.model}-{self.event.kind}{self.event.shape[0]}{names}-{options}"
 
 
+def _needed(model: str, event: Event) -> dict[str, Any]:
+    """What an event demands of a configuration."""
+    if model == "vae" and not event.ordered:
+        return {"decoder": "categorical"}
+    if model == "made" and event.levels is None:
+        return {"output": "gaussian_mixture", "components": 2}
+    return {}
+
+
 def _cases() -> list[Case]:
     cases = []
     for model in sorted(CATALOGUE):
         for event in EVENTS:
             for conditional in (False, True):
-                decoder = {"decoder": "categorical"} if model == "vae" and not event.ordered else {}
-                case = Case(model, event, {"conditional": conditional, **decoder})
+                case = Case(model, event, {"conditional": conditional, **_needed(model, event)})
                 try:
                     case.build()
                 except UnsuitableEvent:
@@ -75,6 +84,9 @@ def _cases() -> list[Case]:
         Case("vae", IMAGE, {"decoder": "bernoulli"}),
         Case("vae", IMAGE, {"decoder": "categorical"}),
         Case("vae", IMAGE, {"variance": 0.1}),
+        Case("made", IMAGE, {"orders": 2, "connectivities": 2}),
+        Case("made", IMAGE, {"output": "logistic_mixture", "components": 2}),
+        Case("made", VECTOR, {"orders": 2, "permutation": "reverse", "output": "gaussian_mixture"}),
         Case("maf", IMAGE, {"permutation": "random"}),
         Case("iaf", VECTOR, {"permutation": "random"}),
         Case("dcgan", IMAGE, {"discriminator_steps": 2}),

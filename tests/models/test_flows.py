@@ -51,7 +51,7 @@ def flow(
 @pytest.mark.parametrize("hidden", [(32,), (32, 24)])
 def test_outputs_see_only_earlier_dimensions(dimensions: int, hidden: tuple[int, ...]) -> None:
     order = torch.randperm(dimensions)
-    made = perturbed(MADE(order, hidden, outputs=2))
+    made = perturbed(MADE([order], hidden, outputs=2))
     slopes = jacobian(lambda x: made(x).sum(0), torch.randn(20, dimensions))  # of many inputs: a ReLU may be off
     sees = slopes.abs().sum((1, 2)) > 0
     place = order.argsort()
@@ -60,7 +60,7 @@ def test_outputs_see_only_earlier_dimensions(dimensions: int, hidden: tuple[int,
 
 
 def test_a_context_is_seen_by_every_output() -> None:
-    made = MADE(torch.arange(D), (16,), outputs=2, context=3)
+    made = MADE([torch.arange(D)], (16,), outputs=2, context=3)
     perturbed(made)
     x, context = torch.randn(1, D), torch.randn(1, 3)
     assert (jacobian(lambda c: made(x, c), context)[0, 1:].abs().sum((1, 2, 3)) > 0).all()
@@ -189,7 +189,7 @@ def test_agreement_with_zuko_on_the_same_weights(family: type[AutoregressiveFlow
         linear = [layer for layer in theirs.hyper if isinstance(layer, nn.Linear)]
         for mine, other in zip(block.made.layers, linear, strict=True):
             mine.load_state_dict({"weight": other.weight, "bias": other.bias})
-            mine.mask.copy_(other.mask)
+            mine.masks[0].copy_(other.mask)
     y = torch.randn(32, D)
     if family is MAF:
         torch.testing.assert_close(model.log_density(y), peer().log_prob(y), atol=1e-5, rtol=1e-5)

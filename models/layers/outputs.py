@@ -1,0 +1,167 @@
+"""What an autoregressive network says about the next number: its distribution, in the data's own units.
+
+Each kind maps P network outputs to the distribution of one number. `draw` inverts the distribution function at uniform
+numbers, so that samples are a function of them alone. The mixture of logistics gives each level v the mass of its bin,
+
+    P(v) = Σ_m π_m [σ((v + ½ - μ_m) / s_m) - σ((v - ½ - μ_m) / s_m)],   the outermost bins open to infinity,
+
+so its levels sum to one. Salimans et al., "PixelCNN++", 2017 (arXiv:1701.05517).
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..contract import Event, UnsuitableEvent
+from .normal import bounded
+
+NARROWEST = -7.0  # log of the smallest scale of a logistic, in half ranges: a fraction of a bin for 256 levels
+
+
+class Output(ABC):
+    """The distribution of one number given P network outputs."""
+
+    size: int  # P
+    uniforms: int  # that one draw consumes
+
+    @abstractmethod
+    def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
+        """log p(x) (…) of numbers x (…) and network outputs h (…, P)."""
+
+    @abstractmethod
+    def draw(self, h: Tensor, u: Tensor, temperature: float) -> Tensor:
+        """Numbers (…) drawn by uniform numbers u (…, `uniforms`) from outputs h (…, P)."""
+
+
+class Levels(Output):
+    """The distribution of one of K levels, drawn through its distribution function."""
+
+    uniforms = 1
+
+    def __init__(self, levels: int) -> None:
+        self.levels = levels
+
+    @abstractmethod
+    def log_masses(self, h: Tensor) -> Tensor:
+        """log P(v) (…, K) of every level."""
+
+    def draw(self, h: Tensor, u: Tensor, temperature: float) -> Tensor:
+        """Levels from P(v)^(1/T), normalised; the most likely one at T = 0. In float64: levels are many, u is fine."""
+        log_masses = self.log_masses(h.double())
+        if temperature == 0:
+            return log_masses.argmax(-1)
+        steps = (log_masses / temperature).softmax(-1).cumsum(-1)
+        return (u.to(steps) > steps[..., :-1]).sum(-1)
+
+
+class Softmax(Levels):
+    """One logit per level: any distribution, and no notion that levels are near each other."""
+
+    def __init__(self, levels: int) -> None:
+        super().__init__(levels)
+        self.size = levels
+
+    def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
+        return self.log_masses(_at_least_float32(h)).gather(-1, x.long()[..., None])[..., 0]
+
+    def log_masses(self, h: Tensor) -> Tensor:
+        return F.log_softmax(h, -1)
+
+
+class LogisticMixture(Levels):
+    """M logistics on the scale of the levels, each level the mass of its bin: smooth, with few outputs."""
+
+    def __init__(self, levels: int, components: int) -> None:
+        super().__init__(levels)
+        self.size = 3 * components
+
+    def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
+        logits, mean, scale = self._parameters(_at_least_float32(h))
+        x = x.to(mean.dtype)[..., None]
+        return (F.log_softmax(logits, -1) + self._log_bin_mass(x, mean, scale)).logsumexp(-1)
+
+    def log_masses(self, h: Tensor) -> Tensor:
+        levels = torch.arange(self.levels, device=h.device)
+        return self.log_prob(h[..., None, :], levels.expand(*h.shape[:-1], self.levels))
+
+    def _parameters(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits of π, and μ and s in units of levels; outputs of 0 give means at the middle of the range."""
+        logits, mean, log_scale = h.chunk(3, -1)
+        half = self.levels / 2
+        return logits, half - 0.5 + half * mean, half * torch.exp(log_scale.clamp_min(NARROWEST))
+
+    def _log_bin_mass(self, x: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+        """log(σ(b) - σ(a)) of the bin of x, from a = (x - ½ - μ) / s to b = (x + ½ - μ) / s, accurate in both tails:
+
+        σ(b) - σ(a) = σ(b) σ(-a) (1 - e^(a-b)), every factor of which is representable. Of an open bin σ(b) or σ(-a) is
+        left.
+        """
+        first, last = x <= 0, x >= self.levels - 1
+        log_above = torch.where(first, 0.0, F.logsigmoid((mean - x + 0.5) / scale))
+        log_below = torch.where(last, 0.0, F.logsigmoid((x + 0.5 - mean) / scale))
+        log_inside = torch.where(first | last, 0.0, torch.log(-torch.expm1(-1 / scale)))
+        return log_above + log_below + log_inside
+
+
+class GaussianMixture(Output):
+    """M Gaussians, for real numbers; a single one is the usual conditional of MADE."""
+
+    uniforms = 2
+
+    def __init__(self, components: int) -> None:
+        self.size = 3 * components
+
+    def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
+        logits, mean, log_std = self._parameters(_at_least_float32(h))
+        z = (x[..., None] - mean) * torch.exp(-log_std)
+        log_normal = -0.5 * (z.square() + math.log(2 * math.pi)) - log_std
+        return (F.log_softmax(logits, -1) + log_normal).logsumexp(-1)
+
+    def draw(self, h: Tensor, u: Tensor, temperature: float) -> Tensor:
+        """A component by the first uniform number, then its Gaussian, whose standard deviation is scaled by T."""
+        logits, mean, log_std = self._parameters(h.double())
+        steps = logits.softmax(-1).cumsum(-1)
+        component = (u[..., :1].to(steps) > steps[..., :-1]).sum(-1, keepdim=True)
+        mean, log_std = mean.gather(-1, component)[..., 0], log_std.gather(-1, component)[..., 0]
+        return mean + temperature * log_std.exp() * torch.special.ndtri(u[..., 1].to(steps))
+
+    def _parameters(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits, means and log standard deviations."""
+        logits, mean, log_std = h.chunk(3, -1)
+        return logits, mean, bounded(log_std)
+
+
+LevelsName = Literal["softmax", "logistic_mixture"]
+OutputName = Literal[LevelsName, "gaussian_mixture"]
+
+
+def output_for(event: Event, name: OutputName, components: int) -> Output:
+    """The output called `name`, of `components` components if it is a mixture.
+
+    Raises `UnsuitableEvent` where it is none for the numbers of such an event.
+    """
+    if event.levels is None:
+        if name != "gaussian_mixture":
+            raise UnsuitableEvent(f"output: {name} needs integer events; output: gaussian_mixture takes vectors")
+        return GaussianMixture(components)
+    if name == "gaussian_mixture":
+        raise UnsuitableEvent(f"output: {name} needs vectors; output: softmax or logistic_mixture takes integers")
+    if name == "softmax":
+        return Softmax(event.levels)
+    if not event.ordered:
+        raise UnsuitableEvent(
+            f"output: {name} models numbers, and these levels are names, like the colours of a palette;"
+            " output: softmax takes them"
+        )
+    return LogisticMixture(event.levels, components)
+
+
+def _at_least_float32(h: Tensor) -> Tensor:
+    """Half precision cannot tell neighbouring levels apart."""
+    return h.to(torch.promote_types(h.dtype, torch.float32))

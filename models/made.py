@@ -1,0 +1,179 @@
+"""Masked autoencoder: an MLP that predicts every number from those before it, all in one pass.
+
+Masks on the weights cut every path from a number to itself and to those before it in the order, which makes the outputs
+a product of conditionals. Different orders, and different masks for one order, share the weights: an ensemble of models
+for the price of one, which is scored, and sampled, as the mixture that it is.
+
+    p(x) = 1/M Σ_m Π_i p(x_i | x_<i; masks m),     -log p(x) ≤ -1/M Σ_m log p_m(x), the training loss
+
+Shapes: x (N, *event); network outputs (N, D, P), P numbers for the distribution of each x_i. With M members `log_prob`
+takes M passes; `sample` draws a member, and goes through its order in D steps that together cost one pass.
+
+Germain, Gregor, Murray & Larochelle, "MADE: Masked Autoencoder for Distribution Estimation", 2015 (arXiv:1502.03509).
+Mixtures of Gaussians as conditionals (MADE MoG): Papamakarios et al., 2017 (arXiv:1705.07057).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass as validated
+from torch import Tensor
+
+from .contract import STRICT, Batch, Event, FamilyConfig, Width
+from .layers import made
+from .layers.autoregressive import Autoregressive, PlainStepper, Stepper
+from .layers.labels import one_hot
+from .layers.outputs import OutputName, output_for
+from .layers.units import Standardised, input_channels, network_input, number_input
+
+
+@validated(frozen=True, config=STRICT)
+class MADEConfig(FamilyConfig):
+    """Configuration of MADE."""
+
+    hidden: tuple[Width, ...] = Field(default=(512, 512), min_length=1, strict=False)
+    """Widths of the hidden layers."""
+
+    orders: int = Field(default=1, ge=1)
+    """Orders of the dimensions in the ensemble; the first is the natural one."""
+
+    permutation: Literal["reverse", "random"] = "random"
+    """The other orders: alternately backward and forward, or random ones."""
+
+    connectivities: int = Field(default=0, ge=0)
+    """Random masks for each order; 0 has a single regular one, by which each layer has all degrees equally often."""
+
+    mask_seed: int = Field(default=0, ge=0)
+    """Seed of random orders and masks; part of the model, since weights fit these only."""
+
+    output: OutputName = "softmax"
+    """p(x_i | x_<i): a probability for each level or a mixture of logistics (integer events), or a mixture of Gaussians
+    (vectors)."""
+
+    components: int = Field(default=10, ge=1)
+    """Components of a mixture."""
+
+
+class MADE(Autoregressive):
+    """A masked MLP, or an ensemble of them in one."""
+
+    Config = MADEConfig
+    config: MADEConfig
+
+    def __init__(self, config: MADEConfig, event: Event) -> None:
+        super().__init__(config, event)
+        self.output = output_for(event, config.output, config.components)
+        self.units = Standardised(event) if event.levels is None else None
+        different = made.orders(event.dimensions, config.orders, config.permutation, config.mask_seed)
+        self.made = made.MADE(
+            different,
+            config.hidden,
+            outputs=self.output.size,
+            context=self.classes,
+            inputs=input_channels(event) // event.shape[0] if event.levels is not None else 1,
+            connectivities=config.connectivities,
+            seed=config.mask_seed,
+        )
+        self.order_of = [order.tolist() for order in different for _ in range(max(1, config.connectivities))]
+        self.order = self.order_of[0]
+
+    @classmethod
+    def refusal(cls, event: Event) -> str | None:
+        """It has an output for every event."""
+        return None
+
+    @property
+    def scoring_passes(self) -> int:
+        return self.made.members
+
+    def initialise(self, x: Tensor, labels: Tensor | None, generator: torch.Generator) -> None:
+        if self.units is not None:
+            self.units.initialise(x)
+
+    def _loss(self, batch: Batch) -> Tensor:
+        """-1/M Σ_m log p_m(x) per dimension, or its estimate by one member for each row."""
+        if self.made.members == 1:
+            return super()._loss(batch)
+        member = batch.noise.integers(self.made.members).to(batch.x.device)
+        total = batch.x.new_zeros((), dtype=torch.float32)
+        for m in member.unique().tolist():
+            rows = (member == m).nonzero()[:, 0]
+            labels = None if batch.labels is None else batch.labels[rows]
+            total = total - self._log_conditionals(batch.x[rows], labels, m).sum()
+        return total / (len(batch.x) * self.event.dimensions)
+
+    def log_likelihood(self, batch: Batch) -> Tensor:
+        members = range(self.made.members)
+        scores = [self._log_conditionals(batch.x, batch.labels, m).sum(1) for m in members]
+        return torch.stack(scores).logsumexp(0) - math.log(len(members))
+
+    def log_conditionals(self, x: Tensor, labels: Tensor | None) -> Tensor:
+        """log p(x_i | x_<i) (N, D) by the first member."""
+        return self._log_conditionals(x, labels, member=0)
+
+    def _log_conditionals(self, x: Tensor, labels: Tensor | None, member: int) -> Tensor:
+        y = self.to_network(x)
+        log_p = self.output.log_prob(self.network(y, labels, member), y.flatten(1))
+        return log_p if self.units is None else log_p - self.units.std.log()
+
+    def network(self, x: Tensor, labels: Tensor | None, member: int = 0) -> Tensor:
+        """Outputs (N, D, P) of a member."""
+        y = x if self.units is not None else network_input(x, self.event, None)
+        inputs = y.unflatten(1, (-1, self.made.inputs)).movedim(2, -1).flatten(1)  # dimension by dimension
+        return self.made(inputs, one_hot(labels, self.classes), member)
+
+    def stepper(self, n: int, labels: Tensor | None, member: int = 0) -> Stepper:
+        return _Stepper(self, n, labels, member)
+
+    def plain_stepper(self, n: int, labels: Tensor | None, member: int = 0) -> Stepper:
+        x = torch.zeros(n, *self.event.shape, device=next(self.parameters()).device)
+        return PlainStepper(lambda y: self.network(y, labels, member), x, self.order_of[member])
+
+    def completes_exactly(self, known: Tensor) -> bool:
+        """Yes if what is known comes first. An ensemble lets a member complete: exact only if nothing is known."""
+        return not known.any() or (self.made.members == 1 and super().completes_exactly(known))
+
+    def _draw(
+        self, x: Tensor, known: Tensor, labels: Tensor | None, u: Tensor, choice: Tensor, temperature: float
+    ) -> Tensor:
+        """Each example by a member of the ensemble, of those whose order begins with what is known if there are any."""
+        fitting = torch.stack([self._serves(order, known) for order in self.order_of], 1)
+        weights = torch.where(fitting.any(1, keepdim=True), fitting, True).double()
+        steps = (weights / weights.sum(1, keepdim=True)).cumsum(1)
+        member = (choice[:, None] > steps[:, :-1]).sum(1)
+        drawn = torch.empty_like(x)
+        for m in member.unique().tolist():
+            rows = (member == m).nonzero()[:, 0]
+            chosen = None if labels is None else labels[rows]
+            stepper = self.stepper(len(rows), chosen, m)
+            drawn[rows] = self._walk(stepper, self.order_of[m], x[rows], known[rows], u[rows], temperature)
+        return drawn
+
+    def _serves(self, order: list[int], known: Tensor) -> Tensor:
+        """Is all that is known of each example (N, *event) before what is not, in an order? (N,)"""
+        flags = known.flatten(1)[:, order]
+        return (flags[:, 1:] <= flags[:, :-1]).all(1)
+
+    def to_network(self, x: Tensor) -> Tensor:
+        return x if self.units is None else self.units(x)[0]
+
+    def from_network(self, x: Tensor) -> Tensor:
+        return x if self.units is None else self.units.quantise(x)
+
+
+class _Stepper(Stepper):
+    """Each hidden unit once."""
+
+    def __init__(self, family: MADE, n: int, labels: Tensor | None, member: int) -> None:
+        self.family, self.order = family, family.order_of[member]
+        self.made = made.IncrementalMADE(family.made, n, one_hot(labels, family.classes), member)
+
+    def outputs(self, place: int) -> Tensor:
+        return self.made.outputs(place)
+
+    def feed(self, place: int, x: Tensor) -> None:
+        self.made.feed(place, number_input(x, self.family.event))
