@@ -13,6 +13,7 @@ CATALOGUE = {
     "iaf": "iaf:IAF",
     "made": "made:MADE",
     "maf": "maf:MAF",
+    "pixelcnn": "pixelcnn:PixelCNN",
     "vae": "vae:VAE",
 }
 

@@ -12,14 +12,14 @@ unmasked convolutions sees all rows above, a horizontal stack h the row itself, 
     z  = tanh(U_f * h + L_f v̂) ⊙ σ(U_g * h + L_g v̂),   v̂ = [W_f * v, W_g * v]
     h' = h + R z,     skip = Σ S z
 
-with a bias per class in both for p(x | y). Shapes: x (N, C, H, W) integers; features (N, width, H, W); outputs (N, D, P).
-`log_prob` is one pass. `sample` takes D steps, each of which computes one pixel of the horizontal stack; vertical
+with a bias per class in both for p(x | y). Shapes: x (N, C, H, W) integers; features (N, width, H, W); outputs (N, D,
+P). `log_prob` is one pass. `sample` takes D steps, each of which computes one pixel of the horizontal stack; vertical
 convolutions are made row by row, so that all steps together take the arithmetic of about one pass.
 
 van den Oord, Kalchbrenner & Kavukcuoglu, "Pixel Recurrent Neural Networks", 2016 (arXiv:1601.06759); van den Oord et
 al., "Conditional Image Generation with PixelCNN Decoders", 2016 (arXiv:1606.05328). Mixtures of logistics: Salimans et
-al., "PixelCNN++", 2017 (arXiv:1701.05517), here one for each channel, whose dependence on the channels before goes through
-the masks.
+al., "PixelCNN++", 2017 (arXiv:1701.05517), here there is one for each channel, and the masks let it depend on the
+others.
 """
 
 from __future__ import annotations
