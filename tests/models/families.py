@@ -25,6 +25,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "iaf": {"blocks": 2, "hidden": [8]},
     "made": {"hidden": [12]},
     "maf": {"blocks": 2, "hidden": [8]},
+    "pixelcnn": {"layers": 2, "width": 6, "head": 6, "first_kernel": 3},
     "vae": {"latent": 3, "hidden": [8], "importance_samples": 4, "decoder": "gaussian"},
 }
 
@@ -87,6 +88,8 @@ def _cases() -> list[Case]:
         Case("made", IMAGE, {"orders": 2, "connectivities": 2}),
         Case("made", IMAGE, {"output": "logistic_mixture", "components": 2}),
         Case("made", VECTOR, {"orders": 2, "permutation": "reverse", "output": "gaussian_mixture"}),
+        Case("pixelcnn", IMAGE, {"stack": "plain"}),
+        Case("pixelcnn", COLOUR, {"stack": "plain", "output": "logistic_mixture", "components": 2}),
         Case("maf", IMAGE, {"permutation": "random"}),
         Case("iaf", VECTOR, {"permutation": "random"}),
         Case("dcgan", IMAGE, {"discriminator_steps": 2}),
