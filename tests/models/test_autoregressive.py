@@ -26,7 +26,7 @@ def seeded(seed: int) -> torch.Generator:
 
 
 def family_of(case: Case, dtype: torch.dtype = torch.float32) -> Autoregressive:
-    return cast(Autoregressive, case.build().to(dtype).eval())
+    return cast("Autoregressive", case.build().to(dtype).eval())
 
 
 @pytest.fixture(params=[torch.float32, torch.float64], ids=["float32", "float64"])
@@ -185,7 +185,7 @@ def test_scoring_without_gradients_in_parts_is_scoring_at_once() -> None:
 def test_labels_can_be_chosen_for_a_completion() -> None:
     event = Event((1, 4, 4), 5, 3)
     torch.manual_seed(0)
-    family = cast(Autoregressive, build("pixelcnn", family_class("pixelcnn").Config(conditional=True), event)).eval()
+    family = cast("Autoregressive", build("pixelcnn", family_class("pixelcnn").Config(conditional=True), event)).eval()
     x, _ = examples(event, 6)
     known = torch.zeros(event.shape, dtype=torch.bool)
     one, two = (family.complete(x, known, torch.full((6,), label), 1.0, seeded(0)) for label in (0, 1))
