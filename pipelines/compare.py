@@ -11,11 +11,13 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
+from .completions import Completions
 from .files import read_json, write_text
 from .metrics.likelihood import unit_name
 from .prepared import Prepared
 from .project import Project
 from .record import tracked
+from .report.completed import completed
 from .report.data_page import describe
 from .report.exhibits import Exhibit, exhibit
 from .report.grid import chosen, column_labels
@@ -70,6 +72,11 @@ def _section(project: Project, data: Prepared, entry: str, stage: str, real: Exh
         model=project.params.model(entry),
         samples=_samples(project, data, entry),
         real=real,
+        completions=completed(
+            data.meta,
+            Completions.load(project.artifacts("evaluate", entry) / "completions.npz"),
+            labels_drawn=_by_class(project, data, entry),
+        ),
         training=training_curves(history, metrics["objective_name"]) if stage == "train" else None,
         search=_search(project, entry) if entry in project.params.tune.entries else None,
         distillation=_distillation(project, data, entry, history, metrics) if stage == "distill" else None,

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.contract import Density, Family, Invertible
+from models.contract import Completion, Density, Family, Invertible
 
+from .completions import COMPLETED, DRAWN, Completions, chosen, masks
+from .completions import draw as draw_completions
 from .errors import UserError
 from .export import features_name, load_family, load_features, parameter_count
 from .files import read_json, replacing, write_json
@@ -40,7 +42,7 @@ QUALITY = ("fid", "kid", "precision", "recall", "density", "coverage")
 
 
 def run(project: Project, entry: str) -> None:
-    """Write artifacts/evaluate/<entry>/: metrics.json, and samples.npy for the report."""
+    """Write artifacts/evaluate/<entry>/: metrics.json, and samples.npy and completions.npz for the report."""
     params, data = project.params, Prepared.open(project.prepared)
     torch.set_num_threads(params.cluster.cpus_per_worker)
     stage, settings = params.evaluate.entries[entry], params.evaluate
@@ -63,6 +65,7 @@ def run(project: Project, entry: str) -> None:
         }
         with replacing(folder / "samples.npy") as temporary, temporary.open("wb") as file:
             np.save(file, shown(family, settings.seed).cpu().numpy())
+        completions(project, data, family).save(folder / "completions.npz")
         write_json(folder / "metrics.json", metrics)
         run.log_metrics({key: value for key, value in metrics.items() if isinstance(value, int | float)})
         run.log_artifact(folder)
@@ -85,6 +88,18 @@ def shown(family: Family, seed: int) -> torch.Tensor:
     labels = torch.from_numpy(column_labels(family.event))
     generator = torch.Generator().manual_seed(seed)
     return family.sample(len(labels), labels if family.classes else None, generator=generator)
+
+
+def completions(project: Project, data: Prepared, family: Family) -> Completions:
+    """Completions of a few examples of the test split; none by a family that cannot complete."""
+    event, seed = family.event, project.params.evaluate.seed
+    known = masks(event, seed)
+    if not known or not isinstance(family, Completion):
+        return Completions.none(event)
+    test = examples(project, data, "test")
+    labels = None if test.labels is None else test.labels.cpu().numpy()
+    x, of_x = test.rows(torch.from_numpy(chosen(len(test), labels, COMPLETED[event.kind])))
+    return draw_completions(family, known, x, of_x, DRAWN[event.kind], seed)
 
 
 def _likelihood(project: Project, data: Prepared, family: Family) -> dict[str, Any]:

@@ -50,13 +50,15 @@ class Item:
 class Exhibit:
     """Pictures that belong together: one `grid` of pixels, one `plot`, or several `cards`; the caption says the units.
 
-    A plot with a `wide` picture keeps its letters legible on a narrow screen, and is scrolled there.
+    A plot with a `wide` picture keeps its letters legible on a narrow screen, and is scrolled there. `heads` stand
+    above a grid: each is a heading, and how many columns it spans.
     """
 
     items: Sequence[Item]
     caption: str
     layout: Literal["grid", "plot", "cards"] = "plot"
     wide: bool = False
+    heads: Sequence[tuple[str, int]] = ()
 
 
 def exhibit(meta: Meta, x: NDArray[Any], labels: NDArray[Any] | None, what: str, levels: int | None = None) -> Exhibit:
@@ -169,25 +171,43 @@ def _clips(meta: Meta, x: NDArray[Any], labels: NDArray[Any] | None, what: str) 
     """Waves, and for sounds their spectrograms and players: one of each class that x begins with, or a few."""
     labelled = labels is not None and len(meta["class_names"]) > 1
     x = x[: min(CLIPS, len(meta["class_names"])) if labelled else UNLABELLED_CLIPS]
+    names = meta["class_names"]
+    titles = [names[labels[number]] if labelled and labels is not None else f"{number + 1}" for number in range(len(x))]
+    count = "one per class" if labelled else f"{len(x)} of them"
+    return Exhibit(clips(meta, x, titles, what), f"{what}, {count}: {about_clips(meta, x)}.", "cards")
+
+
+def clips(
+    meta: Meta, x: NDArray[Any], titles: Sequence[str], what: str, known: NDArray[np.bool_] | None = None
+) -> list[Item]:
+    """A wave of each of the examples x (n, *event), for sounds with a spectrogram and a player.
+
+    Where steps are `known` (T,), or are not, the rest being drawn by a model, the known ones are shaded.
+    """
     amplitudes, unit, limits = amplitude(meta, x.reshape(len(x), -1))
     rate = meta["sample_rate"]
-    sounds = meta["channels"] == "audio" and rate
+    sounds = bool(meta["channels"] == "audio" and rate)
     items = []
-    for number, signal in enumerate(amplitudes):
-        title = meta["class_names"][labels[number]] if labelled and labels is not None else f"{number + 1}"
-        picture = _wave_picture(signal, rate, unit, limits, bool(sounds))
-        alt = f"Waveform{' and spectrogram' if sounds else ''} of example {number + 1} ({title}): {what}"
+    for number, (title, signal) in enumerate(zip(titles, amplitudes, strict=True), start=1):
+        picture = _wave_picture(signal, rate, unit, limits, sounds, known)
+        alt = f"Waveform{' and spectrogram' if sounds else ''} of example {number} ({title}): {what}"
         items.append(Item(data_uri(picture), alt, title, wav_uri(signal, rate) if sounds else None))
-    time = f"time in seconds ({rate:,} samples per second)" if rate else "steps"
-    caption = f"{what}, {'one per class' if labelled else f'{len(x)} of them'}: {unit} against {time}"
-    if len(amplitudes[0]) > DENSE:
-        caption += ", a band from the lowest to the highest of neighbouring samples"
-    if sounds and len(amplitudes[0]) >= SPECTRUM // 8:
-        caption += (
+    return items
+
+
+def about_clips(meta: Meta, x: NDArray[Any]) -> str:
+    """What the pictures of `clips` show, as a part of a sentence."""
+    _, unit, _ = amplitude(meta, x[:0])
+    rate, length = meta["sample_rate"], x[0].size
+    about = f"{unit} against {f'time in seconds ({rate:,} samples per second)' if rate else 'steps'}"
+    if length > DENSE:
+        about += ", a band from the lowest to the highest of neighbouring samples"
+    if meta["channels"] == "audio" and rate and length >= SPECTRUM // 8:
+        about += (
             f". Below it the spectrogram, frequency in Hz: the brighter, the louder, from {QUIETEST} dB to that of "
             "a full-scale sine (0 dB)"
         )
-    return Exhibit(items, f"{caption}.", "cards")
+    return about
 
 
 def amplitude(meta: Meta, x: NDArray[Any]) -> tuple[NDArray[np.float32], str, tuple[float, float]]:
@@ -204,9 +224,14 @@ def amplitude(meta: Meta, x: NDArray[Any]) -> tuple[NDArray[np.float32], str, tu
 
 @rc_context(STYLE)
 def _wave_picture(
-    signal: NDArray[np.float32], rate: int | None, unit: str, limits: tuple[float, float], sound: bool
+    signal: NDArray[np.float32],
+    rate: int | None,
+    unit: str,
+    limits: tuple[float, float],
+    sound: bool,
+    known: NDArray[np.bool_] | None = None,
 ) -> Figure:
-    """A wave (T,) against seconds or steps, and below it the spectrogram of a sound that is long enough."""
+    """A wave (T,) against seconds or steps, what is `known` (T,) of it shaded; below it the spectrogram of a sound."""
     spectral = sound and len(signal) >= SPECTRUM // 8
     figure = Figure(figsize=(3.6, 2.9 if spectral else 1.6), layout="constrained")
     panels = figure.subplots(2 if spectral else 1, 1, sharex=True, squeeze=False)[:, 0]
@@ -219,6 +244,10 @@ def _wave_picture(
     else:
         panels[0].plot(np.arange(len(signal)) / (rate or 1), signal, linewidth=0.9)
     panels[0].set(ylim=limits, ylabel=unit, xlim=(0, end if rate else max(1, len(signal) - 1)))
+    if known is not None:
+        edges = np.flatnonzero(np.diff(known, prepend=False, append=False)).reshape(-1, 2) / (rate or 1)
+        for first, after in edges:
+            panels[0].axvspan(first, after, color=COLOURS[1], alpha=0.25, linewidth=0)
     if spectral and rate:
         picture = panels[1].imshow(
             spectrogram(signal),

@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from matplotlib.figure import Figure
 
+from .completed import Completed
 from .exhibits import Exhibit
 from .pictures import data_uri
 from .table import BEST, Cell, Column, cells, measured, number, shown_columns
@@ -60,14 +61,15 @@ class Distillation:
 class EntrySection:
     """What the page shows of one entry beside its row of the table.
 
-    `real` examples stand beside the `samples`. `training` is left out for a student, whose training is its
-    distillation. Each of the `notes` becomes a paragraph.
+    `real` examples stand beside the `samples`. `completions` are left out where a model cannot complete,
+    `training` for a student, whose training is its distillation. Each of the `notes` becomes a paragraph.
     """
 
     entry: str
     model: str
     samples: Exhibit
     real: Exhibit | None = None
+    completions: Completed | None = None
     training: Picture | None = None
     search: Search | None = None
     distillation: Distillation | None = None

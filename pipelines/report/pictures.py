@@ -33,6 +33,7 @@ INK_IN_THE_DARK = "#c3cad4"
 TILE = 64  # pixels up to which the tiles of a grid are magnified
 DPI = 144  # of what is a raster inside an SVG: scatter plots of many points, heat maps
 LARGEST = 128  # pixels above which they are reduced
+MISSING = (214, 51, 132)  # the colour of pixels that are not known: no grey, and rare in photographs
 STYLE: dict[RcKeyType, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": INK,
@@ -56,16 +57,26 @@ STYLE: dict[RcKeyType, Any] = {
 }
 
 
-def image_grid(images: NDArray[Any], levels: int, columns: int, palette: ArrayLike | None = None) -> bytes:
+def image_grid(
+    images: NDArray[Any],
+    levels: int,
+    columns: int,
+    palette: ArrayLike | None = None,
+    missing: NDArray[np.bool_] | None = None,
+) -> bytes:
     """A PNG of images (N, C, H, W) of integers 0 … levels-1, row by row.
 
     They are grey (C = 1), RGB (C = 3) or, with a palette (levels, 3) of colours 0 … 255, its indices (C = 1). Every
     pixel is magnified to a whole number of pixels; an image with a side above `LARGEST` is reduced by averaging. The
-    gaps of one pixel between the tiles are transparent. ValueError for other shapes or none at all.
+    gaps of one pixel between the tiles are transparent. Pixels that are `missing` (N, H, W) have a colour of their own.
+    ValueError for other shapes or none at all.
     """
     if images.ndim != 4 or not len(images) or images.shape[1] not in ((1,) if palette is not None else (1, 3)):
         raise ValueError(f"a grid shows (N, 1, H, W) or (N, 3, H, W) with N > 0, not {images.shape}")
-    tiles = _reduced(_colours(images, levels, palette))
+    tiles = _colours(images, levels, palette)
+    if missing is not None:
+        tiles = np.where(missing[..., None], np.array(MISSING, np.uint8), tiles)
+    tiles = _reduced(tiles)
     count, height, width, channels = tiles.shape
     rows, columns = -(-count // columns), min(count, columns)
     canvas = np.zeros((rows * (height + 1) - 1, columns * (width + 1) - 1, channels + 1), np.uint8)
