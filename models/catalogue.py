@@ -15,6 +15,7 @@ CATALOGUE = {
     "maf": "maf:MAF",
     "pixelcnn": "pixelcnn:PixelCNN",
     "vae": "vae:VAE",
+    "wavenet": "wavenet:WaveNet",
 }
 
 

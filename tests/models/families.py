@@ -17,6 +17,7 @@ COLOUR = Event((3, 4, 4), 256, 10)
 VECTOR = Event((2,), None, 3)
 PALETTE = Event((1, 4, 4), 6, 3, ordered=False)
 SEQUENCE = Event((1, 16), 16, 3)
+TOKENS = Event((1, 12), 5, 3, ordered=False)
 EVENTS = (IMAGE, COLOUR, VECTOR, PALETTE, SEQUENCE)
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -27,6 +28,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "maf": {"blocks": 2, "hidden": [8]},
     "pixelcnn": {"layers": 2, "width": 6, "head": 6, "first_kernel": 3},
     "vae": {"latent": 3, "hidden": [8], "importance_samples": 4, "decoder": "gaussian"},
+    "wavenet": {"channels": 6, "gate_channels": 5, "skip_channels": 8, "layers": 3},
 }
 
 
@@ -90,6 +92,8 @@ def _cases() -> list[Case]:
         Case("made", VECTOR, {"orders": 2, "permutation": "reverse", "output": "gaussian_mixture"}),
         Case("pixelcnn", IMAGE, {"stack": "plain"}),
         Case("pixelcnn", COLOUR, {"stack": "plain", "output": "logistic_mixture", "components": 2}),
+        Case("wavenet", SEQUENCE, {"output": "logistic_mixture", "components": 2, "kernel_size": 3}),
+        Case("wavenet", TOKENS, {}),
         Case("maf", IMAGE, {"permutation": "random"}),
         Case("iaf", VECTOR, {"permutation": "random"}),
         Case("dcgan", IMAGE, {"discriminator_steps": 2}),

@@ -1,0 +1,218 @@
+"""WaveNet: a sequence of integers, each predicted by dilated convolutions that see a long past in few layers.
+
+    p(x) = Π_t p(x_t | x_<t)
+
+The input is an embedding of the previous number, h_t = E[x_{t-1}] (zeros at the start). Layer l looks back in strides
+of its dilation d, which doubles from layer to layer, 1, 2, 4, …, and begins anew with each stack:
+
+    y_t = Σ_k W_k h_{t-kd} + b + V label,   k = 0 … K-1
+    z   = tanh(y_a) ⊙ σ(y_b),   y = [y_a, y_b]
+    h'  = h + R z,   skip += S z
+
+and the outputs are a 1 × 1 network of the sum: skip → ReLU → A → ReLU → B. So output t sees the `receptive_field`
+numbers before it, which grow with 2^layers where the cost grows with the layers. Labels, if any, shift all gates.
+
+Shapes: x (N, 1, T) integers; features h (N, channels, T); gates z (N, gate_channels, T); outputs (N, T, P). `log_prob`
+is one pass. `sample` takes T steps: each layer remembers the past that its kernel still looks at, in a ring buffer, so
+that a step computes each layer once, and all steps together take the arithmetic of one pass.
+
+van den Oord et al., "WaveNet: A Generative Model for Raw Audio", 2016 (arXiv:1609.03499). Sampling by ring buffers:
+Le Paine et al., "Fast Wavenet Generation Algorithm", 2016 (arXiv:1611.09482). Mixtures of logistics: van den Oord et
+al., "Parallel WaveNet", 2017 (arXiv:1711.10433).
+"""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass as validated
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .contract import STRICT, Event, FamilyConfig, Width
+from .layers.autoregressive import Autoregressive, Stepper
+from .layers.labels import one_hot
+from .layers.outputs import LevelsName, output_for
+
+
+@validated(frozen=True, config=STRICT)
+class WaveNetConfig(FamilyConfig):
+    """Configuration of WaveNet."""
+
+    channels: Width = 64
+    """Features h of a time step: the width of the embedding and of the residual path."""
+
+    gate_channels: Width = 64
+    """Gated units z of a layer."""
+
+    skip_channels: Width = 128
+    """Width of the skip path, and of the hidden layer behind it."""
+
+    layers: int = Field(default=10, ge=1, le=20)
+    """Layers of a stack; the dilations are 1, 2, 4, …, 2^(layers-1)."""
+
+    stacks: int = Field(default=2, ge=1)
+    """How often the dilations start again at 1."""
+
+    kernel_size: int = Field(default=2, ge=2)
+    """Taps K of a convolution: the present one, and K - 1 in the past."""
+
+    output: LevelsName = "softmax"
+    """p(x_t | x_<t): a probability for each level, or a mixture of logistics."""
+
+    components: int = Field(default=10, ge=1)
+    """Components of a mixture."""
+
+
+class GatedLayer(nn.Module):
+    """A dilated causal convolution, its gates, and what they add to the two paths; the equations are above.
+
+    The last layer has no residual path, which would lead nowhere.
+    """
+
+    def __init__(self, config: WaveNetConfig, dilation: int, classes: int, last: bool) -> None:
+        super().__init__()
+        self.skip_channels, self.last = config.skip_channels, last
+        self.dilation, self.reach = dilation, dilation * (config.kernel_size - 1)
+        self.gates = nn.Conv1d(config.channels, 2 * config.gate_channels, config.kernel_size, dilation=dilation)  # W, b
+        self.paths = nn.Conv1d(config.gate_channels, config.skip_channels + (0 if last else config.channels), 1)  # S, R
+        self.context = nn.Linear(classes, 2 * config.gate_channels, bias=False) if classes else None  # V
+
+    def forward(self, h: Tensor, skip: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The next features h (N, channels, T) and sum of skips (N, skip_channels, T)."""
+        y = self.gates(F.pad(h, (self.reach, 0)))  # for a dilated kernel faster than a product of matrices for each tap
+        if self.context is not None:
+            y = y + self.context(context)[:, :, None]
+        a, b = y.chunk(2, 1)
+        paths = self.paths(torch.tanh(a) * torch.sigmoid(b))
+        skip = skip + paths[:, : self.skip_channels]
+        return h if self.last else h + paths[:, self.skip_channels :], skip
+
+
+class WaveNet(Autoregressive):
+    """Stacks of dilated causal convolutions and a distribution for each number."""
+
+    Config = WaveNetConfig
+    config: WaveNetConfig
+
+    def __init__(self, config: WaveNetConfig, event: Event) -> None:
+        super().__init__(config, event)
+        assert event.levels is not None  # see `refusal`
+        self.output = output_for(event, config.output, config.components)
+        self.order = list(range(event.dimensions))
+        self.embedding = nn.Embedding(event.levels, config.channels)
+        dilations = [2**layer for layer in range(config.layers)] * config.stacks
+        last = len(dilations) - 1
+        self.layers = nn.ModuleList(
+            GatedLayer(config, dilation, self.classes, last=i == last) for i, dilation in enumerate(dilations)
+        )
+        final = nn.Linear(config.skip_channels, self.output.size)
+        self.head = nn.Sequential(nn.ReLU(), nn.Linear(config.skip_channels, config.skip_channels), nn.ReLU(), final)
+        with torch.no_grad():  # begin near the uniform distribution, but not in it: components must differ to part
+            final.weight.mul_(0.1)
+            final.bias.zero_()
+
+    @classmethod
+    def refusal(cls, event: Event) -> str | None:
+        """It takes all sequences of integers; levels that are names too, for it embeds them."""
+        if event.kind == "sequence" and event.levels is not None:
+            return None
+        return (
+            f"wavenet models sequences of integers, such as audio, and this event has the shape {event.shape};"
+            " pixelcnn can model images, maf vectors"
+        )
+
+    @property
+    def receptive_field(self) -> int:
+        """How many numbers before x_t its distribution depends on: 1 + stacks · (K - 1) · (2^layers - 1)."""
+        return 1 + sum(layer.reach for layer in self._layers())
+
+    def network(self, x: Tensor, labels: Tensor | None) -> Tensor:
+        h = self.embedding(x[:, 0, :-1].long()).transpose(1, 2)
+        return self.head(self.skips(F.pad(h, (1, 0)), labels).transpose(1, 2))
+
+    def skips(self, h: Tensor, labels: Tensor | None) -> Tensor:
+        """The sum of the skip path (N, skip_channels, T) over embedded previous numbers h (N, channels, T)."""
+        context, skip = one_hot(labels, self.classes), h.new_zeros(())
+        for layer in self.layers:
+            h, skip = layer(h, skip, context)
+        return skip
+
+    def stepper(self, n: int, labels: Tensor | None) -> Stepper:
+        return _Stepper(self, n, labels)
+
+    def _layers(self) -> list[GatedLayer]:
+        return [layer for layer in self.layers if isinstance(layer, GatedLayer)]
+
+
+class _Stepper(Stepper):
+    """One step of all L layers at a time, in few operations, for these are small and it is their number that costs.
+
+    A row of `paths` is the two paths [skip, h] before a layer, and the last row what leaves the last layer. `rings`
+    are the ring buffers of all layers one after the other: the layer whose `reach` is r has r rows, and keeps its h of
+    time t in the (t mod r)-th of them. What the past adds to the gates of all layers is one product for each tap, made
+    before the first layer; a layer then adds the present.
+    """
+
+    def __init__(self, family: WaveNet, n: int, labels: Tensor | None) -> None:
+        self.family = family
+        layers, config = family._layers(), family.config
+        S, C, L = config.skip_channels, config.channels, len(layers)
+        weights = torch.stack([layer.gates.weight.detach() for layer in layers])  # (L, 2 · gates, C, K)
+        self.taps = [tap.transpose(1, 2).contiguous() for tap in weights.unbind(-1)]  # from the oldest to the present
+        self.bias = self._bias(layers, n, one_hot(labels, family.classes))
+
+        new = weights.new_zeros
+        self.gates = new(L, n, 2 * config.gate_channels)
+        self.gated = torch.ones(n, config.gate_channels + 1, dtype=weights.dtype, device=weights.device)
+        self.z = self.gated[:, :-1]  # the one behind z makes biases a row of the matrices S and R
+        self.paths = new(L + 1, n, S + C)
+        self.h, self.skip = self.paths[:, :, S:], self.paths[-1, :, :S]
+
+        reach = torch.tensor([layer.reach for layer in layers], device=weights.device)
+        dilation = torch.tensor([layer.dilation for layer in layers], device=weights.device)
+        self.reach, self.first_row = reach, reach.cumsum(0) - reach
+        self.rings = new(int(reach.sum()), n, C)
+        self.ago = torch.arange(config.kernel_size - 1, 0, -1, device=weights.device)[:, None] * dilation  # (K - 1, L)
+
+        self.steps = [self._views(i, layer) for i, layer in enumerate(layers)]
+        self._advance(0)
+
+    def _bias(self, layers: list[GatedLayer], n: int, context: Tensor | None) -> Tensor:
+        """What does not change from step to step in the gates of all layers (L, n, 2 · gates)."""
+        biases = []
+        for layer in layers:
+            assert layer.gates.bias is not None
+            shift = 0.0 if layer.context is None else layer.context(context)
+            biases.append((layer.gates.bias + shift).expand(n, -1))
+        return torch.stack(biases).detach()
+
+    def _views(self, i: int, layer: GatedLayer) -> tuple[Tensor, ...]:
+        """What layer i works on. All views are made once."""
+        assert layer.paths.bias is not None
+        matrix = torch.cat([layer.paths.weight[:, :, 0].T, layer.paths.bias[None]]).detach()
+        width = matrix.shape[1]  # the last layer has the skip path only
+        a, b = self.gates[i].chunk(2, 1)
+        before, after = self.paths[i, :, :width], self.paths[i + 1, :, :width]
+        return self.h[i], self.taps[-1][i], self.gates[i], a, b, matrix, before, after
+
+    def outputs(self, place: int) -> Tensor:
+        return self.family.head(self.skip)
+
+    def feed(self, place: int, x: Tensor) -> None:
+        if place + 1 < self.family.event.dimensions:
+            self.h[0] = self.family.embedding(x.long())
+            self._advance(place + 1)
+
+    def _advance(self, t: int) -> None:
+        """Take all layers from t - 1 to t; the embedding is in `h[0]`."""
+        rows = self.first_row + (t - self.ago) % self.reach
+        past = self.bias
+        for row, weight in zip(rows, self.taps[:-1], strict=True):
+            past = torch.baddbmm(past, self.rings[row], weight)
+        self.gates.copy_(past)
+        for h, weight, gates, a, b, matrix, before, after in self.steps:
+            gates.addmm_(h, weight)
+            torch.mul(torch.tanh(a), torch.sigmoid(b), out=self.z)
+            torch.addmm(before, self.gated, matrix, out=after)
+        self.rings[rows[0]] = self.h[:-1]  # over the oldest, which no later step looks at
