@@ -24,7 +24,7 @@ from .files import replacing
 from .rows import spread
 
 COMPLETED = {"image": 4, "sequence": 2, "vector": 0}  # examples of the test split
-DRAWN = {"image": 4, "sequence": 3, "vector": 0}  # completions of each for each mask
+DRAWN = {"image": 4, "sequence": 2, "vector": 0}  # completions of each for each mask
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from ..completions import Completions
 from .exhibits import Exhibit, Item, Meta, about_clips, clips
 from .pictures import data_uri, image_grid
 
-EXACT = "Drawn from p(missing | known)"
+EXACT = "Exact: drawn from p(missing | known)"
 APPROXIMATE = (
-    "Not quite drawn from p(missing | known): each missing {part} is drawn given everything before it in the model's "
-    "order, blind to known {part}s that come later"
+    "Approximate: not quite drawn from p(missing | known). Each missing {part} is drawn given everything before it in "
+    "the model's order, blind to known {part}s that come later"
 )
 
 
@@ -33,7 +33,8 @@ def completed(meta: Meta, made: Completions, labels_drawn: bool) -> Completed | 
         return None
     about = "Part of an example of the test split is taken away, and the model draws what is missing, several times."
     if labels_drawn:
-        about += " It is not told the label: it draws that first, from what is known before the first missing number."
+        about += " It is not told the label, but draws one first, from what is known before the first missing number."
+    about += " Missing pixels are pink." if meta["kind"] == "image" else " The known part is shaded."
     show = _images if meta["kind"] == "image" else _sequences
     return Completed(about, [show(meta, made, mask) for mask in range(len(made.masks))])
 
@@ -64,7 +65,9 @@ def _sequences(meta: Meta, made: Completions, mask: int) -> Exhibit:
     titles = [f"{title}, {kind}" for title in _titles(meta, made.labels) for kind in kinds]
     flat = rows.reshape(-1, *rows.shape[2:])
     items = clips(meta, flat, titles, f"{name}, the known part shaded", made.known[mask][0])
-    return Exhibit(items, f"{_caption(made, mask, 'sample')} Each card shows {about_clips(meta, flat)}.", "cards")
+    return Exhibit(
+        items, f"{_caption(made, mask, 'step')} Each card shows {about_clips(meta, flat)}.", "cards", across=len(kinds)
+    )
 
 
 def _titles(meta: Meta, labels: NDArray[np.int64]) -> list[str]:

@@ -51,7 +51,7 @@ class Exhibit:
     """Pictures that belong together: one `grid` of pixels, one `plot`, or several `cards`; the caption says the units.
 
     A plot with a `wide` picture keeps its letters legible on a narrow screen, and is scrolled there. `heads` stand
-    above a grid: each is a heading, and how many columns it spans.
+    above a grid: each is a heading, and how many columns it spans. A row has at most `across` cards, if that is given.
     """
 
     items: Sequence[Item]
@@ -59,6 +59,7 @@ class Exhibit:
     layout: Literal["grid", "plot", "cards"] = "plot"
     wide: bool = False
     heads: Sequence[tuple[str, int]] = ()
+    across: int | None = None
 
 
 def exhibit(meta: Meta, x: NDArray[Any], labels: NDArray[Any] | None, what: str, levels: int | None = None) -> Exhibit:
@@ -237,10 +238,9 @@ def _wave_picture(
     panels = figure.subplots(2 if spectral else 1, 1, sharex=True, squeeze=False)[:, 0]
     end = len(signal) / (rate or 1)
     if len(signal) > DENSE:
-        parts = np.array_split(signal, DENSE // 2)
-        times = np.linspace(0, end, len(parts))
-        low, high = ([pick(part) for part in parts] for pick in (np.min, np.max))
-        panels[0].fill_between(times, low, high, color=COLOURS[0], linewidth=0.6)
+        starts = np.arange(DENSE // 2) * len(signal) // (DENSE // 2)
+        low, high = (pick.reduceat(signal, starts) for pick in (np.minimum, np.maximum))
+        panels[0].fill_between(starts / (rate or 1), low, high, color=COLOURS[0], linewidth=0.6)
     else:
         panels[0].plot(np.arange(len(signal)) / (rate or 1), signal, linewidth=0.9)
     panels[0].set(ylim=limits, ylabel=unit, xlim=(0, end if rate else max(1, len(signal) - 1)))
