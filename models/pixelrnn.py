@@ -17,7 +17,9 @@ with a bias per class at the gates for p(x | y). `row_lstm`: step i is a row, K^
 sees a triangle that opens upward; the rest is left to the layers, and never all is seen. `diagonal_bilstm`: step i is a
 diagonal from the lower left to the upper right; K^is is 1 × 1, K^ss looks at the pixel to the left and the one above,
 c_(i-1) is that of the pixel to the left. So h sees all pixels above and to the left. A second one on the mirrored image
-sees those above and to the right; moved down by a row, lest it sees the future, it is added: nothing is left out.
+sees those above and to the right; moved down by a row, lest it sees the future, it is added. Its features are x + E y
+with the image y, a step beyond the paper: by mask A x leaves out the pixel itself, and in the row above the last pixel
+would be in nobody's view. So nothing is left out.
 
 Shapes: x (N, C, H, W) integers; features (N, 2h, H, W) with h hidden units; outputs (N, D, P). `log_prob` is one pass
 of H steps (rows) or H + W - 1 (diagonals) in each layer; K^is is applied to the whole image at once, before. `sample`
@@ -85,7 +87,7 @@ class PixelRNNConfig(FamilyConfig):
 
 
 def input_to_state(into: int, hidden: int, groups: int, side: int = 0) -> MaskedConv2d:
-    """K^is, from features to the four gates. It carries their bias; that of f is 1, and c is kept to begin with."""
+    """K^is, from features to the four gates. It carries their bias, which is 1 for f: at first, c is kept."""
     conv = MaskedConv2d(into, 4 * hidden, groups, side=side, parts=4)
     assert conv.bias is not None
     nn.init.zeros_(conv.bias)
@@ -103,7 +105,7 @@ def cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class RowLSTM(nn.Module):
-    """An LSTM from row to row; groups of its units are groups of channels, as those of features are.
+    """An LSTM from row to row. Its units form groups as features do, by which K^is is masked.
 
     K^ss needs no masks, since the row above is known with all its channels.
     """
@@ -142,7 +144,7 @@ class RowLSTM(nn.Module):
 
 
 class Skew(nn.Module):
-    """Pixels in the order of their diagonals, for an image and for its mirror image.
+    """Pixels in the order of their diagonals, for an image, and for one that is mirrored first.
 
     In the paper each row is moved one to the right of the row above, which makes diagonals columns. To sort pixels by
     diagonals does the same, and needs no padding: diagonal d has the pixels (r, d - r) that there are, from above.
@@ -157,9 +159,9 @@ class Skew(nn.Module):
         pixels = torch.arange(height * width).view(height, width)
         row, column = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
         order = (row + column).flatten().argsort(stable=True)
-        mirrored = pixels.flip(1).flatten()[order]
-        self.register_buffer("order", torch.cat([order, mirrored]), persistent=False)
-        self.register_buffer("inverse", torch.cat([order.argsort(), mirrored.argsort() + len(order)]), persistent=False)
+        both = torch.cat([order, pixels.flip(1).flatten()[order] + len(order)])
+        self.register_buffer("order", both, persistent=False)
+        self.register_buffer("inverse", both.argsort(), persistent=False)
 
     @property
     def rows(self) -> list[range]:
@@ -168,11 +170,11 @@ class Skew(nn.Module):
         return [range(max(0, d - self.width + 1), min(d + 1, self.height)) for d in diagonals]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Both skewed images (2, H · W, …) of an image (H, W, …)."""
-        return x.flatten(0, 1).index_select(0, self.order).unflatten(0, (2, -1))
+        """Skewed images (2, H · W, …) of two images (2, H, W, …)."""
+        return x.flatten(0, 2).index_select(0, self.order).unflatten(0, (2, -1))
 
     def undo(self, y: Tensor) -> Tensor:
-        """Both images (2, H, W, …), neither of them mirrored, of skewed ones (2, H · W, …)."""
+        """The images (2, H, W, …), neither of them mirrored, of skewed ones (2, H · W, …)."""
         return y.flatten(0, 1).index_select(0, self.inverse).unflatten(0, (2, self.height, self.width))
 
 
@@ -210,15 +212,19 @@ class DiagonalBiLSTM(nn.Module):
         """Diagonals."""
         return height + width - 1
 
-    def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
-        """h (N, h, H, W) of features (N, 2h, H, W): that from the left, plus that from the right of the row above."""
+    def forward(self, x: Tensor, own: Tensor, context: Tensor | None) -> Tensor:
+        """h (N, h, H, W) of features (N, 2h, H, W): that from the left, plus that from the right of the row above.
+
+        The latter is told the pixels' `own` features (N, 2h, H, W) too, for it is complete before they are drawn upon.
+        """
         both = (self.from_left, self.from_right)
-        pixels = self.skew(x.permute(2, 3, 0, 1))  # (2, H · W, N, 2h)
+        pixels = self.skew(torch.stack([x, x + own]).permute(0, 3, 4, 1, 2))  # (2, H · W, N, 2h)
         gates = torch.bmm(pixels.flatten(1, 2), torch.stack([each.matrix() for each in both]))
         biases = torch.stack([each.bias(context) for each in both])[:, None]
         h = self._recur(gates.unflatten(1, pixels.shape[1:3]) + biases)
         from_left, from_right = self.skew.undo(h)
-        return (from_left + row_later(from_right)).permute(2, 3, 0, 1)
+        above = torch.cat([torch.zeros_like(from_right[:1]), from_right[:-1]])
+        return (from_left + above).permute(2, 3, 0, 1)
 
     def _recur(self, gates: Tensor) -> Tensor:
         """h (2, H · W, N, h) of what K^is and the bias give to the gates (2, H · W, N, 4h), diagonal by diagonal.
@@ -240,11 +246,6 @@ class DiagonalBiLSTM(nn.Module):
         return torch.cat(diagonals, 1)
 
 
-def row_later(h: Tensor) -> Tensor:
-    """An image (H, W, N, h) moved down by a row: what a pixel may see of the row above."""
-    return torch.cat([torch.zeros_like(h[:1]), h[:-1]])
-
-
 class Layer(nn.Module):
     """x + U h, where U is a 1 × 1 convolution by mask B."""
 
@@ -253,9 +254,9 @@ class Layer(nn.Module):
         self.recurrence = recurrence
         self.up = MaskedConv2d(recurrence.hidden, 2 * recurrence.hidden, groups)
 
-    def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
-        """The next features (N, 2h, H, W)."""
-        return x + self.up(self.recurrence(x, context))
+    def forward(self, x: Tensor, *given: Tensor | None) -> Tensor:
+        """The next features (N, 2h, H, W), of these and of what else the recurrence is given."""
+        return x + self.up(self.recurrence(x, *given))
 
 
 class PixelRNN(Autoregressive):
@@ -269,7 +270,9 @@ class PixelRNN(Autoregressive):
         self.output = output_for(event, config.output, config.components)
         self.order = raster_order(event)
         hidden, groups, side = grouped(config.width, event), event.shape[0], config.first_kernel // 2
-        self.first = MaskedConv2d(input_channels(event), 2 * hidden, groups, above=side, side=side, own=False)
+        into, diagonal = input_channels(event), config.recurrence == "diagonal_bilstm"
+        self.first = MaskedConv2d(into, 2 * hidden, groups, above=side, side=side, own=False)
+        self.own = nn.Conv2d(into, 2 * hidden, 1, bias=False) if diagonal else None  # E
         self.layers = nn.ModuleList(Layer(self._recurrence(hidden), groups) for _ in range(config.layers))
         self.head = RasterHead(2 * hidden, grouped(config.head, event), groups, self.output.size)
 
@@ -291,10 +294,11 @@ class PixelRNN(Autoregressive):
         return recurrence.steps(height, width)
 
     def network(self, x: Tensor, labels: Tensor | None) -> Tensor:
-        context = one_hot(labels, self.classes)
-        h = self.first(network_input(x, self.event, None))
+        y, context = network_input(x, self.event, None), one_hot(labels, self.classes)
+        given = (context,) if self.own is None else (self.own(y), context)
+        h = self.first(y)
         for layer in self.layers:
-            h = layer(h, context)
+            h = layer(h, *given)
         return self.head(h)
 
     def stepper(self, n: int, labels: Tensor | None) -> Stepper:
@@ -309,9 +313,8 @@ class _RowPixels:
         shift = None if lstm.context is None else lstm.context(context)
         self.lstm, self.input, self.up = lstm, PixelConv(lstm.input, n, width, shift), PixelConv(up, n, width)
         zero = up.weight.new_zeros(n, lstm.hidden // self.up.groups)
-        self.c = [
-            [zero] * width for _ in range(self.up.groups)
-        ]  # of the row above, until a pixel's own takes its place
+        # By group and column: that of the row above, until a pixel's own takes its place.
+        self.c = [[zero] * width for _ in range(self.up.groups)]
 
     def next_row(self) -> None:
         """A row begins: K^ss for all of it, given h of the row above."""
@@ -428,12 +431,13 @@ class _DiagonalSteps(_Steps):
             assert isinstance(layer.recurrence, DiagonalBiLSTM)
             self.layers.append(_DiagonalPixels(layer.recurrence.from_left, layer.up, n, self.width, context))
             from_right.append(layer.recurrence.from_right)
-        self.from_right = _FromRight(from_right, n, self.width, context)
+        assert family.own is not None
+        self.own, self.from_right = family.own, _FromRight(from_right, n, self.width, context)
 
     def begin_row(self) -> None:
-        self.first.next_row()
-        if self.computed >= 0:  # there is a row above
-            x = torch.stack([layer.input.inputs() for layer in self.layers])  # (L, n, 2h, 1, W)
+        if self.computed >= 0:  # there is a row above, now complete
+            x = torch.stack([layer.input.inputs() for layer in self.layers]) + self.own(self.first.inputs())
             self.from_right.next_row(x[:, :, :, 0].permute(0, 3, 1, 2))
+        self.first.next_row()
         for layer, h in zip(self.layers, self.from_right.h, strict=True):
             layer.next_row(h)
