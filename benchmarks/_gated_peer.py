@@ -2,8 +2,8 @@
 
 That library is not on the package registry. Its gated layer has a vertical stack of a 1 × k convolution followed by one
 of (k // 2 + 1) × 1, with a 1 × 1 convolution beside them; a 1 × 1 link to the horizontal stack; and in that stack a 1 ×
-(k // 2 + 1) convolution and 1 × 1 convolutions for the residual and the skip path. Convolutions are padded on both sides
-and cropped. The first layer is a gated layer with a kernel of 7 that does not see the pixel itself.
+(k // 2 + 1) convolution and 1 × 1 convolutions for the residual and the skip path. Convolutions are padded on both
+sides and cropped. The first layer is a gated layer with a kernel of 7 that does not see the pixel itself.
 """
 
 from __future__ import annotations
