@@ -14,6 +14,7 @@ CATALOGUE = {
     "made": "made:MADE",
     "maf": "maf:MAF",
     "pixelcnn": "pixelcnn:PixelCNN",
+    "pixelrnn": "pixelrnn:PixelRNN",
     "vae": "vae:VAE",
     "wavenet": "wavenet:WaveNet",
 }

@@ -27,6 +27,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "made": {"hidden": [12]},
     "maf": {"blocks": 2, "hidden": [8]},
     "pixelcnn": {"layers": 2, "width": 6, "head": 6, "first_kernel": 3},
+    "pixelrnn": {"layers": 2, "width": 6, "head": 6, "first_kernel": 3},
     "vae": {"latent": 3, "hidden": [8], "importance_samples": 4, "decoder": "gaussian"},
     "wavenet": {"channels": 6, "gate_channels": 5, "skip_channels": 8, "layers": 3},
 }
@@ -92,6 +93,8 @@ def _cases() -> list[Case]:
         Case("made", VECTOR, {"orders": 2, "permutation": "reverse", "output": "gaussian_mixture"}),
         Case("pixelcnn", IMAGE, {"stack": "plain"}),
         Case("pixelcnn", COLOUR, {"stack": "plain", "output": "logistic_mixture", "components": 2}),
+        Case("pixelrnn", IMAGE, {"recurrence": "row_lstm"}),
+        Case("pixelrnn", COLOUR, {"recurrence": "row_lstm", "output": "logistic_mixture", "components": 2}),
         Case("wavenet", SEQUENCE, {"output": "logistic_mixture", "components": 2, "kernel_size": 3}),
         Case("wavenet", TOKENS, {}),
         Case("maf", IMAGE, {"permutation": "random"}),

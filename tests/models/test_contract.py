@@ -217,7 +217,7 @@ def test_an_unsuitable_event_is_refused_with_a_reason() -> None:
 
 
 def test_suitable_families_are_those_that_can_be_built() -> None:
-    assert suitable(PALETTE) == ["made", "pixelcnn", "vae"]
+    assert suitable(PALETTE) == ["made", "pixelcnn", "pixelrnn", "vae"]
     assert suitable(VECTOR) == ["gmm", "iaf", "made", "maf", "vae"]
     assert suitable(SEQUENCE) == ["gmm", "iaf", "made", "maf", "vae", "wavenet"]
     assert suitable(IMAGE) == sorted(set(CATALOGUE) - {"wavenet"})
