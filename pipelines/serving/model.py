@@ -56,6 +56,8 @@ class ServedModel(PythonModel):
             self.tasks["log_prob"] = self._log_prob
         if isinstance(self.family, contract.Latent):
             self.tasks |= {"encode": self._encode, "decode": self._decode}
+        if isinstance(self.family, contract.Completion):
+            self.tasks["complete"] = self._complete
 
     # MLflow reads the hint of `model_input` and warns about unions: lists and DataFrames are welcome too.
     def predict(
@@ -74,9 +76,7 @@ class ServedModel(PythonModel):
 
     def _sample(self, ignored: Any, asked: dict[str, Any]) -> Tensor:
         """New examples (n, *event) in the data's units; scoring servers must send some input, which is ignored."""
-        n, temperature = _whole("n", asked["n"], 1), float(asked["temperature"])
-        if not 0 <= temperature < float("inf"):
-            raise ValueError(f"temperature: {temperature} is not allowed: must be a number of at least 0")
+        n, temperature = _whole("n", asked["n"], 1), _temperature(asked)
         labels, generator = self._labels(asked, n), _generator(asked)
         parts = []
         for start in range(0, n, ROWS):
@@ -102,25 +102,47 @@ class ServedModel(PythonModel):
         codes = torch.from_numpy(values.astype(np.float32))
         return self._by_rows(codes, asked, self.family.decode)
 
-    def _by_rows(self, x: Tensor, asked: dict[str, Any], function: Callable[[Tensor, Tensor | None], Tensor]) -> Tensor:
-        """The function of rows and their labels, computed on at most ROWS rows at once."""
+    def _complete(self, data: Any, asked: dict[str, Any]) -> Tensor:
+        """Examples (N, *event), of which numbers that are NaN or None are drawn and all others kept."""
+        values = self._shaped(_numbers(data, missing=True))
+        if np.isinf(values).any():
+            raise ValueError("data: infinite values are not allowed; NaN stands for what is missing")
+        known = ~np.isnan(values)
+        x = self._in_units(np.where(known, values, 0))
+        temperature, generator = _temperature(asked), _generator(asked)
+
+        def complete(part: Tensor, labels: Tensor | None, flags: Tensor) -> Tensor:
+            return self.family.complete(part, flags, labels, temperature, generator)
+
+        return self._by_rows(x, asked, complete, torch.from_numpy(known))
+
+    def _by_rows(self, x: Tensor, asked: dict[str, Any], function: Callable[..., Tensor], *more: Tensor) -> Tensor:
+        """The function of rows, their labels and `more` about each, computed on at most ROWS rows at once."""
         labels = self._labels(asked, len(x))
         parts = []
         for start in range(0, len(x), ROWS):
             chosen = None if labels is None else labels[start : start + ROWS]
-            parts.append(function(x[start : start + ROWS].to(self.device), chosen))
+            rows = [each[start : start + ROWS].to(self.device) for each in (x, *more)]
+            parts.append(function(rows[0], chosen, *rows[1:]))
         return torch.cat(parts)
 
     def _events(self, data: Any) -> Tensor:
         """Examples (N, *event) from (N, *event) or (N, D): uint8 for integer events, float32 for vectors."""
-        values, shape = _numbers(data), self.event.shape
-        flat = (self.event.dimensions,)
+        values = self._shaped(_numbers(data))
+        if not np.isfinite(values).all():
+            raise ValueError("data: NaN and infinite values are not allowed")
+        return self._in_units(values)
+
+    def _shaped(self, values: np.ndarray) -> np.ndarray:
+        """Numbers (N, *event) from (N, *event) or (N, D)."""
+        shape, flat = self.event.shape, (self.event.dimensions,)
         if len(values) == 0 or values.shape[1:] not in (shape, flat):
             allowed = " or ".join(dict.fromkeys(str(("N", *kind)).replace("'", "") for kind in (shape, flat)))
             raise ValueError(f"data: shape {values.shape} is not allowed: examples have the shape {allowed}, N > 0")
-        values = values.reshape(-1, *shape)
-        if not np.isfinite(values).all():
-            raise ValueError("data: NaN and infinite values are not allowed")
+        return values.reshape(-1, *shape)
+
+    def _in_units(self, values: np.ndarray) -> Tensor:
+        """Finite numbers in the dtype of the data; those of integer events must be levels."""
         if self.event.levels is None:
             return torch.from_numpy(values.astype(np.float32))
         top = self.event.levels - 1
@@ -177,17 +199,26 @@ def load_package(folder: Path) -> ModuleType:
     return package
 
 
-def _numbers(data: Any) -> np.ndarray:
-    """The data as an array of numbers; a ValueError if there is none."""
+def _numbers(data: Any, missing: bool = False) -> np.ndarray:
+    """The data as an array of numbers, in which None stands for NaN if some may be `missing`; or a ValueError."""
     if data is None:
         raise ValueError("data: this task needs some: an array, a list or a DataFrame")
     try:
         values = data.to_numpy() if isinstance(data, pd.DataFrame) else np.asarray(data)
+        if missing and values.dtype == object:
+            values = np.asarray(np.where(pd.isna(values), np.nan, values).tolist())
     except ValueError:
         raise ValueError("data: rows of different lengths are not allowed") from None
     if values.dtype.kind not in "buif" or values.ndim == 0:
         raise ValueError(f"data: {values.dtype} is not allowed: must be an array of numbers")
     return values
+
+
+def _temperature(asked: dict[str, Any]) -> float:
+    temperature = float(asked["temperature"])
+    if not 0 <= temperature < float("inf"):
+        raise ValueError(f"temperature: {temperature} is not allowed: must be a number of at least 0")
+    return temperature
 
 
 def _whole(name: str, value: Any, low: int) -> int:

@@ -25,7 +25,12 @@ _USES = {
     "log_prob": 'model.predict(x, params={"task": "log_prob"})  # (N,) nats',
     "encode": 'model.predict(x, params={"task": "encode"})  # codes (N, L)',
     "decode": 'model.predict(z, params={"task": "decode"})  # expected examples of codes, floats',
+    "complete": 'model.predict(x, params={"task": "complete", "seed": 1})  # examples, drawn where x is NaN',
 }
+_COMPLETION = [
+    "`complete` keeps every number that is known, and draws those that are NaN (or None) by `seed` and `temperature`;",
+    "without `labels` a conditional model draws them, too.",
+]
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,7 @@ def model_card(candidate: Candidate, served: ServedModel) -> str:
             "```",
             "Data are arrays (N, *event) or (N, D) of the units above, lists or DataFrames; `labels` are integers, one",
             "for each row or one for all, and left out if there are none.",
+            *(_COMPLETION if "complete" in served.tasks else []),
             "",
         ]
     )

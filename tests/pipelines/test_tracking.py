@@ -35,7 +35,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from .contract import STRICT, Batch, Density, Event, Family, FamilyConfig, Latent, Player
+from .contract import STRICT, Batch, Completion, Density, Event, Family, FamilyConfig, Latent, Player
 from .noise import normal_rows
 
 
@@ -71,9 +71,15 @@ class Plain(Family):
         return (z + self._means(labels)).reshape(-1, *self.event.shape)
 
 
-class Toy(Plain, Density, Latent):
+class Toy(Plain, Density, Latent, Completion):
     bound = None
     scoring_passes = 1
+
+    def complete(self, x, known, labels=None, temperature=1.0, generator=None) -> Tensor:
+        return torch.where(known, x, self.sample(len(x), labels, temperature, generator))
+
+    def completes_exactly(self, known: Tensor) -> bool:
+        return True
 
     def log_likelihood(self, batch: Batch) -> Tensor:
         means = self._means(batch.labels)
@@ -117,8 +123,32 @@ assert np.array_equal(ask("log_prob", many, labels=[1]), np.tile(scores, 500))
 codes = ask("encode", samples, labels=[1])
 assert codes.shape == (5, 4) and np.allclose(ask("decode", codes, labels=[1]), samples)
 
+holes = np.where(np.arange(4) < 2, flat, np.nan)
+whole = ask("complete", holes, seed=3, labels=[1])
+assert whole.shape == (5, 1, 2, 2) and whole.dtype == np.uint8
+assert (whole.reshape(5, 4)[:, :2] == flat[:, :2]).all() and (whole <= 4).all()
+nones = [[None if np.isnan(value) else int(value) for value in row] for row in holes]
+frame = pd.DataFrame(nones, dtype="Int64")
+for same in (holes.reshape(samples.shape), holes.astype(np.float32), nones, frame, pd.DataFrame(holes)):
+    assert np.array_equal(ask("complete", same, seed=3, labels=[1]), whole)
+assert (ask("complete", holes, seed=4, labels=[1]) != whole).any()
+assert (ask("complete", holes, temperature=0, labels=[2]).reshape(5, 4)[:, 2:] == 2).all()
+assert np.array_equal(ask("complete", samples), samples)
+assert np.array_equal(ask("complete", [[None] * 4] * 5, seed=3), ask("sample", n=5, seed=3))
+many = np.tile(holes, (500, 1))
+assert (ask("complete", many, labels=[0, 1, 2, 0, 1] * 500).reshape(-1, 4)[:, :2] == many[:, :2]).all()
+
 for message, task, data, params in (
-    ("allowed: sample, log_prob, encode, decode", "dream", None, {}),
+    ("allowed: sample, log_prob, encode, decode, complete", "dream", None, {}),
+    ("must be integers 0 … 4", "complete", holes + 9, {}),
+    ("must be integers 0 … 4", "complete", holes - 0.5, {}),
+    ("NaN stands for what is missing", "complete", holes + np.inf, {}),
+    ("examples have the shape (N, 1, 2, 2) or (N, 4)", "complete", holes[:, :3], {}),
+    ("this task needs some", "complete", None, {}),
+    ("must be an array of numbers", "complete", [["a", None, 1, 2]], {}),
+    ("rows of different lengths", "complete", [[None, 1], [None]], {}),
+    ("temperature", "complete", holes, {"temperature": -1.0}),
+    ("2 labels for 5 rows", "complete", holes, {"labels": [0, 1]}),
     ("examples have the shape (N, 1, 2, 2) or (N, 4)", "log_prob", samples[:, :, :1], {}),
     ("must be integers 0 … 4", "log_prob", flat + 1.5, {}),
     ("must be integers 0 … 4", "encode", flat.astype(int) - 9, {}),
@@ -352,7 +382,7 @@ def test_content_is_registered_once(root: Path, code: Path) -> None:
     (version,) = store.client.search_model_versions("name = 'toy'")
     assert version.tags["decision"] == first.decision
     assert version.tags["teacher"] == "maf"
-    assert "# toy" in version.description
+    assert "# toy" in version.description and '"task": "complete"' in version.description
     store.client.delete_registered_model_alias("toy", "champion")
     assert enter(root, code, 0.0, 2.0).champion
     assert champion(store) == 1
@@ -428,7 +458,8 @@ def test_a_model_offers_what_its_family_can(root: Path, code: Path) -> None:
     finally:
         mlflow.set_tracking_uri(None)
     assert len(model.predict(None, params={"task": "sample", "n": 3})) == 3
-    with pytest.raises(ValueError, match=r"'log_prob' is not offered by this model; allowed: sample$"):
-        model.predict(None, params={"task": "log_prob"})
+    for task in ("log_prob", "complete"):
+        with pytest.raises(ValueError, match=f"'{task}' is not offered by this model; allowed: sample$"):
+            model.predict(None, params={"task": task})
     with pytest.raises(ValueError, match="unconditional"):
         model.predict(None, params={"task": "sample", "labels": [1]})
