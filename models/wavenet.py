@@ -207,10 +207,9 @@ class _Stepper(Stepper):
     def _advance(self, t: int) -> None:
         """Take all layers from t - 1 to t; the embedding is in `h[0]`."""
         rows = self.first_row + (t - self.ago) % self.reach
-        past = self.bias
+        self.gates.copy_(self.bias)
         for row, weight in zip(rows, self.taps[:-1], strict=True):
-            past = torch.baddbmm(past, self.rings[row], weight)
-        self.gates.copy_(past)
+            self.gates.baddbmm_(self.rings[row], weight)
         for h, weight, gates, a, b, matrix, before, after in self.steps:
             gates.addmm_(h, weight)
             torch.mul(torch.tanh(a), torch.sigmoid(b), out=self.z)
