@@ -17,7 +17,7 @@ from .metrics.likelihood import unit_name
 from .prepared import Prepared
 from .project import Project
 from .record import tracked
-from .report.completed import completed
+from .report.completed import Completed, completed
 from .report.data_page import describe
 from .report.exhibits import Exhibit, exhibit
 from .report.grid import chosen, column_labels
@@ -72,11 +72,7 @@ def _section(project: Project, data: Prepared, entry: str, stage: str, real: Exh
         model=project.params.model(entry),
         samples=_samples(project, data, entry),
         real=real,
-        completions=completed(
-            data.meta,
-            Completions.load(project.artifacts("evaluate", entry) / "completions.npz"),
-            labels_drawn=_by_class(project, data, entry),
-        ),
+        completions=_completions(project, data, entry),
         training=training_curves(history, metrics["objective_name"]) if stage == "train" else None,
         search=_search(project, entry) if entry in project.params.tune.entries else None,
         distillation=_distillation(project, data, entry, history, metrics) if stage == "distill" else None,
@@ -93,6 +89,12 @@ def _samples(project: Project, data: Prepared, entry: str) -> Exhibit:
     x = np.load(project.artifacts("evaluate", entry) / "samples.npy")
     labels = column_labels(data.event)[: len(x)] if _by_class(project, data, entry) else None
     return exhibit(data.meta, x, labels, f"Samples of {entry}, as drawn, none picked")
+
+
+def _completions(project: Project, data: Prepared, entry: str) -> Completed | None:
+    """The completions that `evaluate` has kept, if the entry can complete."""
+    made = Completions.load(project.artifacts("evaluate", entry) / "completions.npz")
+    return completed(data.meta, made, labels_drawn=_by_class(project, data, entry))
 
 
 def _real(data: Prepared, by_class: bool) -> Exhibit:

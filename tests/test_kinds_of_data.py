@@ -14,6 +14,7 @@ import soundfile
 from ruamel.yaml import YAML
 
 from pipelines import compare, distill, evaluate, features, prepare, train
+from pipelines.completions import Completions
 from pipelines.files import read_json, write_json
 from pipelines.param_file import parse
 from pipelines.project import Project
@@ -123,3 +124,25 @@ def test_images_of_clustered_colours(tmp_path: Path) -> None:
     assert re.search(r"palette", (tmp_path / "report" / "data.html").read_text())
     meaning = read_json(project.artifacts("train", "vae") / "config.json")["data"]
     assert meaning["channels"] == "palette" and len(meaning["palette"]) == 5, "a consumer of the model can show samples"
+
+
+def test_entries_that_can_complete_are_shown_doing_so(tmp_path: Path) -> None:
+    raw = toy("digits", {}, drop=("dcgan", "vae", "maf", "iaf"))
+    raw["families"]["made"] = {"model": "made", "conditional": True, "hidden": [8]}
+    raw["train"]["entries"]["made"] = {**raw["train"]["entries"]["gmm"], "code": "models/made.py"}
+    raw["evaluate"]["entries"]["made"] = "train"
+    project, _ = rebuild(tmp_path, raw)
+    nothing, made = (
+        Completions.load(project.artifacts("evaluate", entry) / "completions.npz") for entry in ("gmm", "made")
+    )
+    assert len(nothing.masks) == 0
+    exact = dict(zip(made.masks.tolist(), made.exact.tolist(), strict=True))
+    assert [name for name in exact if exact[name]] == ["top half known"] and len(exact) == 4
+    test = np.load(project.prepared / "test.npy")
+    assert all((x == test).all((1, 2, 3)).any() for x in made.x) and len(set(made.labels.tolist())) == 4
+    kept = np.broadcast_to(made.known[:, None, None], made.drawn.shape)
+    assert (made.drawn == made.x[:, None])[kept].all() and made.drawn.max() <= 16
+    page = (tmp_path / "report" / "index.html").read_text()
+    of_made = page.index('<article id="entry-made"')
+    assert page.count("<h4>Completions</h4>") == 1 and page.index("<h4>Completions</h4>") > of_made
+    assert page.count("Exact: drawn from p(missing | known)") == 1 and page.count("blind to known pixels") == 3

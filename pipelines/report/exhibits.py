@@ -190,7 +190,7 @@ def clips(
     sounds = bool(meta["channels"] == "audio" and rate)
     items = []
     for number, (title, signal) in enumerate(zip(titles, amplitudes, strict=True), start=1):
-        picture = _wave_picture(signal, rate, unit, limits, sounds, known)
+        picture = wave_picture(signal, rate, unit, limits, sounds, known)
         alt = f"Waveform{' and spectrogram' if sounds else ''} of example {number} ({title}): {what}"
         items.append(Item(data_uri(picture), alt, title, wav_uri(signal, rate) if sounds else None))
     return items
@@ -224,7 +224,7 @@ def amplitude(meta: Meta, x: NDArray[Any]) -> tuple[NDArray[np.float32], str, tu
 
 
 @rc_context(STYLE)
-def _wave_picture(
+def wave_picture(
     signal: NDArray[np.float32],
     rate: int | None,
     unit: str,

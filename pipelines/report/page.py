@@ -69,10 +69,10 @@ class EntrySection:
     model: str
     samples: Exhibit
     real: Exhibit | None = None
-    completions: Completed | None = None
     training: Picture | None = None
     search: Search | None = None
     distillation: Distillation | None = None
+    completions: Completed | None = None
     notes: Sequence[str] = ()
 
 

@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from pipelines import compare
+from pipelines.completions import Completions
 from pipelines.files import write_json
 from pipelines.prepared import Prepared
 from pipelines.report import statistics
@@ -247,6 +248,7 @@ def test_report_of_every_kind(
         row = {"entry": entry, "model": entry, **evaluated, **(quality if entry == "iaf" else {})}
         write_json(seen / "metrics.json", row)
         x = data.split("train").x
+        Completions.none(data.event).save(seen / "completions.npz")
         np.save(seen / "samples.npy", x[np.resize(np.arange(len(x)), len(column_labels(data.event)))])
     params = SimpleNamespace(
         evaluate=SimpleNamespace(entries=stages, seed=0),
