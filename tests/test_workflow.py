@@ -17,7 +17,8 @@ import pytest
 from ruamel.yaml import YAML
 
 pytestmark = pytest.mark.slow
-ENTRIES = ["gmm", "vae", "dcgan", "maf", "iaf"]
+ENTRIES = ["gmm", "vae", "dcgan", "maf", "iaf", "made", "pixelcnn", "pixelrnn"]
+TRAINED = [entry for entry in ENTRIES if entry != "iaf"]
 TOY: dict[str, Any] = {
     "families": {
         "gmm": {"components": 3},
@@ -25,11 +26,14 @@ TOY: dict[str, Any] = {
         "dcgan": {"width": 4},
         "maf": {"hidden": [16]},
         "iaf": {"hidden": [16]},
+        "made": {"hidden": [16]},
+        "pixelcnn": {"layers": 1, "width": 4},
+        "pixelrnn": {"layers": 1, "width": 4},
     },
     "train": {
         "entries": {
             "gmm": {"steps": 4},
-            **{entry: {"steps": 20, "validate_every": 10} for entry in ("vae", "dcgan", "maf")},
+            **{entry: {"steps": 20, "validate_every": 10} for entry in TRAINED[1:]},
         }
     },
     "tune": {"search": {"trials": 2, "steps": 10, "validate_every": 5, "grace_steps": 5}},
@@ -87,7 +91,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
         "prepare",
         "features",
         *(f"tune@{entry}" for entry in ("dcgan", "vae")),
-        *(f"train@{entry}" for entry in ENTRIES[:-1]),
+        *(f"train@{entry}" for entry in TRAINED),
         "distill@iaf",
         *(f"evaluate@{entry}" for entry in ENTRIES),
         "compare",
@@ -120,6 +124,7 @@ def test_the_comparison_is_honest(project: Path) -> None:
     assert all(
         rows[entry]["nll_kind"] == "bound" and rows[entry]["nll_bound"] for entry in ("gmm", "vae", "maf", "iaf")
     )
+    assert all(rows[entry]["nll_kind"] == "exact" for entry in ("made", "pixelcnn", "pixelrnn"))
     assert {entry: row["parallel_sampling"] for entry, row in rows.items()}["maf"] == "false"
     assert all(float(row["fid"]) > 0 and float(row["samples_per_s"]) > 0 for row in rows.values())
     page = (project / "report/index.html").read_text()
@@ -145,13 +150,8 @@ def test_one_parameter_of_maf_redoes_only_what_depends_on_it(project: Path) -> N
     done = run(project, "dvc", "repro")
     assert stages_run(done) == ["train@maf", "distill@iaf", "evaluate@maf", "evaluate@iaf", "compare", "register"]
     registered = json.loads((project / "artifacts/register/registered.json").read_text())
-    assert {entry: row["version"] for entry, row in registered.items()} == {
-        "gmm": 1,
-        "vae": 1,
-        "dcgan": 1,
-        "maf": 2,
-        "iaf": 2,
-    }
+    versions = {entry: row["version"] for entry, row in registered.items()}
+    assert versions == dict.fromkeys(ENTRIES, 1) | {"maf": 2, "iaf": 2}
 
 
 def test_a_registry_that_lost_the_models_gets_them_again(project: Path) -> None:
