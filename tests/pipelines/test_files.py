@@ -185,7 +185,7 @@ def changed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     for package in ("models", "pipelines"):
         shutil.copytree(root / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
     command = [sys.executable, "-c", EDITS, *WATCHED]
-    done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     found: dict[str, list[str]] = json.loads(done.stdout)
     return found
