@@ -27,6 +27,10 @@ SMALL = {
     "dcgan": {"width": 4},
     "maf": {"hidden": [8], "blocks": 2},
     "iaf": {"hidden": [8], "blocks": 2},
+    "made": {"hidden": [8]},
+    "pixelcnn": {"layers": 1, "width": 4, "head": 4},
+    "pixelrnn": {"layers": 1, "width": 4, "head": 4},
+    "wavenet": {"layers": 2, "channels": 4, "gate_channels": 4, "skip_channels": 4},
 }
 FOUND = {"vae": {"kl_weight": 1.0}, "dcgan": {"learning_rate": 1e-3, "discriminator_ratio": 1.0}}
 
@@ -75,7 +79,7 @@ def test_a_table_without_labels(tmp_path: Path) -> None:
     for split, rows in (("train", 200), ("val", 40), ("test", 60)):
         np.save(tmp_path / "power" / f"{split}.npy", (rng.normal(size=(rows, 6)) * 3 + 1).astype(np.float32))
     project, rows = rebuild(tmp_path, toy("power", {"path": "power"}))
-    assert set(rows) == {"gmm", "vae", "maf", "iaf"}
+    assert set(rows) == {"gmm", "vae", "maf", "iaf", "made"}
     for row in rows.values():
         assert row["nll_bits_per_dim"] == "" and math.isfinite(float(row["nll_nats"]))
         assert row["fid_features"].startswith("pca:") and float(row["fid"]) >= 0
@@ -97,7 +101,7 @@ def test_spoken_words(tmp_path: Path) -> None:
             soundfile.write(folder / f"{digit}_someone_{index}.wav", tone, 8000)
     data = {"path": "recordings", "window": 64, "short": "drop"}
     _, rows = rebuild(tmp_path, toy("speech", data))
-    assert set(rows) == {"gmm", "vae", "maf", "iaf"}
+    assert set(rows) == {"gmm", "vae", "maf", "iaf", "made", "wavenet"}
     for row in rows.values():
         assert 0 < float(row["nll_bits_per_dim"]) < 40 and row["fid_features"].startswith("classifier:")
     page = (tmp_path / "report" / "index.html").read_text()
@@ -107,7 +111,7 @@ def test_spoken_words(tmp_path: Path) -> None:
 def test_images_without_labels_and_a_gan_judged_in_principal_components(tmp_path: Path) -> None:
     x = np.random.default_rng(0).integers(0, 256, (150, 8, 8), dtype=np.uint8)
     np.save(tmp_path / "x.npy", x)
-    raw = toy("binarized_mnist", {}, drop=("gmm", "maf", "iaf"))
+    raw = toy("binarized_mnist", {}, drop=("gmm", "maf", "iaf", "made", "pixelcnn", "pixelrnn"))
     raw["data"] = {"source": "npy", "path": "x.npy", "test_count": 40, "val_count": 30, "binarise": "each_step"}
     project, rows = rebuild(tmp_path, raw)
     assert rows["dcgan"]["fid_features"].startswith("pca:") and rows["dcgan"]["objective_name"] == "val_fid"
@@ -115,7 +119,7 @@ def test_images_without_labels_and_a_gan_judged_in_principal_components(tmp_path
 
 
 def test_images_of_clustered_colours(tmp_path: Path) -> None:
-    raw = toy("digits", {"palette": 5}, drop=("gmm", "dcgan", "maf", "iaf"))
+    raw = toy("digits", {"palette": 5}, drop=("gmm", "dcgan", "maf", "iaf", "made", "pixelcnn", "pixelrnn"))
     raw["families"]["vae"]["decoder"] = "categorical"
     project, rows = rebuild(tmp_path, raw)
     assert 0 < float(rows["vae"]["nll_bits_per_dim"]) < 2 * math.log2(5)
@@ -127,10 +131,7 @@ def test_images_of_clustered_colours(tmp_path: Path) -> None:
 
 
 def test_entries_that_can_complete_are_shown_doing_so(tmp_path: Path) -> None:
-    raw = toy("digits", {}, drop=("dcgan", "vae", "maf", "iaf"))
-    raw["families"]["made"] = {"model": "made", "conditional": True, "hidden": [8]}
-    raw["train"]["entries"]["made"] = {**raw["train"]["entries"]["gmm"], "code": "models/made.py"}
-    raw["evaluate"]["entries"]["made"] = "train"
+    raw = toy("digits", {}, drop=("dcgan", "vae", "maf", "iaf", "pixelcnn", "pixelrnn"))
     project, _ = rebuild(tmp_path, raw)
     nothing, made = (
         Completions.load(project.artifacts("evaluate", entry) / "completions.npz") for entry in ("gmm", "made")
