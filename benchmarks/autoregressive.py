@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -38,8 +39,8 @@ def gated_pixelcnn() -> Autoregressive:
     return PixelCNN(PixelCNNConfig(layers=LAYERS, width=WIDTH, head=WIDTH), IMAGES)
 
 
-def pixelrnn(recurrence: str, side: int = 28) -> PixelRNN:
-    config = PixelRNNConfig(recurrence=recurrence, layers=7, width=64)
+def pixelrnn(recurrence: Literal["row_lstm", "diagonal_bilstm"], side: int = 28, **size: int) -> PixelRNN:
+    config = PixelRNNConfig(recurrence=recurrence, **{"layers": 7, "width": 64, **size})
     return PixelRNN(config, Event((1, side, side), 2))
 
 
@@ -106,9 +107,12 @@ def step(model: nn.Module, loss: Callable[[], Tensor]) -> Callable[[], None]:
 
 
 def diagonals(side: int, device: torch.device) -> list[Row]:
-    """The Diagonal BiLSTM: its sequential steps, and the time of a pass, against going pixel by pixel."""
-    family = pixelrnn("diagonal_bilstm", side).to(device).eval()
-    x = random_examples(family, BATCH).to(device)
+    """The Diagonal BiLSTM: its sequential steps, and the time of a pass, against going pixel by pixel.
+
+    It is small, and given a single image: the steps one after the other take the time, and not their arithmetic.
+    """
+    family = pixelrnn("diagonal_bilstm", side, layers=3, width=16).to(device).eval()
+    x = random_examples(family, 1).to(device)
     case, pixels = f"diagonal_bilstm {side}x{side}", side * side
     counted = Row(
         f"{case} sequential steps", family.sequential_steps, pixels, "one per pixel", "steps", False, "any", 1, 1

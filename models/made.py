@@ -28,6 +28,7 @@ from .layers import made
 from .layers.autoregressive import Autoregressive, PlainStepper, Stepper
 from .layers.labels import one_hot
 from .layers.outputs import OutputName, output_for
+from .layers.raster import raster_order
 from .layers.units import Standardised, input_channels, network_input, number_input
 
 
@@ -39,7 +40,7 @@ class MADEConfig(FamilyConfig):
     """Widths of the hidden layers."""
 
     orders: int = Field(default=1, ge=1)
-    """Orders of the dimensions in the ensemble; the first is the natural one."""
+    """Orders of the numbers in the ensemble; the first is the natural one, of images pixel by pixel."""
 
     permutation: Literal["reverse", "random"] = "random"
     """The other orders: alternately backward and forward, or random ones."""
@@ -68,7 +69,9 @@ class MADE(Autoregressive):
         super().__init__(config, event)
         self.output = output_for(event, config.output, config.components)
         self.units = Standardised(event) if event.levels is None else None
-        different = made.orders(event.dimensions, config.orders, config.permutation, config.mask_seed)
+        natural = torch.tensor(raster_order(event) if event.kind == "image" else range(event.dimensions))
+        permutations = made.orders(event.dimensions, config.orders, config.permutation, config.mask_seed)
+        different = [natural[permutation] for permutation in permutations]
         self.made = made.MADE(
             different,
             config.hidden,

@@ -163,7 +163,7 @@ WATCHED = {
     "models/pixelrnn.py": ["pixelrnn"],
     "models/wavenet.py": ["wavenet"],
     "models/layers/made.py": ["iaf", "made", "maf"],
-    "models/layers/raster.py": ["pixelcnn", "pixelrnn"],
+    "models/layers/raster.py": ["made", "pixelcnn", "pixelrnn"],
     "models/layers/autoregressive.py": ["made", "pixelcnn", "pixelrnn", "wavenet"],
     "models/layers/workers.py": ["dcgan", "gmm"],
     "models/contract.py": ALL,
