@@ -64,6 +64,7 @@ class MADE(Autoregressive):
 
     Config = MADEConfig
     config: MADEConfig
+    cached_numbers = None  # its weights are what takes long to fetch, so as many rows as possible should share them
 
     def __init__(self, config: MADEConfig, event: Event) -> None:
         super().__init__(config, event)

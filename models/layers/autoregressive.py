@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -53,6 +54,8 @@ class Autoregressive(Family, Density, Completion):
     """A product of conditionals, exact in one pass. A subclass says `output`, `order`, `network` and `stepper`."""
 
     parallel_sampling = False
+    # Numbers whose features stay in a CPU's cache from layer to layer: to score more at once is up to 3 times as slow.
+    cached_numbers: ClassVar[int | None] = 2**13
     output: Output
     order: list[int]  # the positions of the numbers in a flat event, from the first to the last
 
@@ -87,7 +90,10 @@ class Autoregressive(Family, Density, Completion):
     def log_likelihood(self, batch: Batch) -> Tensor:
         if torch.is_grad_enabled():
             return self.log_conditionals(batch.x, batch.labels).sum(1)
-        rows = max(1, AT_ONCE // (self.event.dimensions * self.output.size))
+        numbers = AT_ONCE // self.output.size
+        if batch.x.device.type == "cpu" and self.cached_numbers is not None:
+            numbers = min(numbers, self.cached_numbers)
+        rows = max(1, numbers // self.event.dimensions)
         parts = range(0, len(batch.x), rows)
         labels = [None if batch.labels is None else batch.labels[start : start + rows] for start in parts]
         x = [batch.x[start : start + rows] for start in parts]
