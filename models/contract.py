@@ -173,6 +173,13 @@ class Family(Trainable):
         draw from the CPU `generator`, so the same seed gives the same samples however a batch is split.
         """
 
+    def compile_sampling(self) -> None:
+        """Let `torch.compile` make the steps of later calls of `sample` faster, where sampling goes in steps.
+
+        The first such call takes a minute longer. It pays on a GPU, which would wait for Python between small steps.
+        """
+        return None
+
     @property
     @abstractmethod
     def sampling_passes(self) -> int:

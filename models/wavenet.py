@@ -176,7 +176,11 @@ class _Stepper(Stepper):
         self.ago = torch.arange(config.kernel_size - 1, 0, -1, device=weights.device)[:, None] * dilation  # (K - 1, L)
 
         self.steps = [self._views(i, layer) for i, layer in enumerate(layers)]
+        self.step = self._advance
         self._advance(0)
+
+    def compile(self) -> None:
+        self.step = torch.compile(self._advance, dynamic=True)
 
     def _bias(self, layers: list[GatedLayer], n: int, context: Tensor | None) -> Tensor:
         """What does not change from step to step in the gates of all layers (L, n, 2 · gates)."""
@@ -202,7 +206,7 @@ class _Stepper(Stepper):
     def feed(self, place: int, x: Tensor) -> None:
         if place + 1 < self.family.event.dimensions:
             self.h[0] = self.family.embedding(x.long())
-            self._advance(place + 1)
+            self.step(place + 1)
 
     def _advance(self, t: int) -> None:
         """Take all layers from t - 1 to t; the embedding is in `h[0]`."""

@@ -49,6 +49,8 @@ def run(project: Project, entry: str) -> None:
     origin, folder = project.artifacts(stage, entry), project.artifacts("evaluate", entry)
     with tracked(project, "evaluate", entry, {"evaluate": settings}) as run, torch.no_grad():
         family = load_family(origin).to(device())
+        if settings.compile:
+            family.compile_sampling()
         samples = draw(family, settings.samples, settings.seed)
         metrics = {
             "entry": entry,

@@ -205,6 +205,10 @@ class RasterStepper(Stepper):
         self.event, self.n = event, n
         self.channels, _, self.width = event.shape
         self.computed, self.current = -1, torch.empty(0)
+        self.step = self.number
+
+    def compile(self) -> None:
+        self.step = torch.compile(self.number, dynamic=True)
 
     @abstractmethod
     def begin_row(self) -> None:
@@ -223,7 +227,7 @@ class RasterStepper(Stepper):
             column, group = self._where(place)
             if column == 0 and group == 0:
                 self.begin_row()
-            self.computed, self.current = place, self.number(column, group)
+            self.computed, self.current = place, self.step(column, group)
         return self.current
 
     def feed(self, place: int, x: Tensor) -> None:

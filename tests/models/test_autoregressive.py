@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from functools import partial
 from typing import cast
 from unittest.mock import patch
 
@@ -180,6 +181,20 @@ def test_scoring_without_gradients_in_parts_is_scoring_at_once() -> None:
     whole = family.log_prob(x)
     with torch.no_grad(), patch("models.layers.autoregressive.AT_ONCE", 2 * 16 * 5):
         torch.testing.assert_close(family.log_prob(x), whole)
+
+
+@pytest.mark.parametrize("model", ["pixelcnn", "wavenet"])
+def test_compiled_steps_give_the_same_samples(model: str) -> None:
+    """As they are traced; what a backend makes of the trace is torch's."""
+    torch.compiler.reset()
+    case = next(case for case in AUTOREGRESSIVE if case.model == model and case.options.get("conditional"))
+    family = family_of(case)
+    plain = family.sample(4, generator=seeded(0))
+    family.compile_sampling()
+    with patch("torch.compile", partial(torch.compile, backend="eager")):
+        assert torch.equal(family.sample(4, generator=seeded(0)), plain)
+        assert torch.equal(family.sample(4, generator=seeded(0)), plain)
+    assert torch._dynamo.utils.counters["frames"]["ok"] > 0, "something was compiled"
 
 
 def test_labels_can_be_chosen_for_a_completion() -> None:
