@@ -13,6 +13,7 @@ from rich.console import Console
 
 from .completions import Completions
 from .files import read_json, write_text
+from .jobs import examples
 from .metrics.baselines import TAPS, linear_predictor, unigram
 from .metrics.likelihood import unit_name
 from .prepared import Prepared
@@ -30,7 +31,7 @@ from .report.pictures import (
     training_curves,
 )
 from .report.table import comparison, measured, terminal_table
-from .rows import Rows, spread
+from .rows import Rows
 from .tracking.run import git_commit
 
 ROWS = 1000  # examples in memory at once, and at most for a baseline
@@ -158,20 +159,19 @@ def _provenance(project: Project, data: Prepared, rows: list[dict[str, Any]]) ->
             f"{known['fid_features']}"
         )
     if data.event.levels is not None:
-        facts["to be beaten"] = _baselines(data, data.event.levels)
+        facts["to be beaten"] = _baselines(project, data, data.event.levels)
     speed = f"{known['speed_device']}, {known['speed_threads']} thread(s), batches of {known['speed_batch']}"
     return {**facts, "speed": speed}
 
 
-def _baselines(data: Prepared, levels: int) -> str:
+def _baselines(project: Project, data: Prepared, levels: int) -> str:
     """What a model of integers must be better than, on the test split."""
-    train, test = Rows(data.folder / "train.npy"), Rows(data.folder / "test.npy")
-    parts = (train.take(np.arange(start, min(start + ROWS, len(train)))) for start in range(0, len(train), ROWS))
-    examples = test.take(spread(len(test), ROWS))
-    words = f"a unigram of the levels needs {unigram(parts, examples, levels):.3f} bits/dim"
+    train, (test, _) = examples(project, data, "train"), examples(project, data, "test").head(ROWS)
+    parts = (x.cpu().numpy() for x, _ in train.batches(ROWS))
+    words = f"a unigram of the levels needs {unigram(parts, test.cpu().numpy(), levels):.3f} bits/dim"
     if data.event.kind == "sequence" and data.event.ordered:
-        few = train.take(spread(len(train), ROWS))
-        bits = linear_predictor(few[:, 0], examples[:, 0], levels)
+        few, _ = train.head(ROWS)
+        bits = linear_predictor(few[:, 0].cpu().numpy(), test[:, 0].cpu().numpy(), levels)
         words += f", a linear predictor of the {TAPS} numbers before {bits:.3f}"
     return words
 
