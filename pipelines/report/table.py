@@ -50,6 +50,7 @@ NAMES = (
     "nll_kind",
     "nll_bound",
     "nll_nats",
+    "bayes_accuracy",
     "fid",
     "kid",
     "precision",
@@ -93,6 +94,15 @@ COLUMNS = (
         " of real numbers can exceed 1, so that it falls below zero. ≤ marks an upper bound.",
         better="lower",
         digits=4,
+    ),
+    Column(
+        "bayes_accuracy",
+        "Likelihood",
+        "Bayes accuracy",
+        "0–1",
+        "Share of test examples whose label y has the largest p(x | y): a conditional density is a classifier by Bayes'"
+        " rule.",
+        better="higher",
     ),
     Column(
         "fid",
