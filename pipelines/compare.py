@@ -63,7 +63,8 @@ def run(project: Project) -> None:
         write_text(folder / "comparison.csv", comparison(rows))
         write_text(folder / "index.html", render(report))
         run.log_artifact(folder)
-    Console().print(terminal_table(rows))
+    console = Console()
+    console.print(terminal_table(rows, console.width))
     print(f"compare: the report is {folder / 'index.html'}")
 
 

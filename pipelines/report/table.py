@@ -11,12 +11,15 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 BEST = "★"
+LABEL, VALUE = 22, 13  # characters of a terminal that the names of columns take, and those of an entry
 
 
 @dataclass(frozen=True)
@@ -228,11 +231,22 @@ def cells(rows: Sequence[Mapping[str, Any]], column: Column) -> list[Cell]:
     return [_cell(row, value, column, best) for row, value in zip(rows, values, strict=True)]
 
 
-def terminal_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """The rows for a terminal: entries side by side, one line per column of which something was measured."""
-    table = Table(caption=f"{BEST} best of its line · ≤ upper bound", caption_justify="left")
+def terminal_table(rows: Sequence[Mapping[str, Any]], width: int) -> Group:
+    """The rows for a terminal of `width` characters: entries side by side, a line for each measured column.
+
+    Entries that do not fit beside each other go on below, as evenly as can be.
+    """
+    tables = max(1, math.ceil(len(rows) / max(1, (width - LABEL) // VALUE)))
+    ends = [len(rows) * i // tables for i in range(tables + 1)]
+    parts = [_part(rows, slice(start, end)) for start, end in pairwise(ends)]
+    return Group(*parts, Text(f"{BEST} best of its line · ≤ upper bound", "dim italic"))
+
+
+def _part(rows: Sequence[Mapping[str, Any]], shown: slice) -> Table:
+    """Some of the rows, beside each other; the best of a line is the best of all rows."""
+    table = Table()
     table.add_column("entry\nfamily")
-    for row in rows:
+    for row in rows[shown]:
         table.add_column(Text(f"{row['entry']}\n{row['model']}"), justify="right")
     group = None
     for column in shown_columns(rows):
@@ -240,7 +254,7 @@ def terminal_table(rows: Sequence[Mapping[str, Any]]) -> Table:
             table.add_section()
             group = column.group
         label = Text.assemble(column.title, (f" {column.unit}" if column.unit else "", "dim"))
-        table.add_row(label, *map(_text, cells(rows, column)))
+        table.add_row(label, *map(_text, cells(rows, column)[shown]))
     return table
 
 

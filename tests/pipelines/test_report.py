@@ -185,7 +185,7 @@ def test_csv_round_trip() -> None:
 
 def test_terminal_table_leaves_out_what_nobody_measured() -> None:
     console = Console(width=100, record=True, file=io.StringIO())
-    console.print(terminal_table(ROWS))
+    console.print(terminal_table(ROWS, console.width))
     text = console.export_text()
     assert "≤ 1.971" in text and "1,230,000" in text and "FID" in text
     assert "KID" not in text

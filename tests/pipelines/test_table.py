@@ -36,6 +36,15 @@ def test_likelihoods_in_nats_are_marked_as_those_in_bits_are() -> None:
 
 def test_the_terminal_table_has_a_line_per_shown_column() -> None:
     console = Console(width=200, record=True, file=io.StringIO())
-    console.print(terminal_table(VECTORS))
+    console.print(terminal_table(VECTORS, console.width))
     text = console.export_text()
     assert "NLL nats" in text and "≤ -4.000" in text and "bits/dim" not in text and "Sampling" not in text
+
+
+def test_entries_that_do_not_fit_beside_each_other_go_on_below() -> None:
+    rows = [{"entry": f"entry{i}", "model": "maf", "nll_nats": float(i), "nll_kind": "exact"} for i in range(8)]
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(terminal_table(rows, console.width))
+    text = console.export_text()
+    assert text.count("NLL nats") == 2 and all(f"entry{i}" in text for i in range(8)) and "…" not in text
+    assert text.count("★") == 2, "the best of all, and the legend"
