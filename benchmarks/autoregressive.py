@@ -7,7 +7,8 @@ the arithmetic of sampling and the sequential steps of a recurrence, is counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Literal
@@ -69,9 +70,15 @@ def sampling(case: str, family: Autoregressive, n: int, device: torch.device) ->
     ]
 
 
+def added_product(added: Sequence[int], left: Sequence[int], right: Sequence[int], **_: object) -> int:
+    """Operations of added + left @ right, of the shapes."""
+    return 2 * math.prod(left) * right[-1]
+
+
 def operations(call: Callable[[], object]) -> float:
     """Floating-point operations of matrix products and convolutions, in units of 10⁹."""
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    in_place = dict.fromkeys((torch.ops.aten.addmm_, torch.ops.aten.baddbmm_), added_product)  # else not counted
+    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=in_place) as counter:
         call()
     return counter.get_total_flops() / 1e9
 
@@ -117,8 +124,13 @@ def diagonals(side: int, device: torch.device) -> list[Row]:
     counted = Row(
         f"{case} sequential steps", family.sequential_steps, pixels, "one per pixel", "steps", False, "any", 1, 1
     )
-    everything = torch.ones(family.event.shape, dtype=torch.bool)
-    by_pixel = partial(family.complete, x, everything)  # nothing is drawn, all is computed
+
+    @torch.no_grad()
+    def by_pixel() -> None:
+        stepper = family.stepper(len(x), None)
+        for place, position in enumerate(family.order):
+            stepper.feed(place, x.flatten(1)[:, position])
+
     one_pass = torch.no_grad()(partial(family.network, x, None))
     return [counted, *race(f"{case} pass", one_pass, {"pixel by pixel": by_pixel}, device, runs=SAMPLING_RUNS)]
 

@@ -168,9 +168,10 @@ class Family(Trainable):
     ) -> Tensor:
         """Draw `n` examples (n, *event) in the data's units: uint8 for integer events, float32 for vectors.
 
-        `labels` (n,) chooses the classes of a conditional model (drawn uniformly if left out). `temperature`
-        scales the standard deviation of the base noise. All randomness of one example is one row of a single
-        draw from the CPU `generator`, so the same seed gives the same samples however a batch is split.
+        `labels` (n,) chooses the classes of a conditional model (drawn uniformly if left out). `temperature` T scales
+        the standard deviation of the base noise; a distribution P of levels becomes P^(1/T), normalised; of a mixture
+        of Gaussians only the Gaussians get narrower. All randomness of one example is one row of a single draw from
+        the CPU `generator`, so the same seed gives the same samples however a batch is split.
         """
 
     def compile_sampling(self) -> None:

@@ -16,6 +16,7 @@ Mixtures of Gaussians as conditionals (MADE MoG): Papamakarios et al., 2017 (arX
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Literal
 
 import torch
@@ -82,6 +83,10 @@ class MADE(Autoregressive):
             connectivities=config.connectivities,
             seed=config.mask_seed,
         )
+        last = self.made.layers[-1]
+        assert isinstance(last, made.MaskedLinear)
+        with torch.no_grad():
+            last.bias.copy_(self.output.start().repeat(event.dimensions))
         self.order_of = [order.tolist() for order in different for _ in range(max(1, config.connectivities))]
         self.order = self.order_of[0]
 
@@ -110,9 +115,9 @@ class MADE(Autoregressive):
             total = total - self._log_conditionals(batch.x[rows], labels, m).sum()
         return total / (len(batch.x) * self.event.dimensions)
 
-    def log_likelihood(self, batch: Batch) -> Tensor:
+    def score(self, x: Tensor, labels: Tensor | None) -> Tensor:
         members = range(self.made.members)
-        scores = [self._log_conditionals(batch.x, batch.labels, m).sum(1) for m in members]
+        scores = [self._log_conditionals(x, labels, m).sum(1) for m in members]
         return torch.stack(scores).logsumexp(0) - math.log(len(members))
 
     def log_conditionals(self, x: Tensor, labels: Tensor | None) -> Tensor:
@@ -142,19 +147,23 @@ class MADE(Autoregressive):
         return not known.any() or (self.made.members == 1 and super().completes_exactly(known))
 
     def _draw(
-        self, x: Tensor, known: Tensor, labels: Tensor | None, u: Tensor, choice: Tensor, temperature: float
+        self, x: Tensor, known: Tensor, labels: Tensor | None, u: Tensor, choices: Tensor, temperature: float
     ) -> Tensor:
         """Each example by a member of the ensemble, of those whose order begins with what is known if there are any."""
         fitting = torch.stack([self._serves(order, known) for order in self.order_of], 1)
         weights = torch.where(fitting.any(1, keepdim=True), fitting, True).double()
         steps = (weights / weights.sum(1, keepdim=True)).cumsum(1)
-        member = (choice[:, None] > steps[:, :-1]).sum(1)
+        member = (choices[:, 1:] > steps[:, :-1]).sum(1)
         drawn = torch.empty_like(x)
         for m in member.unique().tolist():
-            rows = (member == m).nonzero()[:, 0]
+            rows, order = (member == m).nonzero()[:, 0], self.order_of[m]
             chosen = None if labels is None else labels[rows]
-            stepper = self.stepper(len(rows), chosen, m)
-            drawn[rows] = self._walk(stepper, self.order_of[m], x[rows], known[rows], u[rows], temperature)
+            if self.classes and chosen is None:
+                conditionals = partial(self._log_conditionals, member=m)
+                chosen = self._likely_labels(x[rows], known[rows], choices[rows, 0], order, conditionals)
+            drawn[rows] = self._walk(
+                self.stepper(len(rows), chosen, m), order, x[rows], known[rows], u[rows], temperature
+            )
         return drawn
 
     def _serves(self, order: list[int], known: Tensor) -> Tensor:

@@ -210,8 +210,8 @@ class _PlainSteps(RasterStepper):
     """Blocks, pixel by pixel; of the rows above each convolution keeps what it has put."""
 
     def __init__(self, event: Event, stack: PlainStack, head: RasterHead, n: int, context: Tensor | None) -> None:
-        super().__init__(event, n)
-        self.first, self.head = PixelConv(stack.first, n, self.width), PixelHead(head, n, self.width)
+        super().__init__(event, n, stack.first)
+        self.head = PixelHead(head, n, self.width)
         self.blocks = []
         for block in stack.blocks:
             assert isinstance(block, PlainBlock)
@@ -231,17 +231,13 @@ class _PlainSteps(RasterStepper):
             h = h + up(F.relu(y), column, group)
         return self.head(h, column, group)
 
-    def put(self, x: Tensor, column: int, group: int) -> None:
-        self.first.put(x, column, group)
-
 
 class _GatedSteps(RasterStepper):
     """The vertical stack row by row, the horizontal one pixel by pixel."""
 
     def __init__(self, event: Event, stack: GatedStack, head: RasterHead, n: int, context: Tensor | None) -> None:
-        super().__init__(event, n)
-        self.rows, self.first = RowConv(stack.vertical, n, self.width), PixelConv(stack.horizontal, n, self.width)
-        self.head = PixelHead(head, n, self.width)
+        super().__init__(event, n, stack.horizontal)
+        self.rows, self.head = RowConv(stack.vertical, n, self.width), PixelHead(head, n, self.width)
         self.layers = []
         for layer in stack.layers:
             assert isinstance(layer, GatedLayer)
@@ -265,6 +261,3 @@ class _GatedSteps(RasterStepper):
             h, total = h + residual, total + skip
         assert isinstance(total, Tensor)
         return self.head(total, column, group)
-
-    def put(self, x: Tensor, column: int, group: int) -> None:
-        self.first.put(x, column, group)

@@ -386,17 +386,17 @@ class _Steps(RasterStepper):
     layers: Sequence[_RowPixels | _DiagonalPixels]
 
     def __init__(self, family: PixelRNN, n: int) -> None:
-        super().__init__(family.event, n)
-        self.first, self.head = PixelConv(family.first, n, self.width), PixelHead(family.head, n, self.width)
+        super().__init__(family.event, n, family.first)
+        self.head = PixelHead(family.head, n, self.width)
+
+    def compile(self) -> None:
+        """Nothing: each column has tensors of its own, for which torch.compile would compile it anew."""
 
     def number(self, column: int, group: int) -> Tensor:
         x = self.first.outputs(column, group)
         for layer in self.layers:
             x = x + layer(x, column, group)
         return self.head(x, column, group)
-
-    def put(self, x: Tensor, column: int, group: int) -> None:
-        self.first.put(x, column, group)
 
 
 class _RowSteps(_Steps):

@@ -23,6 +23,8 @@ from .outputs import Output
 
 AT_ONCE = 2**26  # network outputs that scoring holds in memory
 
+Scoring = Callable[[Tensor, Tensor | None], Tensor]  # of examples (N, *event) and their labels (N,)
+
 
 class Stepper(ABC):
     """A batch of n samples under way: what is drawn so far, and what the network has computed of it."""
@@ -94,15 +96,21 @@ class Autoregressive(Family, Density, Completion):
 
     def log_likelihood(self, batch: Batch) -> Tensor:
         if torch.is_grad_enabled():
-            return self.log_conditionals(batch.x, batch.labels).sum(1)
+            return self.score(batch.x, batch.labels)
+        return self._in_parts(self.score, batch.x, batch.labels)
+
+    def _in_parts(self, function: Scoring, x: Tensor, labels: Tensor | None) -> Tensor:
+        """The function of examples and labels, computed on as many rows at once as is wise."""
         numbers = AT_ONCE // self.output.size
-        if batch.x.device.type == "cpu" and self.cached_numbers is not None:
+        if x.device.type == "cpu" and self.cached_numbers is not None:
             numbers = min(numbers, self.cached_numbers)
         rows = max(1, numbers // self.event.dimensions)
-        parts = range(0, len(batch.x), rows)
-        labels = [None if batch.labels is None else batch.labels[start : start + rows] for start in parts]
-        x = [batch.x[start : start + rows] for start in parts]
-        return torch.cat([self.log_conditionals(*part).sum(1) for part in zip(x, labels, strict=True)])
+        parts = [slice(start, start + rows) for start in range(0, len(x), rows)]
+        return torch.cat([function(x[part], None if labels is None else labels[part]) for part in parts])
+
+    def score(self, x: Tensor, labels: Tensor | None) -> Tensor:
+        """log p(x) (N,) of examples x (N, *event)."""
+        return self.log_conditionals(x, labels).sum(1)
 
     def log_conditionals(self, x: Tensor, labels: Tensor | None) -> Tensor:
         """log p(x_i | x_<i) (N, D) of every number of examples x (N, *event), in the data's units."""
@@ -140,30 +148,34 @@ class Autoregressive(Family, Density, Completion):
         """As the contract says. Unknown labels are drawn from p(y | the known numbers before the first unknown one)."""
         device = next(self.parameters()).device
         x, known = x.to(device), known.to(device).expand(len(x), *self.event.shape)
+        x = torch.where(known, x, 0)  # whatever stands for what is missing
         numbers = self.event.dimensions * self.output.uniforms
         u, choices = uniform_rows(len(x), numbers + 2, generator).to(device).split([numbers, 2], 1)
         labels = None if labels is None else labels.to(device)
-        if self.classes and labels is None:
-            labels = self._likely_labels(x, known, choices[:, 0])
-        drawn = self._draw(x, known, labels, u.unflatten(1, (-1, self.output.uniforms)), choices[:, 1], temperature)
+        drawn = self._draw(x, known, labels, u.unflatten(1, (-1, self.output.uniforms)), choices, temperature)
         return torch.where(known, x, drawn.to(x))
 
-    def _likely_labels(self, x: Tensor, known: Tensor, u: Tensor) -> Tensor:
+    def _likely_labels(
+        self, x: Tensor, known: Tensor, u: Tensor, order: list[int], log_conditionals: Scoring
+    ) -> Tensor:
         """Labels (N,) drawn by u (N,) from p(y | x_<j) ∝ Π_i<j p(x_i | x_<i, y), where x_j is the first unknown."""
         given = torch.zeros_like(x.flatten(1), dtype=torch.bool)
-        given[:, self.order] = known.flatten(1)[:, self.order].cumprod(1).bool()
+        given[:, order] = known.flatten(1)[:, order].cumprod(1).bool()
         log_p = torch.zeros(len(x), self.classes, dtype=torch.float64, device=x.device)
         if given.any():
             for label in range(self.classes):
-                conditionals = self.log_conditionals(x, torch.full((len(x),), label, device=x.device))
+                labels = torch.full((len(x),), label, device=x.device)
+                conditionals = self._in_parts(log_conditionals, x, labels)
                 log_p[:, label] = torch.where(given, conditionals, 0.0).double().sum(1)
         steps = log_p.softmax(1).cumsum(1)
         return (u[:, None] > steps[:, :-1]).sum(1)
 
     def _draw(
-        self, x: Tensor, known: Tensor, labels: Tensor | None, u: Tensor, choice: Tensor, temperature: float
+        self, x: Tensor, known: Tensor, labels: Tensor | None, u: Tensor, choices: Tensor, temperature: float
     ) -> Tensor:
-        """Examples (n, *event), unknown numbers drawn by u (n, D, `uniforms`), a variant of the model by `choice`."""
+        """Examples (n, *event): unknown numbers drawn by u (n, D, `uniforms`), labels and more by choices (n, 2)."""
+        if self.classes and labels is None:
+            labels = self._likely_labels(x, known, choices[:, 0], self.order, self.log_conditionals)
         return self._walk(self.stepper(len(x), labels), self.order, x, known, u, temperature)
 
     def _walk(
@@ -173,9 +185,10 @@ class Autoregressive(Family, Density, Completion):
         if self.compiled:
             stepper.compile()
         values, known = self.to_network(x).flatten(1).clone(), known.flatten(1)
-        kept = known.all(0).tolist()
-        for place, position in enumerate(order):
-            if not kept[position]:
+        missing = (~known).any(0).tolist()
+        last = max((place for place, position in enumerate(order) if missing[position]), default=-1)
+        for place, position in enumerate(order[: last + 1]):
+            if missing[position]:
                 drawn = self.output.draw(stepper.outputs(place), u[:, position], temperature).to(values)
                 values[:, position] = torch.where(known[:, position], values[:, position], drawn)
             stepper.feed(place, values[:, position])

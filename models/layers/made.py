@@ -39,7 +39,7 @@ class MADE(nn.Module):
     Each unit has a degree: an input's is its place in the order, 1 … D; hidden ones have degrees 1 … D-1, in cycles or
     at random. A hidden unit sees units of at most its degree, an output those of a smaller one (equations 8 and 9 of
     MADE). An order (D,) lists the dimensions from first to last; each dimension has `inputs` inputs. A context (N, C)
-    is seen by all units.
+    is seen by all outputs.
 
     Several orders, and several draws of the hidden degrees for each, make an ensemble of members that share the weights
     and differ in their masks (sections 4.2 and 4.3): `connectivities` counts the draws, 0 stands for the cycles.
@@ -74,9 +74,13 @@ class MADE(nn.Module):
         last = MaskedLinear(torch.stack(masks))
         self.layers.append(last)
         self.context = nn.Linear(context, hidden[0], bias=False) if context else None
+        # The first dimension sees no hidden unit, so it is told the context by this alone.
+        self.direct = nn.Linear(context, len(orders[0]) * outputs, bias=False) if context else None
         with torch.no_grad():  # close to the identity, yet with a gradient for every weight
             last.weight.mul_(0.01)
             last.bias.zero_()
+            if self.direct is not None:
+                self.direct.weight.zero_()
 
     @property
     def members(self) -> int:
@@ -90,6 +94,8 @@ class MADE(nn.Module):
             h = h + self.context(context.to(h.dtype))
         for layer in self.layers[1:]:
             h = layer(F.relu(h), member)
+        if self.direct is not None and context is not None:
+            h = h + self.direct(context.to(h.dtype))
         return h.unflatten(1, (-1, self.outputs))
 
 
@@ -127,8 +133,9 @@ class IncrementalMADE:
         for layer, row, column in zip(layers, rows, columns, strict=True):
             self.weights.append(layer.masked(member)[row.to(layer.weight.device)][:, column.to(layer.weight.device)])
             self.biases.append(layer.bias[row.to(layer.weight.device)].expand(n, -1))
-        if made.context is not None and context is not None:
-            self.biases[0] = self.biases[0] + made.context(context.to(self.weights[0].dtype))[:, rows[0]]
+        for place, shift in ((0, made.context), (-1, made.direct)):
+            if shift is not None and context is not None:
+                self.biases[place] = self.biases[place] + shift(context.to(self.weights[0].dtype))[:, rows[place]]
         ends = torch.arange(dimensions + 1)
         # ends[layer][d] units of the layer have a degree of at most d
         self.ends = [torch.searchsorted(own.sort().values, ends, right=True).tolist() for own in degrees]

@@ -30,6 +30,10 @@ class Output(ABC):
     size: int  # P
     uniforms: int  # that one draw consumes
 
+    def start(self) -> Tensor:
+        """Outputs (P,) to begin with where nothing tells the components of a mixture apart: equal ones never part."""
+        return torch.zeros(self.size)
+
     @abstractmethod
     def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
         """log p(x) (…) of numbers x (…) and network outputs h (…, P)."""
@@ -81,6 +85,9 @@ class LogisticMixture(Levels):
         super().__init__(levels)
         self.size = 3 * components
 
+    def start(self) -> Tensor:
+        return _apart(self.size // 3)
+
     def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
         logits, mean, scale = self._parameters(_at_least_float32(h))
         x = x.to(mean.dtype)[..., None]
@@ -116,6 +123,9 @@ class GaussianMixture(Output):
 
     def __init__(self, components: int) -> None:
         self.size = 3 * components
+
+    def start(self) -> Tensor:
+        return _apart(self.size // 3)
 
     def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
         logits, mean, log_std = self._parameters(_at_least_float32(h))
@@ -160,6 +170,12 @@ def output_for(event: Event, name: OutputName, components: int) -> Output:
             " output: softmax takes them"
         )
     return LogisticMixture(event.levels, components)
+
+
+def _apart(components: int) -> Tensor:
+    """Outputs (3 · components,) of equal weights and scales, and means spread over -1 … 1."""
+    means = torch.linspace(-1, 1, components) if components > 1 else torch.zeros(1)
+    return torch.cat([torch.zeros(components), means, torch.zeros(components)])
 
 
 def _at_least_float32(h: Tensor) -> Tensor:

@@ -199,11 +199,15 @@ class RowConv:
 
 
 class RasterStepper(Stepper):
-    """Goes through n images in raster order; a family says what happens at the begin of a row and at a number."""
+    """Goes through n images in raster order; a family says what happens at the begin of a row and at a number.
 
-    def __init__(self, event: Event, n: int) -> None:
-        self.event, self.n = event, n
+    `first` is the convolution that looks at the images themselves.
+    """
+
+    def __init__(self, event: Event, n: int, first: MaskedConv2d) -> None:
+        self.event = event
         self.channels, _, self.width = event.shape
+        self.first = PixelConv(first, n, self.width)
         self.computed, self.current = -1, torch.empty(0)
         self.step = self.number
 
@@ -218,10 +222,6 @@ class RasterStepper(Stepper):
     def number(self, column: int, group: int) -> Tensor:
         """Outputs (n, P) for a channel of a pixel of the row."""
 
-    @abstractmethod
-    def put(self, x: Tensor, column: int, group: int) -> None:
-        """Take the network inputs (n, ·) that stand for a channel of a pixel."""
-
     def outputs(self, place: int) -> Tensor:
         if self.computed != place:
             column, group = self._where(place)
@@ -232,7 +232,7 @@ class RasterStepper(Stepper):
 
     def feed(self, place: int, x: Tensor) -> None:
         self.outputs(place)  # of a number that was known, it fills the caches
-        self.put(number_input(x, self.event), *self._where(place))
+        self.first.put(number_input(x, self.event), *self._where(place))
 
     def _where(self, place: int) -> tuple[int, int]:
         """The column and the channel of a place in the order."""

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 TAPS = 16
+WINDOWS = 2**20  # that are in memory at once
 SMOOTHING = 1.0  # is added to each count, so that nothing is impossible
 
 
@@ -32,10 +33,16 @@ def unigram(train: Iterable[NDArray[np.uint8]], test: NDArray[np.uint8], levels:
 
 def linear_predictor(train: NDArray[np.uint8], test: NDArray[np.uint8], levels: int) -> float:
     """Bits per number of test sequences (M, T), for a predictor fitted to training sequences (N, T)."""
-    windows, targets = _windows(train)
-    weights = np.linalg.lstsq(windows.T @ windows + 1e-6 * np.eye(TAPS + 1), windows.T @ targets, rcond=None)[0]
-    errors = targets - _rounded(windows @ weights, levels)
-    counts = np.bincount((errors + levels - 1).astype(np.int64), minlength=2 * levels - 1) + SMOOTHING
+    parts = np.array_split(train, max(1, train.size // WINDOWS))
+    squares, products = 1e-6 * np.eye(TAPS + 1), np.zeros(TAPS + 1)
+    for windows, targets in map(_windows, parts):
+        squares += windows.T @ windows
+        products += windows.T @ targets
+    weights = np.linalg.solve(squares, products)
+    counts = np.full(2 * levels - 1, SMOOTHING)
+    for windows, targets in map(_windows, parts):
+        errors = targets - _rounded(windows @ weights, levels)
+        counts += np.bincount((errors + levels - 1).astype(np.int64), minlength=2 * levels - 1)
     windows, targets = _windows(test)
     predicted = _rounded(windows @ weights, levels).astype(np.int64)
     below = np.concatenate([[0.0], counts.cumsum()])  # below[i]: the counts of errors less than i - (K - 1)

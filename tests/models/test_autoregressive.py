@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from functools import partial
 from typing import cast
@@ -92,6 +93,16 @@ def test_known_numbers_come_back_untouched(case: Case) -> None:
     assert completed.dtype == x.dtype and torch.equal(completed[known], x[known])
     assert torch.equal(family.complete(x, torch.ones(case.event.shape, dtype=torch.bool), generator=seeded(0)), x)
     assert not torch.equal(completed, family.complete(x, known, generator=seeded(1)))
+
+
+@cases
+def test_what_stands_for_the_missing_does_not_matter(case: Case) -> None:
+    family = family_of(case)
+    x, _ = examples(case.event, 5)
+    known = torch.rand(5, *case.event.shape, generator=seeded(1)) < 0.5
+    filler = torch.full_like(x, math.nan if case.event.levels is None else 255)
+    completed = family.complete(torch.where(known, x, filler), known, generator=seeded(0))
+    assert torch.equal(completed, family.complete(x, known, generator=seeded(0)))
 
 
 @cases

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -115,3 +116,47 @@ def test_a_mixture_of_gaussians_learns_two_moons_better_than_one_gaussian() -> N
 def test_outputs_must_suit_the_event() -> None:
     with pytest.raises(UnsuitableEvent, match="gaussian_mixture takes vectors"):
         MADE(MADEConfig(), VECTOR)
+
+
+@pytest.mark.parametrize("event", [Event((2,), None), Event((2,), 9)], ids=["vector", "levels"])
+def test_the_first_number_can_have_two_modes(event: Event) -> None:
+    """It sees no hidden unit: components that begin equal would stay equal."""
+    generator = torch.Generator().manual_seed(0)
+    mode = torch.randint(2, (400, 2), generator=generator)
+    x = (1 + 6 * mode).to(torch.uint8) if event.levels else 6.0 * mode + 0.1 * torch.randn(400, 2, generator=generator)
+    output = "logistic_mixture" if event.levels else "gaussian_mixture"
+    torch.manual_seed(0)
+    family = MADE(MADEConfig(hidden=[16], output=output, components=4), event)
+    family.initialise(x, None, generator)
+    optimiser = torch.optim.Adam(family.parameters(), lr=3e-2)
+    (player,) = family.players()
+    for _ in range(200):
+        optimiser.zero_grad()
+        player.loss(Batch(x, None, Noise(generator, 400))).backward()
+        optimiser.step()
+    first, second = family.log_conditionals(x, None).mean(0)
+    assert first.item() == pytest.approx(second.item(), abs=0.2)
+
+
+def test_the_first_number_is_told_the_label() -> None:
+    family = made(Event((3,), 4, 2), conditional=True)
+    x = torch.zeros(1, 3, dtype=torch.uint8)
+    one, two = (family.log_conditionals(x, torch.tensor([label]))[0, 0] for label in (0, 1))
+    assert one != two
+
+
+def test_the_member_that_completes_draws_the_label() -> None:
+    """Two orders, forward and backward, and the back half known: only the second member knows what it says."""
+    event = Event((6,), 2, 3)
+    family = made(event, orders=2, permutation="reverse", conditional=True)
+    x = torch.ones(2000, 6, dtype=torch.uint8)
+    known = torch.arange(6) >= 3
+    with patch.object(family, "stepper", wraps=family.stepper) as made_for:
+        family.complete(x, known, generator=torch.Generator().manual_seed(0))
+    (call,) = made_for.call_args_list
+    assert call.args[2] == 1
+    with torch.no_grad():
+        labels = torch.arange(3)
+        given = family._log_conditionals(x[:3], labels, 1)[:, 3:].sum(1).softmax(0)
+    shares = torch.bincount(call.args[1], minlength=3) / 2000
+    torch.testing.assert_close(shares, given, atol=0.04, rtol=0)
