@@ -120,23 +120,26 @@ class PlainStack(nn.Module):
 
 
 class GatedLayer(nn.Module):
-    """One layer of the vertical and of the horizontal stack; the equations are above."""
+    """One layer of the vertical and of the horizontal stack; the equations are above.
 
-    def __init__(self, width: int, kernel: int, groups: int, classes: int) -> None:
+    The last layer only adds to the skip path: v' and h' would lead nowhere.
+    """
+
+    def __init__(self, width: int, kernel: int, groups: int, classes: int, last: bool) -> None:
         super().__init__()
-        side = kernel // 2
+        side, self.paths = kernel // 2, 1 if last else 2
         self.vertical = RowConv2d(width, 2 * width, above=side, side=side, own=True)  # W
         self.horizontal = MaskedConv2d(width, 2 * width, groups, side=side, parts=2)  # U
         self.link = nn.Conv2d(2 * width, 2 * width, 1)  # L
-        self.out = MaskedConv2d(width, 2 * width, groups, parts=2)  # R and S
-        self.context = nn.Linear(classes, 4 * width, bias=False) if classes else None
+        self.out = MaskedConv2d(width, self.paths * width, groups, parts=self.paths)  # S and R
+        self.context = nn.Linear(classes, 2 * self.paths * width, bias=False) if classes else None
 
     def contexts(self, context: Tensor | None) -> tuple[Tensor | float, Tensor | float]:
         """What the classes (N, classes) add to v̂ and to the gates of h (N, 2 · width each)."""
         if self.context is None:
             return 0.0, 0.0
-        vertical, horizontal = self.context(context).chunk(2, 1)
-        return vertical, horizontal
+        horizontal, *vertical = self.context(context).chunk(self.paths, 1)
+        return vertical[0] if vertical else 0.0, horizontal
 
     def forward(self, v: Tensor, h: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """The next v and h, and what is added to the skip path, (N, width, H, W) each."""
@@ -145,8 +148,8 @@ class GatedLayer(nn.Module):
         )
         v_hat = self.vertical(v)
         z = gate(self.horizontal(h) + self.link(v_hat) + h_bias)
-        residual, skip = self.out(z).chunk(2, 1)
-        return gate(v_hat + v_bias), h + residual, skip
+        skip, *residual = self.out(z).chunk(self.paths, 1)
+        return (gate(v_hat + v_bias), h + residual[0], skip) if residual else (v, h, skip)
 
 
 class GatedStack(nn.Module):
@@ -157,7 +160,10 @@ class GatedStack(nn.Module):
         groups, side = event.shape[0], config.first_kernel // 2
         self.vertical = RowConv2d(into, width, above=side, side=side, own=False)
         self.horizontal = MaskedConv2d(into, width, groups, side=side, own=False)
-        self.layers = nn.ModuleList(GatedLayer(width, config.kernel, groups, classes) for _ in range(config.layers))
+        self.layers = nn.ModuleList(
+            GatedLayer(width, config.kernel, groups, classes, last=layer == config.layers - 1)
+            for layer in range(config.layers)
+        )
 
     def forward(self, y: Tensor, context: Tensor | None) -> Tensor:
         """Features (N, width, H, W), the sum of the skip path, of network inputs (N, ·, H, W)."""
@@ -244,11 +250,11 @@ class _GatedSteps(RasterStepper):
             v_bias, h_bias = layer.contexts(context)
             vertical = (RowConv(layer.vertical, n, self.width), v_bias, layer.link)
             horizontal = PixelConv(layer.horizontal, n, self.width, None if isinstance(h_bias, float) else h_bias)
-            self.layers.append((vertical, horizontal, PixelConv(layer.out, n, self.width)))
+            self.layers.append((vertical, horizontal, PixelConv(layer.out, n, self.width), layer.paths))
 
     def begin_row(self) -> None:
         v = self.rows(self.first.inputs())
-        for (rows, bias, link), horizontal, _ in self.layers:
+        for (rows, bias, link), horizontal, _, _ in self.layers:
             v_hat = rows(v)
             horizontal.add(link(v_hat)[:, :, 0].permute(2, 0, 1))
             v = gate(v_hat + (bias if isinstance(bias, float) else bias[:, :, None, None]))
@@ -256,8 +262,8 @@ class _GatedSteps(RasterStepper):
     def number(self, column: int, group: int) -> Tensor:
         h = self.first.outputs(column, group)
         total: Tensor | float = 0.0
-        for _, horizontal, out in self.layers:
-            residual, skip = out(gate(horizontal(h, column, group)), column, group).chunk(2, 1)
-            h, total = h + residual, total + skip
+        for _, horizontal, out, paths in self.layers:
+            skip, *residual = out(gate(horizontal(h, column, group)), column, group).chunk(paths, 1)
+            h, total = h + residual[0] if residual else h, total + skip
         assert isinstance(total, Tensor)
         return self.head(total, column, group)
