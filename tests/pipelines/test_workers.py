@@ -18,7 +18,7 @@ from pipelines.params import Loop
 from pipelines.training.examples import Examples
 from pipelines.training.loop import Task, Training
 
-from ..models.families import IMAGE, SMALL, examples
+from ..models.families import IMAGE, SEQUENCE, SMALL, examples
 
 BATCH = 12
 ENTRIES = [*sorted(SMALL), "distilled", "black or white"]
@@ -29,7 +29,9 @@ def task(entry: str) -> Task:
     """A training of a small family on random data, the same in every process."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    x, labels = examples(IMAGE, 36)
+    fitting = (event for event in (IMAGE, SEQUENCE) if entry not in SMALL or not family_class(entry).refusal(event))
+    event = next(fitting)
+    x, labels = examples(event, 36)
     data = Examples(x.numpy(), labels.numpy())
 
     if entry == "black or white":  # streamed, and drawn anew at each step
@@ -39,7 +41,7 @@ def task(entry: str) -> Task:
         return Task(entry, vae, vae.players(), streamed, lambda: {"objective": 0.0})
 
     def family(model: str):  # noqa: ANN202 -- any family
-        built = build(model, family_class(model).Config(**SMALL[model], conditional=True), IMAGE)
+        built = build(model, family_class(model).Config(**SMALL[model], conditional=True), event)
         built.initialise(x, labels, torch.Generator().manual_seed(0))
         return built
 
