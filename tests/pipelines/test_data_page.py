@@ -254,7 +254,7 @@ def test_report_of_every_kind(
         evaluate=SimpleNamespace(entries=stages, seed=0),
         tune=SimpleNamespace(entries={}),
         distill=SimpleNamespace(entries={"iaf": SimpleNamespace(teacher="maf")}, seed=0),
-        train=SimpleNamespace(seed=0),
+        train=SimpleNamespace(seed=0, memory_limit=64),
         config=lambda entry: SimpleNamespace(conditional=entry == "iaf"),
         model=lambda entry: entry,
     )
