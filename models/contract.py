@@ -233,6 +233,18 @@ class Density(ABC):
         return torch.stack(columns, 1)
 
 
+class MaximumLikelihood(Family, Density):
+    """A density with a single player, which lowers -log p(x) (or what bounds it) in nats per dimension."""
+
+    def players(self) -> list[Player]:
+        """One player: maximum likelihood."""
+        config = self.config
+        return [Player("model", self, self._loss, config.learning_rate, weight_decay=config.weight_decay)]
+
+    def _loss(self, batch: Batch) -> Tensor:
+        return -self.log_likelihood(batch).mean() / self.event.dimensions
+
+
 class RealDensity(Density):
     """A density of real units y (N, D), to which it maps the data by its bijection `units`."""
 

@@ -17,7 +17,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..contract import Batch, Completion, Density, Family, Player
+from ..contract import Batch, Completion, MaximumLikelihood
 from ..noise import uniform_rows
 from .outputs import Output
 
@@ -56,7 +56,7 @@ class PlainStepper(Stepper):
         self.x.flatten(1)[:, self.order[place]] = x
 
 
-class Autoregressive(Family, Density, Completion):
+class Autoregressive(MaximumLikelihood, Completion):
     """A product of conditionals, exact in one pass. A subclass says `output`, `order`, `network` and `stepper`."""
 
     parallel_sampling = False
@@ -85,14 +85,6 @@ class Autoregressive(Family, Density, Completion):
     @property
     def sampling_passes(self) -> int:
         return self.event.dimensions
-
-    def players(self) -> list[Player]:
-        """One player: maximum likelihood."""
-        config = self.config
-        return [Player("model", self, self._loss, config.learning_rate, weight_decay=config.weight_decay)]
-
-    def _loss(self, batch: Batch) -> Tensor:
-        return -self.log_likelihood(batch).mean() / self.event.dimensions
 
     def log_likelihood(self, batch: Batch) -> Tensor:
         if torch.is_grad_enabled():

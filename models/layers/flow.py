@@ -14,7 +14,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 
-from ..contract import STRICT, Batch, Event, Family, FamilyConfig, Invertible, Player, Reparameterised, Width
+from ..contract import STRICT, Batch, Event, FamilyConfig, Invertible, MaximumLikelihood, Reparameterised, Width
 from ..noise import uniform_rows
 from .labels import chosen_labels, one_hot
 from .made import AutoregressiveAffine, orders
@@ -42,7 +42,7 @@ class AutoregressiveFlowConfig(FamilyConfig):
     """α of the logit transform of integer events, which keeps it away from infinity; unused for vectors."""
 
 
-class AutoregressiveFlow(Family, Reparameterised, Invertible):
+class AutoregressiveFlow(MaximumLikelihood, Reparameterised, Invertible):
     """A normal base distribution and a stack of autoregressive blocks in the real units y of the data."""
 
     def __init__(self, config: Any, event: Event) -> None:
@@ -84,14 +84,6 @@ class AutoregressiveFlow(Family, Reparameterised, Invertible):
 
     def initialise(self, x: Tensor, labels: Tensor | None, generator: torch.Generator) -> None:
         self.units.initialise(x)
-
-    def players(self) -> list[Player]:
-        """One player: maximum likelihood."""
-        config = self.config
-        return [Player("flow", self, self._loss, config.learning_rate, weight_decay=config.weight_decay)]
-
-    def _loss(self, batch: Batch) -> Tensor:
-        return -self.log_likelihood(batch).mean() / self.event.dimensions
 
     def log_likelihood(self, batch: Batch) -> Tensor:
         y, log_det = self.units(batch.x, batch.noise)
