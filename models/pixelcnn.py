@@ -32,28 +32,27 @@ from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .contract import STRICT, Event, FamilyConfig
-from .layers.autoregressive import Autoregressive, Stepper
+from .contract import STRICT, Event
+from .layers.autoregressive import Stepper
 from .layers.labels import one_hot
-from .layers.outputs import LevelsName, output_for
 from .layers.raster import (
     KernelSide,
     MaskedConv2d,
     PixelConv,
     PixelHead,
+    RasterConfig,
+    RasterFamily,
     RasterHead,
     RasterStepper,
     RowConv,
     RowConv2d,
     grouped,
-    raster_order,
-    raster_refusal,
 )
 from .layers.units import input_channels, network_input
 
 
 @validated(frozen=True, config=STRICT)
-class PixelCNNConfig(FamilyConfig):
+class PixelCNNConfig(RasterConfig):
     """Configuration of PixelCNN."""
 
     stack: Literal["plain", "gated"] = "gated"
@@ -65,20 +64,8 @@ class PixelCNNConfig(FamilyConfig):
     width: int = Field(default=64, ge=2)
     """Features of a pixel, rounded up to a multiple of the image's channels; `plain` blocks halve them inside."""
 
-    first_kernel: KernelSide = 7
-    """Side of the first convolution, which looks at the image; odd."""
-
     kernel: KernelSide = 3
-    """Side of the others; odd."""
-
-    head: int = Field(default=128, ge=1)
-    """Features of the last hidden layer, rounded up like `width`."""
-
-    output: LevelsName = "softmax"
-    """p(x_i | x_<i): a probability for each level, or a mixture of logistics."""
-
-    components: int = Field(default=10, ge=1)
-    """Components of a mixture."""
+    """Side of the convolutions after the first; odd."""
 
 
 class PlainBlock(nn.Module):
@@ -182,7 +169,7 @@ def gate(y: Tensor) -> Tensor:
     return torch.tanh(a) * torch.sigmoid(b)
 
 
-class PixelCNN(Autoregressive):
+class PixelCNN(RasterFamily):
     """A stack of masked convolutions and a distribution for each number."""
 
     Config = PixelCNNConfig
@@ -190,17 +177,10 @@ class PixelCNN(Autoregressive):
 
     def __init__(self, config: PixelCNNConfig, event: Event) -> None:
         super().__init__(config, event)
-        self.output = output_for(event, config.output, config.components)
-        self.order = raster_order(event)
-        width, groups = grouped(config.width, event), event.shape[0]
+        width = grouped(config.width, event)
         stack = PlainStack if config.stack == "plain" else GatedStack
         self.stack = stack(config, input_channels(event), width, event, self.classes)
-        self.head = RasterHead(width, grouped(config.head, event), groups, self.output.size)
-
-    @classmethod
-    def refusal(cls, event: Event) -> str | None:
-        """It takes all images of integers, those of a palette too."""
-        return raster_refusal("pixelcnn", event)
+        self.head = self.raster_head(width)
 
     def network(self, x: Tensor, labels: Tensor | None) -> Tensor:
         return self.head(self.stack(network_input(x, self.event, None), one_hot(labels, self.classes)))

@@ -39,26 +39,24 @@ from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .contract import STRICT, Event, FamilyConfig
-from .layers.autoregressive import Autoregressive, Stepper
+from .contract import STRICT, Event
+from .layers.autoregressive import Stepper
 from .layers.labels import one_hot
-from .layers.outputs import LevelsName, output_for
 from .layers.raster import (
     KernelSide,
     MaskedConv2d,
     PixelConv,
     PixelHead,
-    RasterHead,
+    RasterConfig,
+    RasterFamily,
     RasterStepper,
     grouped,
-    raster_order,
-    raster_refusal,
 )
 from .layers.units import input_channels, network_input
 
 
 @validated(frozen=True, config=STRICT)
-class PixelRNNConfig(FamilyConfig):
+class PixelRNNConfig(RasterConfig):
     """Configuration of PixelRNN."""
 
     recurrence: Literal["row_lstm", "diagonal_bilstm"] = "diagonal_bilstm"
@@ -70,20 +68,8 @@ class PixelRNNConfig(FamilyConfig):
     width: int = Field(default=64, ge=1)
     """Hidden units h of an LSTM, rounded up to a multiple of the image's channels; a pixel has 2h features."""
 
-    first_kernel: KernelSide = 7
-    """Side of the first convolution, which looks at the image; odd."""
-
     kernel: KernelSide = 3
     """Pixels along the row that the Row LSTM's convolutions see, those of the row above and (masked) the row's own."""
-
-    head: int = Field(default=128, ge=1)
-    """Features of the last hidden layer, rounded up like `width`."""
-
-    output: LevelsName = "softmax"
-    """p(x_i | x_<i): a probability for each level, or a mixture of logistics."""
-
-    components: int = Field(default=10, ge=1)
-    """Components of a mixture."""
 
 
 def input_to_state(into: int, hidden: int, groups: int, side: int = 0) -> MaskedConv2d:
@@ -259,7 +245,7 @@ class Layer(nn.Module):
         return x + self.up(self.recurrence(x, *given))
 
 
-class PixelRNN(Autoregressive):
+class PixelRNN(RasterFamily):
     """Layers of a two-dimensional LSTM and a distribution for each number."""
 
     Config = PixelRNNConfig
@@ -267,24 +253,17 @@ class PixelRNN(Autoregressive):
 
     def __init__(self, config: PixelRNNConfig, event: Event) -> None:
         super().__init__(config, event)
-        self.output = output_for(event, config.output, config.components)
-        self.order = raster_order(event)
         hidden, groups, side = grouped(config.width, event), event.shape[0], config.first_kernel // 2
         into, diagonal = input_channels(event), config.recurrence == "diagonal_bilstm"
         self.first = MaskedConv2d(into, 2 * hidden, groups, above=side, side=side, own=False)
         self.own = nn.Conv2d(into, 2 * hidden, 1, bias=False) if diagonal else None  # E
         self.layers = nn.ModuleList(Layer(self._recurrence(hidden), groups) for _ in range(config.layers))
-        self.head = RasterHead(2 * hidden, grouped(config.head, event), groups, self.output.size)
+        self.head = self.raster_head(2 * hidden)
 
     def _recurrence(self, hidden: int) -> RowLSTM | DiagonalBiLSTM:
         if self.config.recurrence == "row_lstm":
             return RowLSTM(2 * hidden, hidden, self.event, self.classes, self.config.kernel)
         return DiagonalBiLSTM(2 * hidden, hidden, self.event, self.classes)
-
-    @classmethod
-    def refusal(cls, event: Event) -> str | None:
-        """It takes all images of integers, those of a palette too."""
-        return raster_refusal("pixelrnn", event)
 
     @property
     def sequential_steps(self) -> int:

@@ -10,15 +10,17 @@ van den Oord, Kalchbrenner & Kavukcuoglu, "Pixel Recurrent Neural Networks", 201
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pydantic import AfterValidator, Field
+from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..contract import Event
-from .autoregressive import Stepper
+from ..contract import STRICT, Event, FamilyConfig, Width
+from .autoregressive import Autoregressive, Stepper
+from .outputs import LevelsName, output_for
 from .units import number_input
 
 
@@ -34,13 +36,6 @@ KernelSide = Annotated[int, Field(ge=3), AfterValidator(_odd)]  # of a square ke
 def raster_order(event: Event) -> list[int]:
     """The positions of an image's numbers in a flat (C, H, W), from first to last."""
     return torch.arange(event.dimensions).view(event.shape).permute(1, 2, 0).flatten().tolist()
-
-
-def raster_refusal(name: str, event: Event) -> str | None:
-    """Why a family of that name cannot model an event pixel by pixel; None for every image of integers."""
-    if event.kind == "image" and event.levels is not None:
-        return None
-    return f"{name} models images of integers, and this event has the shape {event.shape}"
 
 
 def grouped(width: int, event: Event) -> int:
@@ -114,6 +109,43 @@ class RasterHead(nn.Module):
         """Outputs (N, D, P) of features (N, width, H, W)."""
         y = self.last(F.relu(self.hidden(F.relu(h))))
         return y.unflatten(1, (self.groups, -1)).movedim(2, -1).flatten(1, 3)
+
+
+@validated(frozen=True, config=STRICT)
+class RasterConfig(FamilyConfig):
+    """What the configuration of every family has in common that goes through images pixel by pixel."""
+
+    first_kernel: KernelSide = 7
+    """Side of the first convolution, which looks at the image; odd."""
+
+    head: Width = 128
+    """Features of the last hidden layer, rounded up to a multiple of the image's channels."""
+
+    output: LevelsName = "softmax"
+    """p(x_i | x_<i): a probability for each level, or a mixture of logistics."""
+
+    components: int = Field(default=10, ge=1)
+    """Components of a mixture."""
+
+
+class RasterFamily(Autoregressive):
+    """A model of images of integers, pixel by pixel; a subclass gives features, and `raster_head` the outputs."""
+
+    def __init__(self, config: Any, event: Event) -> None:
+        super().__init__(config, event)
+        self.output = output_for(event, config.output, config.components)
+        self.order = raster_order(event)
+
+    @classmethod
+    def refusal(cls, event: Event) -> str | None:
+        """It takes all images of integers, those of a palette too."""
+        if event.kind == "image" and event.levels is not None:
+            return None
+        return f"{cls.__name__.lower()} models images of integers, and this event has the shape {event.shape}"
+
+    def raster_head(self, width: int) -> RasterHead:
+        """A head for `width` features."""
+        return RasterHead(width, grouped(self.config.head, self.event), self.event.shape[0], self.output.size)
 
 
 class PixelConv:
