@@ -7,15 +7,13 @@ the arithmetic of sampling and the sequential steps of a recurrence, is counted.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from models.contract import Batch, Event
 from models.layers.autoregressive import Autoregressive
@@ -24,6 +22,7 @@ from models.pixelcnn import PixelCNN, PixelCNNConfig
 from models.pixelrnn import PixelRNN, PixelRNNConfig
 from models.wavenet import WaveNet, WaveNetConfig
 
+from ._arithmetic import operations
 from ._gated_peer import GatedPixelCNN
 from ._rows import Row, device_name, pick_device, publish, race
 
@@ -70,23 +69,10 @@ def sampling(case: str, family: Autoregressive, n: int, device: torch.device) ->
     ]
 
 
-def added_product(added: Sequence[int], left: Sequence[int], right: Sequence[int], **_: object) -> int:
-    """Operations of added + left @ right, of the shapes."""
-    return 2 * math.prod(left) * right[-1]
-
-
-def operations(call: Callable[[], object]) -> float:
-    """Floating-point operations of matrix products and convolutions, in units of 10⁹."""
-    in_place = dict.fromkeys((torch.ops.aten.addmm_, torch.ops.aten.baddbmm_), added_product)  # else not counted
-    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=in_place) as counter:
-        call()
-    return counter.get_total_flops() / 1e9
-
-
 def arithmetic(case: str, family: Autoregressive, n: int, device: torch.device) -> Row:
     """Operations of sampling against those of one parallel pass, which scores n examples."""
     x = random_examples(family, n).to(device)
-    ours, other = operations(partial(family.sample, n)), operations(partial(family.network, x, None))
+    ours, other = (operations(call) / 1e9 for call in (partial(family.sample, n), partial(family.network, x, None)))
     return Row(case, ours, other, "one pass", "GFLOP", False, device_name(device), torch.get_num_threads(), 1)
 
 
