@@ -2,7 +2,7 @@
 
 A family is a `torch.nn.Module`. Everything outside this package knows families only through the classes
 of this file: the training loop asks for `players`, the report and the served model ask for capabilities
-(`Density`, `Latent`, `Invertible`, `Completion`, `Features`), and nobody asks for a name.
+(`Density`, `Latent`, `Reconstruction`, `Invertible`, `Completion`, `Features`), and nobody asks for a name.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -70,11 +71,16 @@ class UnsuitableEvent(ValueError):
 
 @dataclass(frozen=True)
 class Batch:
-    """Examples `x` (N, *event), their `labels` (N,) if the data has any, and the randomness for these rows."""
+    """Examples `x` (N, *event), their `labels` (N,) if the data has any, and the randomness for these rows.
+
+    `step` counts the optimiser steps before this one, for losses that change in the course of a training. It is a
+    scalar tensor, so that a compiled loss is not compiled anew for each step.
+    """
 
     x: Tensor
     labels: Tensor | None
     noise: Noise
+    step: Tensor = field(default_factory=partial(torch.zeros, (), dtype=torch.long))
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,9 @@ class Player:
 
     `loss` maps a batch to the mean loss over its rows, a scalar. `every` is the number of steps between two
     moves. A player with a `closed_form` is moved by calling it with the batch (an EM update, for instance)
-    in place of a gradient step; its loss is then only reported.
+    in place of a gradient step; its loss is then only reported. `project` is called after each gradient step, to bring
+    the weights back to where they are allowed to be. Weights of a player that moves only `partly` may be out of use in
+    some steps, and then get no gradient.
     """
 
     name: str
@@ -93,7 +101,9 @@ class Player:
     every: int = 1
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.0
-    closed_form: Callable[[Batch], None] | None = field(default=None)
+    closed_form: Callable[[Batch], None] | None = None
+    project: Callable[[], None] | None = None
+    partly: bool = False
 
 
 @validated(frozen=True, config=STRICT)
@@ -124,6 +134,10 @@ class Trainable(nn.Module, ABC):
     def diagnostics(self, batch: Batch) -> dict[str, float]:
         """Numbers about the state of training worth a curve of their own, measured on validation examples."""
         return {}
+
+    def concerns(self, measured: Mapping[str, float]) -> list[str]:
+        """What is wrong with the model, by its latest `diagnostics`: a sentence each, for people."""
+        return []
 
 
 class Family(Trainable):
@@ -273,6 +287,14 @@ class Latent(ABC):
     @abstractmethod
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """The expected examples (N, *event), as floats in the data's units, of codes (N, L)."""
+
+
+class Reconstruction(Latent):
+    """A family with codes but without a likelihood: it is validated by what its codes lose."""
+
+    @abstractmethod
+    def reconstruction_error(self, batch: Batch) -> Tensor:
+        """What the decoder gets wrong (N,), as the training loss measures it; lower is better."""
 
 
 class Invertible(Latent):

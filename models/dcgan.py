@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .contract import STRICT, Batch, Event, Family, FamilyConfig, Features, Player
+from .layers.images import halvings
 from .layers.labels import append, chosen_labels, one_hot
 from .layers.units import centred
 from .layers.workers import GlobalBatchNorm
@@ -53,20 +54,12 @@ class DCGANConfig(FamilyConfig):
     """Adam's decay of the first moment, for both players."""
 
 
-def _halvings(event: Event) -> int:
-    """How often the resolution is halved: while it is even and stays at 2 or more, at most four times."""
-    count, (_, height, width) = 0, event.shape
-    while count < 4 and height % 2 == width % 2 == 0 and min(height, width) >= 4:
-        count, height, width = count + 1, height // 2, width // 2
-    return count
-
-
 class Generator(nn.Module):
     """z → image: a linear map to the lowest resolution, then a transposed convolution per doubling."""
 
     def __init__(self, event: Event, inputs: int, width: int) -> None:
         super().__init__()
-        stages = _halvings(event)
+        stages = halvings(*event.shape[1:])
         channels, height, rows = event.shape[0], event.shape[1] >> stages, event.shape[2] >> stages
         widths = [*(width << stage for stage in reversed(range(stages))), channels]
         layers: list[nn.Module] = [
@@ -88,7 +81,7 @@ class Discriminator(nn.Module):
 
     def __init__(self, event: Event, classes: int, width: int) -> None:
         super().__init__()
-        stages = _halvings(event)
+        stages = halvings(*event.shape[1:])
         layers: list[nn.Module] = [nn.Conv2d(event.shape[0], width, 4, 2, 1), nn.LeakyReLU(0.2)]
         for stage in range(1, stages):
             before, after = width << (stage - 1), width << stage
@@ -132,7 +125,7 @@ class DCGAN(Family, Features):
         """It models images of ordered integers whose sides can be halved."""
         if event.kind != "image" or event.levels is None:
             return f"dcgan models images of integers, not a {event.kind} of shape {event.shape}"
-        if not _halvings(event):
+        if not halvings(*event.shape[1:]):
             return f"dcgan halves images: their sides must be even and 4 or more, not {event.shape[1:]}"
         return super().refusal(event)
 

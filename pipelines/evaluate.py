@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.contract import Completion, Density, Family, Invertible
+from models.contract import Completion, Density, Family, Invertible, Reconstruction
 
 from .completions import COMPLETED, DRAWN, Completions, chosen, masks
 from .completions import draw as draw_completions
@@ -33,6 +33,7 @@ from .validation import (
     features_of,
     log_volume,
     name_of_objective,
+    reconstruction_error,
     spread_rows,
 )
 
@@ -55,7 +56,10 @@ def run(project: Project, entry: str) -> None:
         metrics = {
             "entry": entry,
             "model": params.model(entry),
+            "objective": None,
+            "objective_name": name_of_objective(type(family), data.event),
             **_likelihood(project, data, family),
+            **_reconstruction(project, data, family),
             **_quality(project, data, family, samples),
             **_speed(project, data, family),
             "train_seconds": read_json(origin / "metrics.json")["train_seconds"],
@@ -138,8 +142,15 @@ def _likelihood(project: Project, data: Prepared, family: Family) -> dict[str, A
         **by_class,
         "scoring_passes": family.scoring_passes,
         "objective": objective.in_unit_of(event),
-        "objective_name": name_of_objective(type(family), event),
     }
+
+
+def _reconstruction(project: Project, data: Prepared, family: Family) -> dict[str, Any]:
+    """The objective of a family that has codes and no likelihood."""
+    if not isinstance(family, Reconstruction):
+        return {}
+    val = examples(project, data, "val").batches(BATCH)
+    return {"objective": reconstruction_error(family, val, project.params.evaluate.seed)}
 
 
 def _quality(project: Project, data: Prepared, family: Family, samples: torch.Tensor) -> dict[str, Any]:
@@ -154,11 +165,10 @@ def _quality(project: Project, data: Prepared, family: Family, samples: torch.Te
         "fid_samples": len(fake),
         "fid_references": len(real),
     }
-    unscored = {} if isinstance(family, Density) else {"objective_name": name_of_objective(type(family), data.event)}
     if not np.isfinite(fake).all():
         broken = int((~np.isfinite(fake).all(1)).sum())
         print(f"warning: {broken} of {len(fake)} samples are not finite: their quality is not measured")
-        return {**measured, **({**unscored, "objective": None} if unscored else {}), "broken_samples": broken}
+        return {**measured, "broken_samples": broken}
     count = min(len(real), len(fake))  # balls are comparable only between sets of one size
     if count <= settings.neighbours:
         raise UserError(
@@ -170,9 +180,8 @@ def _quality(project: Project, data: Prepared, family: Family, samples: torch.Te
         "kid": kid(real, fake),
         **prdc(real[spread(len(real), count)], fake[:count], settings.neighbours),
     }
-    if unscored:
-        val = feature_array(features, examples(project, data, "val").batches(BATCH))
-        measured |= {**unscored, "objective": fid(val, fake)}
+    if not isinstance(family, Density | Reconstruction):  # of the others the objective is no matter of samples
+        measured["objective"] = fid(feature_array(features, examples(project, data, "val").batches(BATCH)), fake)
     return measured
 
 

@@ -17,7 +17,7 @@ import torch
 
 from models.catalogue import build, family_class
 from models.classifier import Classifier
-from models.contract import Density, Event, Family, UnsuitableEvent
+from models.contract import Density, Event, Family, Reconstruction, UnsuitableEvent
 from models.distillation import Distillation
 
 from .errors import UserError
@@ -82,8 +82,8 @@ def family_job(
     check_event(project, entry, data.event)
     seed = params.train.seed if seed is None else seed
     model, config = params.model(entry), asdict(params.config(entry, found))
-    # Only models without a likelihood are validated in features.
-    features = () if issubclass(family_class(model), Density) else (_feature_digest(project),)
+    # Only models with neither a likelihood nor codes are validated in features.
+    features = () if issubclass(family_class(model), Density | Reconstruction) else (_feature_digest(project),)
     return Job(
         name=name,
         make=partial(_family_task, project, data.digest, name, entry, dict(found), seed),

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from models.classifier import Classifier
-from models.contract import Batch, Density, Event, Family, Features
+from models.contract import Batch, Density, Event, Family, Features, Reconstruction
 from models.distillation import Distillation
 from models.noise import Noise
 from models.principal import PrincipalComponents
@@ -31,8 +31,10 @@ Batches = Iterator[tuple[torch.Tensor, torch.Tensor | None]]
 
 
 def name_of_objective(family: type[Family], event: Event) -> str:
-    """What a family is validated by: its likelihood if it has one, else the FID of its samples."""
-    return objective_name(event) if issubclass(family, Density) else "val_fid"
+    """What a family is validated by: its likelihood if it has one, or what its codes lose, else the FID of samples."""
+    if issubclass(family, Density):
+        return objective_name(event)
+    return "val_reconstruction_error" if issubclass(family, Reconstruction) else "val_fid"
 
 
 def log_volume(data: Prepared) -> float:
@@ -42,15 +44,17 @@ def log_volume(data: Prepared) -> float:
 
 def family_validator(family: Family, val: Examples, features: Features, seed: int, log_volume: float) -> Validator:
     """Validate a family by `name_of_objective`, with its diagnostics; the same noise each time."""
-    real = None if isinstance(family, Density) else feature_array(features, val.batches(BATCH))
+    by_samples = not isinstance(family, Density | Reconstruction)
+    real = feature_array(features, val.batches(BATCH)) if by_samples else np.empty(0)
 
     def validate() -> dict[str, float]:
         generator = torch.Generator().manual_seed(seed)
         if isinstance(family, Density):
             scores = score(family, val.batches(BATCH), seed)
             objective = Likelihood.of(scores, log_volume).in_unit_of(family.event)
+        elif isinstance(family, Reconstruction):
+            objective = reconstruction_error(family, val.batches(BATCH), seed)
         else:
-            assert real is not None
             samples = family.sample(FID_SAMPLES, generator=generator)
             objective = fid(real, features_of(features, samples))
         x, labels = val.head(BATCH)
@@ -58,6 +62,16 @@ def family_validator(family: Family, val: Examples, features: Features, seed: in
         return {"objective": objective, **diagnostics}
 
     return validate
+
+
+@torch.no_grad()
+def reconstruction_error(family: Reconstruction, batches: Batches, seed: int) -> float:
+    """What the codes of a family lose, on average over examples, with the noise of a seed."""
+    generator, errors = torch.Generator().manual_seed(seed), []
+    for x, labels in batches:
+        noise = Noise(generator, len(x), device=x.device)
+        errors.append(family.reconstruction_error(Batch(x, labels, noise)).double())
+    return torch.cat(errors).mean().item()
 
 
 def divergence_validator(distillation: Distillation, samples: int, seed: int) -> Validator:

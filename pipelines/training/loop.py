@@ -149,10 +149,11 @@ class Training:
         rows = self.batch_size // self.workers
         start = self.rank * rows
         noise = Noise(self.generator, rows, start, self.batch_size)
+        step = torch.tensor(self.state.step)
         if self.feed is None:
-            return Batch(torch.empty(rows, 0, device=self.device), None, noise)
+            return Batch(torch.empty(rows, 0, device=self.device), None, noise, step)
         x, labels = self.feed.batch(self.state.step, noise)
-        return Batch(x, labels, noise)
+        return Batch(x, labels, noise, step)
 
     def _rows(self, step: int) -> Tensor:
         """The rows of the data that are this worker's in a step."""
@@ -177,6 +178,9 @@ class Training:
         if self.loop.clip_norm is not None:
             nn.utils.clip_grad_norm_(player.module.parameters(), self.loop.clip_norm)
         optimiser.step()
+        if player.project is not None:
+            with torch.no_grad():
+                player.project()
         self._record(player, loss.detach())
 
     def _freeze_all_but(self, player: Player) -> None:
@@ -353,5 +357,7 @@ class Training:
         trained = any(parameter.requires_grad for parameter in module.parameters())
         if self.workers > 1 and loss.gradient and trained:
             ids = [self.device] if self.device.type == "cuda" else None
-            module = DistributedDataParallel(module, device_ids=ids, forward_sync_buffers=False)
+            module = DistributedDataParallel(
+                module, device_ids=ids, forward_sync_buffers=False, find_unused_parameters=loss.partly
+            )
         return module

@@ -20,6 +20,7 @@ class PlayerLoss(nn.Module):
         self.player_module = player.module
         self.loss = player.loss
         self.gradient = player.closed_form is None
+        self.partly = player.partly
 
     def forward(self, batch: Batch) -> Tensor:
         return self.loss(batch)
