@@ -47,13 +47,15 @@ class AdversarialLoss:
 
     `on_real` is also told by how much the label of real examples is smoothed. The discriminator calls real what it
     gives more than `boundary`; None says that its scores only compare examples with each other, and that a constant
-    added to them changes nothing. `logit` says whether σ(d) is a probability.
+    added to them changes nothing. Where the mean scores of real and of generated examples lie `margin` apart, the
+    discriminator has little left to learn. `logit` says whether σ(d) is a probability.
     """
 
     on_real: Callable[[Tensor, float], Tensor]
     on_fake: Callable[[Tensor], Tensor]
     generator: Callable[[Tensor], Tensor]
     boundary: float | None
+    margin: float | None
     logit: bool = False
     smoothable: bool = False
 
@@ -69,6 +71,7 @@ def _cross_entropy(generator: Callable[[Tensor], Tensor]) -> AdversarialLoss:
         on_fake=F.softplus,
         generator=generator,
         boundary=0.0,
+        margin=8.0,  # D = 0.98 and D' = 0.02
         logit=True,
         smoothable=True,
     )
@@ -83,16 +86,22 @@ LOSSES: dict[LossName, AdversarialLoss] = {
         on_fake=lambda d: 0.5 * d.square(),
         generator=lambda d: 0.5 * (d - 1).square(),
         boundary=0.5,
+        margin=0.95,
         smoothable=True,
     ),
     "wasserstein": AdversarialLoss(
-        on_real=lambda d, smoothing: -d, on_fake=lambda d: d, generator=lambda d: -d, boundary=None
+        on_real=lambda d, smoothing: -d,
+        on_fake=lambda d: d,
+        generator=lambda d: -d,
+        boundary=None,
+        margin=None,
     ),
     "hinge": AdversarialLoss(
         on_real=lambda d, smoothing: F.relu(1 - d),
         on_fake=lambda d: F.relu(1 + d),
         generator=lambda d: -d,
         boundary=0.0,
+        margin=2.0,
     ),
 }
 

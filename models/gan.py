@@ -1,0 +1,319 @@
+"""Generative adversarial networks: a generator learns to fool a discriminator that learns not to be fooled.
+
+What the two are told, `loss`, and what they are made of, `architecture`, are parameters; so is all that keeps their
+game in balance. There is no likelihood, and a sample is one pass of the generator.
+
+    discriminator:  E_x[L_real(d(x + σ_t ε))] + E_z[L_fake(d(G(z) + σ_t ε'))]
+                    + λ E[(‖∇d(x̂)‖ - 1)²] + γ/2 E_x[‖∇d(x)‖²]
+    generator:      E_z[L_G(d(G(z) + σ_t ε))],     σ_t = σ_0 max(0, 1 - t/T) at step t
+
+with the losses L of `layers/adversarial.py` and the networks of `layers/critics.py`. The penalties of weights λ and γ,
+spectral normalisation and clipped weights all bound how steep d can be.
+
+Shapes: z (N, L), x and G(z) (N, *event), d (N,). Integers are dequantised, so that the discriminator cannot tell real
+from fake by their being whole numbers, and brought to the scale -1 … 1; vectors are standardised.
+
+The moving average of the generator that is often exported is the training loop's `ema_decay`: with it, averages of all
+weights are validated and exported, and training goes on with the weights themselves.
+
+Goodfellow et al., "Generative Adversarial Nets", 2014 (arXiv:1406.2661); two learning rates: Heusel et al., 2017
+(arXiv:1706.08500); instance noise: Sønderby et al., 2016 (arXiv:1610.04490), and Arjovsky & Bottou, 2017
+(arXiv:1701.04862). The papers of losses, penalties and architectures are named where they are defined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic.dataclasses import dataclass as validated
+from torch import Tensor
+
+from .contract import STRICT, Batch, Event, Family, FamilyConfig, Features, Player, UnsuitableEvent, Width
+from .layers.adversarial import LOSSES, LossName, gradient_penalty, squared_slope
+from .layers.critics import Architecture, Critic, generator, normalise_spectrally
+from .layers.images import halvings
+from .layers.labels import append, chosen_labels, one_hot
+from .layers.units import Standardised, centred, network_input
+from .noise import uniform_rows
+
+VANISHING = 0.02  # the generator's loss is flat where its derivative by d is less
+
+
+@validated(frozen=True, config=STRICT)
+class GANConfig(FamilyConfig):
+    """Configuration of the GAN. `learning_rate` is the generator's."""
+
+    loss: LossName = "non_saturating"
+    """What both players lower; `wasserstein` needs a bound on the critic's slope."""
+
+    architecture: Architecture = "dcgan"
+    """`mlp` for events of any kind; `dcgan` and `residual` for images whose sides can be halved."""
+
+    latent: int = Field(default=32, ge=1)
+    """L, the length of the generator's input noise."""
+
+    width: int = Field(default=32, ge=1)
+    """Channels: of `dcgan` at half the resolution, and each further halving doubles them; of `residual` everywhere."""
+
+    hidden: tuple[Width, ...] = Field(default=(128, 128), min_length=1, strict=False)
+    """Widths of the hidden layers of `mlp`, in the generator and in the discriminator."""
+
+    learning_rate: float = Field(default=2e-4, gt=0)
+    """Adam's step size for the generator."""
+
+    discriminator_ratio: float = Field(default=1.0, gt=0)
+    """The discriminator's step size divided by the generator's: two time-scales."""
+
+    discriminator_steps: int = Field(default=1, ge=1)
+    """The generator moves once in this many steps, the discriminator in each."""
+
+    beta1: float = Field(default=0.5, ge=0, lt=1)
+    """Adam's decay of the first moment, for both players."""
+
+    beta2: float = Field(default=0.999, ge=0, lt=1)
+    """Adam's decay of the second moment, for both players."""
+
+    spectral_norm: bool = False
+    """Divide each weight of the discriminator by its largest singular value. There is no batch normalisation then."""
+
+    gradient_penalty: float = Field(default=0.0, ge=0)
+    """λ, the weight of the penalty on slopes of the critic other than 1, between real and generated examples. With it
+    the discriminator has no batch normalisation, which would make slopes those of a whole batch."""
+
+    r1: float = Field(default=0.0, ge=0)
+    """γ, the weight of the penalty on any slope at real examples. No batch normalisation, as above."""
+
+    weight_clip: float | None = Field(default=None, gt=0, validate_default=True)
+    """The discriminator's weights are brought back to this distance from 0 after each of its steps; null lets them."""
+
+    label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
+    """The discriminator is told that real examples are real with a probability of one minus this."""
+
+    instance_noise: float = Field(default=0.0, ge=0)
+    """σ_0, the standard deviation of noise on all that the discriminator sees, on the scale -1 … 1 of integers or in
+    standard deviations of vectors."""
+
+    instance_noise_steps: int = Field(default=1000, ge=1)
+    """T, the step by which the instance noise has decayed to nothing."""
+
+    @field_validator("weight_clip")
+    @classmethod
+    def _bounded_critic(cls, weight_clip: float | None, info: ValidationInfo) -> float | None:
+        """Without a bound the Wasserstein critic's scores grow for ever; clipped weights leave the penalty no say."""
+        penalised, normed = info.data.get("gradient_penalty", 0) > 0, info.data.get("spectral_norm", False)
+        if weight_clip is not None and penalised:
+            raise ValueError("gradient_penalty and weight_clip bound the same slope: set one of them")
+        if info.data.get("loss") == "wasserstein" and weight_clip is None and not penalised and not normed:
+            raise ValueError("loss: wasserstein needs a weight_clip, a gradient_penalty or spectral_norm: true")
+        return weight_clip
+
+    @field_validator("label_smoothing")
+    @classmethod
+    def _labels_to_smooth(cls, label_smoothing: float, info: ValidationInfo) -> float:
+        loss = info.data.get("loss")
+        if label_smoothing and loss is not None and not LOSSES[loss].smoothable:
+            allowed = ", ".join(name for name, each in LOSSES.items() if each.smoothable)
+            raise ValueError(f"loss: {loss} has no labels to smooth; these have: {allowed}")
+        return label_smoothing
+
+
+class GAN(Family, Features):
+    """Two players: the discriminator moves first."""
+
+    Config = GANConfig
+    parallel_sampling = True
+    config: GANConfig
+
+    def __init__(self, config: GANConfig, event: Event) -> None:
+        super().__init__(config, event)
+        self._check_architecture()
+        self.loss = LOSSES[config.loss]
+        self.units = Standardised(event) if event.levels is None else None
+        inputs = config.latent + self.classes
+        self.generator = generator(config.architecture, event, inputs, config.width, config.hidden)
+        self.discriminator = Critic(
+            config.architecture,
+            event,
+            self.classes,
+            config.width,
+            config.hidden,
+            rowwise=config.spectral_norm or config.gradient_penalty > 0 or config.r1 > 0,
+            biased=self.loss.boundary is not None,
+        )
+        if config.spectral_norm:
+            normalise_spectrally(self.discriminator)
+
+    def _check_architecture(self) -> None:
+        """Raise `UnsuitableEvent` where the configured architecture is none for the event."""
+        architecture, event = self.config.architecture, self.event
+        if architecture == "mlp":
+            return
+        if event.kind != "image" or event.levels is None:
+            raise UnsuitableEvent(
+                f"architecture: {architecture} makes images of integers, not a {event.kind} of shape {event.shape};"
+                " architecture: mlp makes any"
+            )
+        if not halvings(*event.shape[1:]):
+            raise UnsuitableEvent(
+                f"architecture: {architecture} halves images: their sides must be even and 4 or more,"
+                f" not {event.shape[1:]}; architecture: mlp takes any"
+            )
+
+    @property
+    def sampling_passes(self) -> int:
+        return 1
+
+    def initialise(self, x: Tensor, labels: Tensor | None, generator: torch.Generator) -> None:
+        if self.units is not None:
+            self.units.initialise(x)
+
+    # The game
+
+    def players(self) -> list[Player]:
+        config = self.config
+        betas = (config.beta1, config.beta2)
+        return [
+            Player(
+                "discriminator",
+                self.discriminator,
+                self._discriminator_loss,
+                config.learning_rate * config.discriminator_ratio,
+                betas=betas,
+                weight_decay=config.weight_decay,
+                project=None if config.weight_clip is None else self._clip_weights,
+            ),
+            Player(
+                "generator",
+                self.generator,
+                self._generator_loss,
+                config.learning_rate,
+                config.discriminator_steps,
+                betas,
+                config.weight_decay,
+            ),
+        ]
+
+    def _clip_weights(self) -> None:
+        clip = self.config.weight_clip
+        assert clip is not None
+        for weight in self.discriminator.parameters():
+            weight.clamp_(-clip, clip)
+
+    def _discriminator_loss(self, batch: Batch) -> Tensor:
+        config, context = self.config, one_hot(batch.labels, self.classes)
+        real = self._blurred(self._real(batch), batch)
+        with torch.no_grad():
+            fake = self._blurred(self._fake(batch, context), batch)
+        if config.r1:
+            real.requires_grad_()
+        on_real, on_fake = self._scores(real, fake, context)
+        loss = self.loss.discriminator(on_real, on_fake, config.label_smoothing)
+        if config.gradient_penalty:
+            u = batch.noise.uniform()
+            penalty = gradient_penalty(lambda x: self._score(x, context), real, fake, u)
+            loss = loss + config.gradient_penalty * penalty
+        if config.r1:
+            loss = loss + (0.5 * config.r1) * squared_slope(on_real, real)
+        return loss.mean()
+
+    def _generator_loss(self, batch: Batch) -> Tensor:
+        context = one_hot(batch.labels, self.classes)
+        fake = self._blurred(self._fake(batch, context), batch)
+        return self.loss.generator(self._score(fake, context)).mean()
+
+    def _real(self, batch: Batch) -> Tensor:
+        """Examples (N, *event) as the discriminator sees them."""
+        if self.units is not None:
+            return self.units(batch.x)[0]
+        return centred(batch.x, self.event, batch.noise.uniform(*self.event.shape))
+
+    def _fake(self, batch: Batch, context: Tensor | None) -> Tensor:
+        """Generated examples (N, *event) as the discriminator sees them."""
+        z = batch.noise.normal(self.config.latent).to(next(self.generator.parameters()))
+        fake: Tensor = self.generator(append(z, context))
+        return fake
+
+    def _blurred(self, x: Tensor, batch: Batch) -> Tensor:
+        """x with the instance noise of the batch's step."""
+        if not self.config.instance_noise:
+            return x
+        left = (1 - batch.step / self.config.instance_noise_steps).clamp_min(0)
+        return x + self.config.instance_noise * left * batch.noise.normal(*self.event.shape).to(x)
+
+    def _score(self, x: Tensor, context: Tensor | None) -> Tensor:
+        """d(x) (N,), in float32 where the network computes in bfloat16."""
+        d: Tensor = self.discriminator(x, context)
+        return d.to(torch.promote_types(d.dtype, torch.float32))
+
+    def _scores(self, real: Tensor, fake: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        """d(x) and d(G(z)) (N,), in one pass where that changes nothing and costs nothing.
+
+        Batch normalisation is of real and of generated examples each by themselves, as DCGAN has it; the slope at real
+        examples would be sought at generated ones too.
+        """
+        if not self.discriminator.rowwise or self.config.r1:
+            return self._score(real, context), self._score(fake, context)
+        both = self._score(torch.cat([real, fake]), None if context is None else torch.cat([context, context]))
+        on_real, on_fake = both.chunk(2)
+        return on_real, on_fake
+
+    # The state of the game
+
+    def diagnostics(self, batch: Batch) -> dict[str, float]:
+        """How well the discriminator tells real from generated, and how steep the generator's loss is there.
+
+        `score_gap` is E[d(x)] - E[d(G(z))], `generator_slope` E|dL_G/dd|; D = σ(d) where d is a logit.
+        """
+        context = one_hot(batch.labels, self.classes)
+        real, fake = self._score(self._real(batch), context), self._score(self._fake(batch, context), context)
+        with torch.enable_grad():
+            d = fake.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(self.loss.generator(d).sum(), d)
+        measured = {"score_gap": real.mean() - fake.mean(), "generator_slope": slope.abs().mean()}
+        if self.loss.logit:
+            measured |= {"D_on_real": real.sigmoid().mean(), "D_on_fake": fake.sigmoid().mean()}
+        if self.loss.boundary is not None:
+            right = (real > self.loss.boundary).float().mean() + (fake <= self.loss.boundary).float().mean()
+            measured["discriminator_accuracy"] = 0.5 * right
+        return {name: value.item() for name, value in measured.items()}
+
+    def concerns(self, measured: Mapping[str, float]) -> list[str]:
+        """Saturation: a discriminator that is always right, and sure of it, teaches the generator little."""
+        accuracy, gap = measured.get("discriminator_accuracy", 0.0), measured.get("score_gap", 0.0)
+        if self.loss.margin is None or accuracy <= 0.99 or gap < self.loss.margin:
+            return []
+        flat = measured["generator_slope"] < VANISHING
+        why = f", and the loss {self.config.loss} gives the generator next to no gradient there" if flat else ""
+        return [
+            f"the discriminator is saturated: it is right about {accuracy:.1%} of the examples, with mean scores"
+            f" {gap:.1f} apart{why}; a smaller discriminator_ratio, r1, instance_noise or spectral_norm may hold it"
+            " back"
+        ]
+
+    # What it makes
+
+    def sample(
+        self,
+        n: int,
+        labels: Tensor | None = None,
+        temperature: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        rows = uniform_rows(n, self.config.latent + 1, generator)
+        weight = next(self.generator.parameters())
+        chosen = chosen_labels(labels, self.classes, rows[:, -1])
+        context = one_hot(None if chosen is None else chosen.to(weight.device), self.classes)
+        z = (torch.special.ndtri(rows[:, :-1]) * temperature).to(weight)
+        y = self.generator(append(z, context))
+        if self.units is not None:
+            return self.units.quantise(y)
+        levels = self.event.levels
+        assert levels is not None
+        return ((y + 1) * (levels / 2)).floor().clamp_(0, levels - 1).to(torch.uint8)
+
+    def features(self, x: Tensor) -> Tensor:
+        """The discriminator's last hidden layer (N, F)."""
+        features: Tensor = self.discriminator.body(network_input(x, self.event, self.units))
+        return features
