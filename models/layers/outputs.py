@@ -91,7 +91,7 @@ class LogisticMixture(Levels):
     def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
         logits, mean, scale = self._parameters(_at_least_float32(h))
         x = x.to(mean.dtype)[..., None]
-        return (F.log_softmax(logits, -1) + self._log_bin_mass(x, mean, scale)).logsumexp(-1)
+        return (F.log_softmax(logits, -1) + log_logistic_bin(x, mean, scale, self.levels)).logsumexp(-1)
 
     def log_masses(self, h: Tensor) -> Tensor:
         levels = torch.arange(self.levels, device=h.device)
@@ -102,18 +102,6 @@ class LogisticMixture(Levels):
         logits, mean, log_scale = h.chunk(3, -1)
         half = self.levels / 2
         return logits, half - 0.5 + half * mean, half * torch.exp(log_scale.clamp_min(NARROWEST))
-
-    def _log_bin_mass(self, x: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
-        """log(σ(b) - σ(a)) of the bin of x, from a = (x - ½ - μ) / s to b = (x + ½ - μ) / s, accurate in both tails:
-
-        σ(b) - σ(a) = σ(b) σ(-a) (1 - e^(a-b)), every factor of which is representable. Of an open bin σ(b) or σ(-a) is
-        left.
-        """
-        first, last = x <= 0, x >= self.levels - 1
-        log_above = torch.where(first, 0.0, F.logsigmoid((mean - x + 0.5) / scale))
-        log_below = torch.where(last, 0.0, F.logsigmoid((x + 0.5 - mean) / scale))
-        log_inside = torch.where(first | last, 0.0, torch.log(-torch.expm1(-1 / scale)))
-        return log_above + log_below + log_inside
 
 
 class GaussianMixture(Output):
@@ -145,6 +133,19 @@ class GaussianMixture(Output):
         """Logits, means and log standard deviations."""
         logits, mean, log_std = h.chunk(3, -1)
         return logits, mean, bounded(log_std)
+
+
+def log_logistic_bin(x: Tensor, mean: Tensor, scale: Tensor, levels: int) -> Tensor:
+    """log(σ(b) - σ(a)) of the bin of x, from a = (x - ½ - μ) / s to b = (x + ½ - μ) / s, accurate in both tails:
+
+    σ(b) - σ(a) = σ(b) σ(-a) (1 - e^(a-b)), every factor of which is representable. Of the open bins of the first and
+    the last of the levels σ(b) or σ(-a) is left.
+    """
+    first, last = x <= 0, x >= levels - 1
+    log_above = torch.where(first, 0.0, F.logsigmoid((mean - x + 0.5) / scale))
+    log_below = torch.where(last, 0.0, F.logsigmoid((x + 0.5 - mean) / scale))
+    log_inside = torch.where(first | last, 0.0, torch.log(-torch.expm1(-1 / scale)))
+    return log_above + log_below + log_inside
 
 
 LevelsName = Literal["softmax", "logistic_mixture"]

@@ -15,21 +15,27 @@ def sum_over_workers(x: Tensor) -> Tensor:
     return x
 
 
+def mean_over_rows(x: Tensor) -> Tensor:
+    """The mean (…) of x (N, …) over the rows of the global batch, differentiable."""
+    total = sum_over_workers(torch.cat([x.sum(0).flatten(), x.new_full((1,), len(x))]))
+    return (total[:-1] / total[-1].detach()).view(x.shape[1:])
+
+
 class GlobalBatchNorm(nn.Module):
     """Batch normalisation (Ioffe & Szegedy, 2015) of channels, with the moments of the *global* batch.
 
     With moments per worker, N workers would train another model than one does. `torch.nn.SyncBatchNorm` is the
-    same idea, for GPUs only.
+    same idea, for GPUs only. Without `affine` the outputs keep the mean 0 and the variance 1.
     """
 
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(self, channels: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
+    def __init__(self, channels: int, momentum: float = 0.1, eps: float = 1e-5, affine: bool = True) -> None:
         super().__init__()
         self.momentum, self.eps = momentum, eps
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
+        self.weight = nn.Parameter(torch.ones(channels)) if affine else None
+        self.bias = nn.Parameter(torch.zeros(channels)) if affine else None
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
 
@@ -50,7 +56,10 @@ class GlobalBatchNorm(nn.Module):
         return self._affine(x, mean, var)
 
     def _affine(self, x: Tensor, mean: Tensor, var: Tensor) -> Tensor:
-        scale = self.weight * torch.rsqrt(var + self.eps)
+        scale = torch.rsqrt(var + self.eps)
+        if self.weight is None or self.bias is None:
+            return (x - self._channelwise(mean, x)) * self._channelwise(scale, x)
+        scale = self.weight * scale
         return (x - self._channelwise(mean, x)) * self._channelwise(scale, x) + self._channelwise(self.bias, x)
 
     @staticmethod
