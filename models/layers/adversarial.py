@@ -117,7 +117,8 @@ def squared_slope(scores: Tensor, x: Tensor) -> Tensor:
 
 def gradient_penalty(critic: Scorer, real: Tensor, fake: Tensor, u: Tensor) -> Tensor:
     """(‖∇d(x̂)‖ - 1)² (N,) at x̂ = u x + (1 - u) G(z), on the lines between examples; u (N,) uniform on [0, 1)."""
-    mixed = torch.lerp(fake.detach(), real.detach(), u.view(-1, *[1] * (real.dim() - 1)).to(real)).requires_grad_()
+    real, fake, u = real.detach(), fake.detach().to(real), u.view(-1, *[1] * (real.dim() - 1)).to(real)
+    mixed = torch.lerp(fake, real, u).requires_grad_()
     # The root has no derivative at 0, where a critic may well be flat.
     return ((squared_slope(critic(mixed), mixed) + 1e-12).sqrt() - 1).square()
 
