@@ -1,0 +1,77 @@
+"""How much noise a diffusion has added by each timestep.
+
+    x_t = √ᾱ_t x_0 + √(1 - ᾱ_t) ε,   ᾱ_t = Π_{i≤t} (1 - β_i),   t = 0 … T,   ᾱ_0 = 1
+
+`linear`: β rises in equal steps from 10⁻⁴ to 0.02, times 1000/T, so that any T destroys the data as T = 1000 does (Ho et
+al., 2020, arXiv:2006.11239). `cosine`: ᾱ_t = f(t)/f(0), f(t) = cos²((t/T + s)/(1 + s) · π/2), s = 0.008 (Nichol & Dhariwal,
+2021, arXiv:2102.09672). No β exceeds 0.999.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+LARGEST = 0.999  # β: the last of a cosine would be 1
+OFFSET = 0.008  # s of the cosine
+
+
+def betas(name: str, timesteps: int) -> Tensor:
+    """β_1 … β_T (T,), float64."""
+    if name == "linear":
+        return torch.linspace(0.1, 20.0, timesteps, dtype=torch.float64).div(timesteps).clamp_max(LARGEST)
+    angle = (torch.arange(timesteps + 1, dtype=torch.float64) / timesteps + OFFSET) / (1 + OFFSET)
+    f = (angle * math.pi / 2).cos().square()
+    return (1 - f[1:] / f[:-1]).clamp(0, LARGEST)
+
+
+class Schedule(nn.Module):
+    """ᾱ_0 … ᾱ_T, and what follows from them; `first` is the least that β_1 may be.
+
+    Kept in float64, out of the weights: a function of the configuration.
+    """
+
+    alpha_bar: Tensor
+    snr: Tensor
+
+    def __init__(self, name: str, timesteps: int, first: float = 0.0) -> None:
+        super().__init__()
+        self.timesteps = timesteps
+        beta = betas(name, timesteps)
+        beta[0] = beta[0].clamp(first, LARGEST)
+        alpha_bar = torch.cat([torch.ones(1, dtype=torch.float64), (1 - beta).cumprod(0)])
+        self.register_buffer("alpha_bar", alpha_bar, persistent=False)
+        self.register_buffer("snr", alpha_bar / (1 - alpha_bar), persistent=False)
+
+    def scales(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """√ᾱ_t and √(1 - ᾱ_t) of timesteps t (N,) or (), to be multiplied with `like` (N, …)."""
+        alpha_bar = self.alpha_bar[t].view(-1, *[1] * (like.dim() - 1))
+        return alpha_bar.sqrt().to(like), (1 - alpha_bar).sqrt().to(like)
+
+    def noised(self, x_0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """x_t ~ q(x_t | x_0), by standard normal noise of the shape of x_0."""
+        signal, std = self.scales(t, x_0)
+        return signal * x_0 + std * noise
+
+    def weight(self, t: Tensor, s: Tensor) -> Tensor:
+        """What ‖x_0 - x̂_0‖² weighs in KL(q(x_s | x_t, x_0) ‖ q(x_s | x_t, x̂_0)): ½ (SNR_s - SNR_t), 0 < s < t."""
+        return 0.5 * (self.snr[s] - self.snr[t])
+
+    def step(self, x_0: Tensor, x_t: Tensor, t: Tensor, s: Tensor, eta: float) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the step from x_t to x_s, s < t, that believes in x_0.
+
+        With ε = (x_t - √ᾱ_t x_0) / √(1 - ᾱ_t) and σ = η √((1 - ᾱ_s)/(1 - ᾱ_t)) √(1 - ᾱ_t/ᾱ_s) it is
+        N(√ᾱ_s x_0 + √(1 - ᾱ_s - σ²) ε, σ²), which for η = 1 is the posterior q(x_s | x_t, x_0), and for η = 0 a point.
+        """
+        signal, std = self.scales(t, x_t)
+        into, out = self.alpha_bar[s], self.alpha_bar[t]
+        variance = eta**2 * (1 - into) / (1 - out) * (1 - out / into)
+        epsilon = (x_t - signal * x_0) / std
+        mean = into.sqrt().to(x_t) * x_0 + (1 - into - variance).clamp_min(0).sqrt().to(x_t) * epsilon
+        return mean, variance.sqrt().to(x_t)
+
+    def grid(self, steps: int) -> list[int]:
+        """`steps` timesteps from T down, evenly spaced, and 0 at the end."""
+        return [round(step * self.timesteps / steps) for step in range(steps, -1, -1)]
