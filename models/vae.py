@@ -6,44 +6,49 @@ below, and training raises the bound.
     -ELBO = E_q[-log p(x|z)] + KL(q(z|x) ‖ p(z)) = distortion + rate          (training: distortion + β · rate)
     log p(x) ≥ log 1/K Σ_k p(x|z_k) p(z_k) / q(z_k|x),  z_k ~ q(z|x)          (evaluation: tighter as K grows)
 
-Shapes: x (N, *event), z (N, L). The likelihoods are those of the data's own units: for integers 0 … K-1 a `bernoulli`
-decoder counts successes of K-1 Bernoulli trials per pixel (for K = 2 the usual one), and a `gaussian` decoder gives
-each integer the mass of its bin; for vectors the Gaussian is a density. A `categorical` decoder gives each level a
-probability of its own, the only one that makes sense where levels are names: then h is (N, D·K), else (N, D).
+The posterior is a Gaussian, z = μ(x) + σ(x) ε, whose KL is known in closed form; or that Gaussian z_0 led through
+inverse autoregressive steps, whose KL is estimated from the sample that training draws anyway:
+
+    z_t = σ_t ⊙ z_{t-1} + (1 - σ_t) ⊙ m_t,   m_t and log σ_t at j functions of z_{t-1} before j, and of h(x)
+    log q(z|x) = Σ_j [-½ ε_j² - ½ log 2π - log σ_j(x) - Σ_t log σ_{t,j}]
+
+Against codes that say nothing (posterior collapse): a β that rises from 0 (`kl_warmup_steps`), or λ nats per dimension
+that cost nothing (`free_bits`): rate = Σ_j max(λ, E_x[KL_j]).
+
+Shapes: x (N, *event), z (N, L), both (C, N, ·) where there are C codes of each example. Likelihoods are those of the
+data's own units (`layers/decoders.py`), networks those of `layers/coders.py`.
 
 Kingma & Welling, "Auto-Encoding Variational Bayes", 2013 (arXiv:1312.6114); β: Higgins et al., 2017; the bound with K
-samples: Burda, Grosse & Salakhutdinov, "Importance Weighted Autoencoders", 2015 (arXiv:1509.00519).
+samples, also as a training objective, and active units: Burda, Grosse & Salakhutdinov, "Importance Weighted
+Autoencoders", 2015 (arXiv:1509.00519); free bits and the IAF posterior: Kingma et al., "Improving Variational Inference
+with Inverse Autoregressive Flow", 2016 (arXiv:1606.04934); warm-up: Sønderby et al., 2016 (arXiv:1602.02282).
 """
 
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .contract import (
-    STRICT,
-    Batch,
-    Density,
-    Event,
-    Family,
-    FamilyConfig,
-    Features,
-    Latent,
-    Player,
-    UnsuitableEvent,
-    Width,
-)
-from .layers.labels import append, chosen_labels, one_hot
-from .layers.normal import bounded, standard_normal_log_density
-from .layers.units import Standardised, input_channels, network_input
+from .contract import STRICT, Batch, Density, Event, Family, FamilyConfig, Features, Latent, Player, Width
+from .layers.coders import Architecture, code_of_any_class, decoder, encoder
+from .layers.decoders import DecoderName, likelihood
+from .layers.labels import chosen_labels, one_hot
+from .layers.made import MADE, orders
+from .layers.normal import bounded
+from .layers.units import Standardised, network_input
+from .layers.workers import mean_over_rows
 from .noise import uniform_rows
+
+ROWS = 2048  # of codes in one call of the decoder: enough to be quick, few enough for the caches and for memory
+ACTIVE = 1e-2  # variance over examples above which a unit's posterior mean counts as active (Burda et al.)
 
 
 @validated(frozen=True, config=STRICT)
@@ -53,163 +58,95 @@ class VAEConfig(FamilyConfig):
     latent: int = Field(default=16, ge=1)
     """L, the length of a code."""
 
-    hidden: tuple[Width, ...] = Field(default=(256, 256), min_length=1, strict=False)
-    """Widths of the encoder's hidden layers; the decoder has them in reverse."""
+    architecture: Architecture = "mlp"
+    """Both networks: an MLP, or strided convolutions and their mirror image (images whose sides can be halved only)."""
 
-    decoder: Literal["bernoulli", "gaussian", "categorical"] = "bernoulli"
-    """p(x|z) of each dimension: K-1 Bernoulli trials (integer events only), a Gaussian, or any distribution over the K
-    levels (integer events only; the one decoder for levels that are names)."""
+    hidden: tuple[Width, ...] = Field(default=(256, 256), min_length=1, strict=False)
+    """Widths of the encoder's hidden layers, of an MLP; the decoder has them in reverse."""
+
+    width: int = Field(default=32, ge=1)
+    """Channels of a convolutional network at half the resolution; each further halving doubles them."""
+
+    decoder: DecoderName = "bernoulli"
+    """p(x|z) of each dimension: K-1 Bernoulli trials or a discretised logistic (integer events only), a Gaussian, or
+    any distribution over the K levels (integer events only; the one decoder for levels that are names)."""
 
     variance: float | None = Field(default=None, gt=0)
-    """Variance of the Gaussian decoder, in units of half the range of integers or of the standardised vectors; null
-    learns one per dimension."""
+    """Variance of the Gaussian or logistic decoder, in units of half the range of integers or of the standardised
+    vectors; null learns one per dimension."""
+
+    posterior: Literal["diagonal", "iaf"] = "diagonal"
+    """q(z|x): a Gaussian with independent dimensions, or one led through inverse autoregressive steps."""
+
+    iaf_blocks: int = Field(default=2, ge=1)
+    """Steps of an IAF posterior, through the dimensions alternately forward and backward."""
+
+    iaf_hidden: tuple[Width, ...] = Field(default=(128,), min_length=1, strict=False)
+    """Widths of the hidden layers of each step's MADE; the encoder's further output h has the first of them."""
 
     kl_weight: float = Field(default=1.0, ge=0)
     """β, the weight of the rate in the training loss. It does not change what is evaluated."""
 
+    kl_warmup_steps: int = Field(default=0, ge=0)
+    """Steps in which the weight of the rate rises from 0 to β."""
+
+    free_bits: float = Field(default=0.0, ge=0)
+    """λ, the nats of rate per latent dimension, on average over a batch, that cost nothing in training."""
+
+    training_samples: int = Field(default=1, ge=1)
+    """Codes per example in training; more than one train the importance-weighted bound."""
+
     importance_samples: int = Field(default=64, ge=1)
     """K, the codes per example of the bound that `log_prob` returns."""
 
+    @field_validator("training_samples")
+    @classmethod
+    def _whole_bound(cls, samples: int, info: ValidationInfo) -> int:
+        """The importance-weighted bound does not fall into a distortion and a rate."""
+        neutral = {"kl_weight": 1.0, "kl_warmup_steps": 0, "free_bits": 0.0}
+        changed = [
+            f"{name}: {info.data[name]}" for name in neutral if info.data.get(name, neutral[name]) != neutral[name]
+        ]
+        if samples > 1 and changed:
+            raise ValueError(
+                f"the importance-weighted bound has no rate to weigh: set it to 1, or leave out {changed[0]}"
+            )
+        return samples
 
-class BernoulliDecoder(nn.Module):
-    """x ~ Binomial(levels - 1, p) in each dimension."""
 
-    outputs = 1  # of the network, per dimension
+@dataclass(frozen=True)
+class Posterior:
+    """q(z|x) of N examples: mean and log standard deviation (N, L) of the Gaussian, and h (N, H) for IAF steps."""
 
-    def __init__(self, event: Event) -> None:
+    mean: Tensor
+    log_std: Tensor
+    h: Tensor | None
+
+
+class IAFSteps(nn.Module):
+    """The steps from the Gaussian's codes to those of an IAF posterior."""
+
+    START = 1.5  # added to the logit of σ, so that the steps begin by changing little: "sufficiently positive"
+
+    def __init__(self, latent: int, blocks: int, hidden: tuple[int, ...]) -> None:
         super().__init__()
-        assert event.levels is not None
-        self.trials = event.levels - 1
-
-    def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
-        """log p(x|z) (N,) of decoder outputs h (N, D), the logits of p, and x (N, D)."""
-        choices = math.lgamma(self.trials + 1) - torch.lgamma(x + 1) - torch.lgamma(self.trials - x + 1)
-        return (choices + x * F.logsigmoid(h) + (self.trials - x) * F.logsigmoid(-h)).sum(-1)
-
-    def mean(self, h: Tensor) -> Tensor:
-        """E[x|z] (N, D)."""
-        return self.trials * torch.sigmoid(h)
-
-    def draw(self, h: Tensor, u: Tensor) -> Tensor:
-        """x (N, D) drawn by uniform numbers u (N, D): the quantile function of the binomial."""
-        levels = torch.arange(self.trials + 1, dtype=h.dtype, device=h.device)
-        choices = math.lgamma(self.trials + 1) - torch.lgamma(levels + 1) - torch.lgamma(self.trials - levels + 1)
-        log_mass = choices + levels * F.logsigmoid(h)[..., None] + (self.trials - levels) * F.logsigmoid(-h)[..., None]
-        return (u[..., None] > log_mass.exp().cumsum(-1)[..., :-1]).sum(-1).to(h.dtype)
-
-
-class CategoricalDecoder(nn.Module):
-    """x = k with probability softmax(h)_k in each dimension."""
-
-    def __init__(self, event: Event) -> None:
-        super().__init__()
-        assert event.levels is not None
-        self.outputs, self.ordered = event.levels, event.ordered
-
-    def _log_mass(self, h: Tensor) -> Tensor:
-        """log p (N, D, K) of each level."""
-        return F.log_softmax(h.unflatten(1, (-1, self.outputs)), -1)
-
-    def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
-        """log p(x|z) (N,) of decoder outputs h (N, D·K), the logits of the levels, and x (N, D)."""
-        return self._log_mass(h).gather(-1, x.long()[..., None]).sum((1, 2))
-
-    def mean(self, h: Tensor) -> Tensor:
-        """E[x|z] (N, D); names have no mean, so of them the most probable one."""
-        log_mass = self._log_mass(h)
-        if not self.ordered:
-            return log_mass.argmax(-1).to(h.dtype)
-        return log_mass.exp() @ torch.arange(self.outputs, dtype=h.dtype, device=h.device)
-
-    def draw(self, h: Tensor, u: Tensor) -> Tensor:
-        """x (N, D) drawn by uniform numbers u (N, D): the quantile function."""
-        return (u[..., None] > self._log_mass(h).exp().cumsum(-1)[..., :-1]).sum(-1).to(h.dtype)
-
-
-class GaussianDecoder(nn.Module):
-    """x ~ N(μ, σ²) in each dimension; integers take the mass of the bin around them, the outer bins are open."""
-
-    outputs = 1
-
-    def __init__(self, event: Event, variance: float | None) -> None:
-        super().__init__()
-        self.levels = event.levels
-        # One unit of the network's output is half the range of integers, or one standard deviation of a vector.
-        self.unit = 1.0 if event.levels is None else event.levels / 2
-        log_std = torch.full((event.dimensions,), 0.5 * math.log(variance or 0.1))
-        if variance is None:
-            self.log_std = nn.Parameter(log_std)
-        else:
-            self.register_buffer("log_std", log_std)
-
-    def _location_scale(self, h: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation in the data's units."""
-        std = self.log_std.exp() * self.unit
-        if self.levels is None:
-            return h, std
-        # A tenth of a bin's width puts all mass into one bin. Less gains nothing, and makes other bins impossible.
-        return h * self.unit + (self.levels - 1) / 2, std.clamp_min(0.1)
-
-    def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
-        """log p(x|z) (N,) of decoder outputs h (N, D) and x (N, D)."""
-        mean, std = self._location_scale(h)
-        if self.levels is None:
-            return standard_normal_log_density((x - mean) / std) - std.log().sum()
-        upper = torch.where(x >= self.levels - 1, math.inf, (x + 0.5 - mean) / std)
-        lower = torch.where(x <= 0, -math.inf, (x - 0.5 - mean) / std)
-        return _log_normal_mass(lower, upper).sum(-1)
-
-    def mean(self, h: Tensor) -> Tensor:
-        """The location μ (N, D), inside the range of integers."""
-        mean, _ = self._location_scale(h)
-        return mean if self.levels is None else mean.clamp(0, self.levels - 1)
-
-    def draw(self, h: Tensor, u: Tensor) -> Tensor:
-        """x (N, D) drawn by uniform numbers u (N, D)."""
-        mean, std = self._location_scale(h)
-        x = mean + std * torch.special.ndtri(u).to(mean)
-        return x if self.levels is None else x.round().clamp(0, self.levels - 1)
-
-
-def _log_normal_mass(lower: Tensor, upper: Tensor) -> Tensor:
-    """log of the standard normal mass between two bounds, accurate in both tails.
-
-    Both bounds are first mirrored into the lower tail, where Φ(upper) - Φ(lower) does not cancel; then
-    log(Φ(upper) - Φ(lower)) = log Φ(upper) + log(1 - exp(log Φ(lower) - log Φ(upper))).
-    """
-    mirror = lower + upper > 0
-    lower, upper = torch.where(mirror, -upper, lower), torch.where(mirror, -lower, upper)
-    log_upper = torch.special.log_ndtr(upper)
-    log_lower = torch.special.log_ndtr(lower.clamp_min(-1e4))
-    return log_upper + torch.log(-torch.expm1((log_lower - log_upper).clamp_max(-1e-7)))
-
-
-Decoder = BernoulliDecoder | CategoricalDecoder | GaussianDecoder
-
-
-def _decoder(config: VAEConfig, event: Event) -> Decoder:
-    """The p(x|z) that is configured. Raises `UnsuitableEvent` where it is none of such an event."""
-    if event.levels is None and config.decoder != "gaussian":
-        raise UnsuitableEvent(f"decoder: {config.decoder} needs integer events; decoder: gaussian takes vectors")
-    if not event.ordered and config.decoder != "categorical":
-        raise UnsuitableEvent(
-            f"decoder: {config.decoder} models numbers, and these levels are names, like the colours of a palette;"
-            f" decoder: categorical takes them"
+        self.mades = nn.ModuleList(
+            MADE([order], hidden, outputs=2, context=hidden[0]) for order in orders(latent, blocks, "reverse", 0)
         )
-    if config.decoder == "gaussian":
-        return GaussianDecoder(event, config.variance)
-    return BernoulliDecoder(event) if config.decoder == "bernoulli" else CategoricalDecoder(event)
 
-
-def _mlp(widths: list[int]) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for before, after in pairwise(widths):
-        layers += [nn.Linear(before, after), nn.SiLU()]
-    return nn.Sequential(*layers[:-1])
+    def forward(self, z: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """The codes (M, L) that z (M, L) become, given h (M, H), and Σ_t log σ_t (M, L): log |det| per dimension."""
+        log_det = torch.zeros_like(z)
+        for made in self.mades:
+            m, logit = made(z, h).to(z.dtype).unbind(-1)
+            log_sigma = F.logsigmoid(logit + self.START)
+            z = m + log_sigma.exp() * (z - m)
+            log_det = log_det + log_sigma
+        return z, log_det
 
 
 class VAE(Family, Density, Latent, Features):
-    """Gaussian codes, an MLP on either side."""
+    """An encoder, a decoder network, and the likelihood p(x|z) of its outputs."""
 
     Config = VAEConfig
     parallel_sampling = True
@@ -217,12 +154,13 @@ class VAE(Family, Density, Latent, Features):
 
     def __init__(self, config: VAEConfig, event: Event) -> None:
         super().__init__(config, event)
-        D, L = event.dimensions, config.latent
         self.units = Standardised(event) if event.levels is None else None
-        likelihood, inputs = _decoder(config, event), D // event.shape[0] * input_channels(event)
-        self.encoder = _mlp([inputs + self.classes, *config.hidden, 2 * L])
-        self.decoder = _mlp([L + self.classes, *reversed(config.hidden), D * likelihood.outputs])
-        self.likelihood: Decoder = likelihood
+        self.likelihood = likelihood(config.decoder, event, config.variance)
+        sizes = (self.classes, config.architecture, config.hidden, config.width)
+        context = config.iaf_hidden[0] if config.posterior == "iaf" else 0
+        self.encoder = encoder(event, 2 * config.latent + context, *sizes)
+        self.decoder = decoder(event, config.latent, *sizes, self.likelihood.outputs)
+        self.iaf = IAFSteps(config.latent, config.iaf_blocks, config.iaf_hidden) if context else None
 
     @classmethod
     def refusal(cls, event: Event) -> str | None:
@@ -245,61 +183,127 @@ class VAE(Family, Density, Latent, Features):
         if self.units is not None:
             self.units.initialise(x)
 
+    # Training
+
     def players(self) -> list[Player]:
         """One player, which minimises distortion + β · rate in nats per dimension."""
         config = self.config
         return [Player("vae", self, self._loss, config.learning_rate, weight_decay=config.weight_decay)]
 
     def _loss(self, batch: Batch) -> Tensor:
-        distortion, rate = self.distortion_and_rate(batch)
-        return (distortion + self.config.kl_weight * rate).mean() / self.event.dimensions
+        if self.config.training_samples > 1:
+            return -self._importance_weighted(batch, self.config.training_samples).mean() / self.event.dimensions
+        distortion, rates = self._distortion_and_rates(batch)
+        if self.config.free_bits:
+            rate = mean_over_rows(rates).clamp_min(self.config.free_bits).sum()
+        else:
+            rate = rates.sum(1).mean()
+        return (distortion.mean() + self._kl_weight(batch.step) * rate) / self.event.dimensions
+
+    def _kl_weight(self, step: Tensor) -> Tensor | float:
+        """β, on its way up from 0 in the first steps."""
+        if not self.config.kl_warmup_steps:
+            return self.config.kl_weight
+        return self.config.kl_weight * (step / self.config.kl_warmup_steps).clamp_max(1)
+
+    def distortion_and_rate(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """-log p(x|z) at one z ~ q(z|x), and KL(q(z|x) ‖ N(0, I)), (N,) each in nats.
+
+        The KL of a Gaussian is that of the closed form, the KL of an IAF posterior an estimate from z.
+        """
+        distortion, rates = self._distortion_and_rates(batch)
+        return distortion, rates.sum(1)
+
+    def _distortion_and_rates(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Distortion (N,), and the rate of each latent dimension (N, L)."""
+        context = one_hot(batch.labels, self.classes)
+        posterior = self.posterior(batch.x, context)
+        z, rates = self._codes(posterior, batch.noise.normal(self.config.latent))
+        if self.iaf is None:
+            mean, log_std = posterior.mean, posterior.log_std
+            rates = 0.5 * (mean.square() + (2 * log_std).exp() - 1) - log_std
+        return -self._log_decoder(batch.x, z, context), rates
 
     def diagnostics(self, batch: Batch) -> dict[str, float]:
         """Mean distortion and rate, in nats per example, and the codes' dimensions that are in use."""
         distortion, rate = self.distortion_and_rate(batch)
-        mean, _ = self.posterior(batch.x, one_hot(batch.labels, self.classes))
-        active = mean.var(0) > 1e-2  # the threshold of Burda et al.
+        active = self.encode(batch.x, batch.labels).var(0) > ACTIVE
         return {
             "distortion": distortion.mean().item(),
             "rate": rate.mean().item(),
             "active_units": float(active.sum().item()),
         }
 
-    def posterior(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Mean and log standard deviation (N, L each) of q(z|x)."""
-        y = network_input(x, self.event, self.units)
-        mean, log_std = self.encoder(append(y.flatten(1), context)).chunk(2, 1)
-        return mean, bounded(log_std)
+    def concerns(self, measured: Mapping[str, float]) -> list[str]:
+        """Posterior collapse: fewer than half of the units tell examples apart."""
+        units = self.config.latent
+        active = measured.get("active_units", units)
+        if 2 * active >= units:
+            return []
+        return [
+            f"posterior collapse: {units - active:.0f} of {units} latent units are inactive (their posterior means vary"
+            f" by less than {ACTIVE} between examples); lower kl_weight, or set kl_warmup_steps or free_bits"
+        ]
 
-    def distortion_and_rate(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """-log p(x|z) at one z ~ q(z|x), and KL(q(z|x) ‖ N(0, I)) in closed form, (N,) each in nats."""
-        context = one_hot(batch.labels, self.classes)
-        mean, log_std = self.posterior(batch.x, context)
-        z = mean + log_std.exp() * batch.noise.normal(self.config.latent).to(mean)
-        rate = 0.5 * (mean.square() + (2 * log_std).exp() - 1 - 2 * log_std).sum(1)
-        return -self._log_decoder(batch.x, z, context), rate
+    # The parts of the bound
+
+    def posterior(self, x: Tensor, context: Tensor | None) -> Posterior:
+        """q(z|x) of examples x (N, *event) in the context of their classes (N, C)."""
+        outputs = self.encoder(network_input(x, self.event, self.units), context)
+        mean, log_std, h = _at_least_float32(outputs).tensor_split([self.config.latent, 2 * self.config.latent], 1)
+        return Posterior(mean, bounded(log_std), None if self.iaf is None else h)
+
+    def _codes(self, posterior: Posterior, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """z (…, N, L) of standard normal noise (…, N, L), and log q(z|x) - log p(z) of each dimension (…, N, L)."""
+        noise = noise.to(posterior.mean)
+        z = posterior.mean + posterior.log_std.exp() * noise
+        log_det = posterior.log_std
+        if self.iaf is not None and posterior.h is not None:
+            h = posterior.h.expand(*z.shape[:-1], -1)
+            flowed, flow_log_det = self.iaf(z.flatten(0, -2), h.flatten(0, -2))
+            z, log_det = flowed.view_as(z), log_det + flow_log_det.view_as(z)
+        return z, 0.5 * (z.square() - noise.square()) - log_det  # the constants of the two normal densities cancel
 
     def _log_decoder(self, x: Tensor, z: Tensor, context: Tensor | None) -> Tensor:
-        """log p(x|z) (N,) in the data's units; for vectors the decoder works on standardised ones."""
-        h = self.decoder(append(z, context))
-        h = h.to(torch.promote_types(h.dtype, torch.float32))  # bfloat16 cannot tell neighbouring levels apart
+        """log p(x|z) (…, N) of codes (…, N, L), in the data's units; vectors are decoded in standardised ones."""
+        if context is not None:
+            context = context.expand(*z.shape[:-1], -1).flatten(0, -2)
+        h = _at_least_float32(self.decoder(z.flatten(0, -2), context)).unflatten(0, z.shape[:-1])
         if self.units is None:
             return self.likelihood.log_prob(h, x.flatten(1).to(h.dtype))
         y, log_det = self.units(x)
         return self.likelihood.log_prob(h, y) + log_det
 
+    # Likelihood
+
     def log_likelihood(self, batch: Batch) -> Tensor:
-        """The importance-weighted bound with K codes, one code at a time in constant memory."""
+        """The importance-weighted bound with K codes; without gradients its memory does not grow with K."""
+        return self._importance_weighted(batch, self.config.importance_samples)
+
+    def _importance_weighted(self, batch: Batch, samples: int) -> Tensor:
+        """log 1/K Σ_k p(x, z_k) / q(z_k|x) (N,)."""
+        log_sum = None
+        for log_weights in self._log_weights(batch, samples):
+            log_part = log_weights.logsumexp(0)
+            log_sum = log_part if log_sum is None else torch.logaddexp(log_sum, log_part)
+        assert log_sum is not None
+        return log_sum - math.log(samples)
+
+    def _log_weights(self, batch: Batch, samples: int) -> Iterator[Tensor]:
+        """log p(x, z_k) - log q(z_k|x) of K codes for each example, some at a time (C, N).
+
+        The noise comes code by code, so that more codes go on where fewer stop, however many are computed at a time.
+        """
         context = one_hot(batch.labels, self.classes)
-        mean, log_std = self.posterior(batch.x, context)
-        log_weight = mean.new_full((len(mean),), -math.inf)
-        for _ in range(self.config.importance_samples):
-            noise = batch.noise.normal(self.config.latent).to(mean)
-            z = mean + log_std.exp() * noise
-            log_q = standard_normal_log_density(noise) - log_std.sum(1)
-            term = self._log_decoder(batch.x, z, context) + standard_normal_log_density(z) - log_q
-            log_weight = torch.logaddexp(log_weight, term)
-        return log_weight - math.log(self.config.importance_samples)
+        posterior = self.posterior(batch.x, context)
+        at_a_time = max(1, ROWS // len(batch.x))
+        for start in range(0, samples, at_a_time):
+            codes = min(at_a_time, samples - start)
+            noise = torch.stack([batch.noise.normal(self.config.latent) for _ in range(codes)])
+            z, gap = self._codes(posterior, noise)
+            yield self._log_decoder(batch.x, z, context) - gap.sum(-1)
+
+    # Samples and codes
 
     def sample(
         self,
@@ -315,19 +319,25 @@ class VAE(Family, Density, Latent, Features):
         chosen = chosen_labels(labels, self.classes, label_rows[:, 0])
         context = one_hot(None if chosen is None else chosen.to(weight.device), self.classes)
         z = (torch.special.ndtri(z_rows) * temperature).to(weight)
-        x = self.likelihood.draw(self.decoder(append(z, context)), x_rows.to(weight.device))
+        x = self.likelihood.draw(self.decoder(z, context), x_rows.to(weight.device))
         if self.units is None:
             return x.unflatten(1, self.event.shape).to(torch.uint8)
         return self.units.quantise(x)
 
     def encode(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """The posterior means."""
-        return self.posterior(x, one_hot(labels, self.classes))[0]
+        """The posterior means; of an IAF posterior, whose mean is not known, the code that ε = 0 leads to."""
+        posterior = self.posterior(x, one_hot(labels, self.classes))
+        return self._codes(posterior, torch.zeros_like(posterior.mean))[0]
 
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        mean = self.likelihood.mean(self.decoder(append(z, one_hot(labels, self.classes))))
+        mean = self.likelihood.mean(self.decoder(z, one_hot(labels, self.classes)))
         return mean.unflatten(1, self.event.shape) if self.units is None else self.units.inverse(mean)
 
     def features(self, x: Tensor) -> Tensor:
-        """The posterior means of an unconditional model."""
-        return self.encode(x)
+        """The codes of examples; a conditional model, which is not told the labels, averages those of all labels."""
+        return code_of_any_class(self.encode, x, self.classes)
+
+
+def _at_least_float32(outputs: Tensor) -> Tensor:
+    """Half precision cannot tell neighbouring levels apart."""
+    return outputs.to(torch.promote_types(outputs.dtype, torch.float32))

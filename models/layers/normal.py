@@ -10,8 +10,8 @@ LIMIT = math.log(1e3)
 
 
 def standard_normal_log_density(u: Tensor) -> Tensor:
-    """log N(u; 0, I) (N,) of u (N, D)."""
-    return -0.5 * (u.square() + math.log(2 * math.pi)).sum(1)
+    """log N(u; 0, I) (…) of u (…, D)."""
+    return -0.5 * (u.square() + math.log(2 * math.pi)).sum(-1)
 
 
 def bounded(log_scale: Tensor) -> Tensor:

@@ -1,0 +1,219 @@
+"""p(x|z): what a decoder's outputs say about the numbers of an example, in the data's own units.
+
+`bernoulli`: for integers 0 … K-1 the successes of K-1 trials (for K = 2 the usual Bernoulli decoder). `gaussian`: a
+density for vectors; integers take the mass of their bins. `discretised_logistic`: the same with a logistic in the
+Gaussian's place, whose tails are heavier and whose masses are cheaper,
+
+    P(x = v | z) = σ((v + ½ - μ) / s) - σ((v - ½ - μ) / s),      the outermost bins open to infinity,
+
+with the mean μ from the network and a scale s for each dimension, fixed or learnt: pixels differ much in how well they
+are known, and one s for all would be that of the worst. `categorical`: each level has a probability of its own, the
+only one that makes sense where levels are names. Then h is (…, D·K), else (…, D); x is (N, D), and log p(x|z) (…) has a
+value for each of the leading dimensions of h, the last of which is N: several codes for each example.
+
+Kingma et al., "Improving Variational Inference with Inverse Autoregressive Flow", 2016 (arXiv:1606.04934), section 5.1.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..contract import Event, UnsuitableEvent
+from .normal import standard_normal_log_density
+from .outputs import log_logistic_bin
+
+DecoderName = Literal["bernoulli", "gaussian", "discretised_logistic", "categorical"]
+START_VARIANCE = 0.1  # of a variance that is learnt
+
+
+class Likelihood(nn.Module, ABC):
+    """The distribution of an example given the outputs of a decoder network."""
+
+    outputs = 1  # of the network, per dimension
+
+    @abstractmethod
+    def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
+        """log p(x|z) (…) of decoder outputs h (…, D · outputs) and x (N, D)."""
+
+    @abstractmethod
+    def mean(self, h: Tensor) -> Tensor:
+        """E[x|z] (N, D)."""
+
+    @abstractmethod
+    def draw(self, h: Tensor, u: Tensor) -> Tensor:
+        """x (N, D) drawn by uniform numbers u (N, D)."""
+
+
+class BernoulliDecoder(Likelihood):
+    """x ~ Binomial(levels - 1, p) in each dimension; the outputs are the logits of p."""
+
+    log_choices: Tensor
+
+    def __init__(self, event: Event) -> None:
+        super().__init__()
+        assert event.levels is not None
+        self.trials = event.levels - 1
+        level = torch.arange(event.levels, dtype=torch.float64)
+        choices = math.lgamma(self.trials + 1) - torch.lgamma(level + 1) - torch.lgamma(self.trials - level + 1)
+        self.register_buffer("log_choices", choices.to(torch.get_default_dtype()), persistent=False)
+
+    def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
+        entropy = F.binary_cross_entropy_with_logits(h, (x / self.trials).expand_as(h), reduction="none")
+        if self.trials == 1:
+            return -entropy.sum(-1)
+        return self.log_choices[x.long()].sum(-1) - self.trials * entropy.sum(-1)
+
+    def mean(self, h: Tensor) -> Tensor:
+        return self.trials * torch.sigmoid(h)
+
+    def draw(self, h: Tensor, u: Tensor) -> Tensor:
+        levels = torch.arange(self.trials + 1, dtype=h.dtype, device=h.device)
+        log_mass = (
+            self.log_choices.to(h.dtype)
+            + levels * F.logsigmoid(h)[..., None]
+            + (self.trials - levels) * F.logsigmoid(-h)[..., None]
+        )
+        return (u[..., None] > log_mass.exp().cumsum(-1)[..., :-1]).sum(-1).to(h.dtype)
+
+
+class CategoricalDecoder(Likelihood):
+    """x = k with probability softmax(h)_k in each dimension."""
+
+    def __init__(self, event: Event) -> None:
+        super().__init__()
+        assert event.levels is not None
+        self.outputs, self.ordered = event.levels, event.ordered
+
+    def _log_mass(self, h: Tensor) -> Tensor:
+        """log p (…, D, K) of each level."""
+        return F.log_softmax(h.unflatten(-1, (-1, self.outputs)), -1)
+
+    def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
+        log_mass = self._log_mass(h)
+        return log_mass.gather(-1, x.long().expand(log_mass.shape[:-1])[..., None]).sum((-1, -2))
+
+    def mean(self, h: Tensor) -> Tensor:
+        """E[x|z] (N, D); names have no mean, so of them the most probable one."""
+        log_mass = self._log_mass(h)
+        if not self.ordered:
+            return log_mass.argmax(-1).to(h.dtype)
+        return log_mass.exp() @ torch.arange(self.outputs, dtype=h.dtype, device=h.device)
+
+    def draw(self, h: Tensor, u: Tensor) -> Tensor:
+        return (u[..., None] > self._log_mass(h).exp().cumsum(-1)[..., :-1]).sum(-1).to(h.dtype)
+
+
+class GaussianDecoder(Likelihood):
+    """x ~ N(μ, σ²) in each dimension; integers take the mass of the bin around them, the outer bins are open."""
+
+    log_std: Tensor
+
+    def __init__(self, event: Event, variance: float | None) -> None:
+        super().__init__()
+        self.levels = event.levels
+        # One unit of the network's output is half the range of integers, or one standard deviation of a vector.
+        self.unit = 1.0 if event.levels is None else event.levels / 2
+        _learnt_or_fixed(self, "log_std", event, variance)
+
+    def _location_scale(self, h: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation in the data's units."""
+        std = self.log_std.exp() * self.unit
+        if self.levels is None:
+            return h, std
+        # A tenth of a bin's width puts all mass into one bin. Less gains nothing, and makes other bins impossible.
+        return h * self.unit + (self.levels - 1) / 2, std.clamp_min(0.1)
+
+    def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
+        mean, std = self._location_scale(h)
+        if self.levels is None:
+            return standard_normal_log_density((x - mean) / std) - std.log().sum()
+        upper = torch.where(x >= self.levels - 1, math.inf, (x + 0.5 - mean) / std)
+        lower = torch.where(x <= 0, -math.inf, (x - 0.5 - mean) / std)
+        return _log_normal_mass(lower, upper).sum(-1)
+
+    def mean(self, h: Tensor) -> Tensor:
+        """The location μ (N, D), inside the range of integers."""
+        mean, _ = self._location_scale(h)
+        return mean if self.levels is None else mean.clamp(0, self.levels - 1)
+
+    def draw(self, h: Tensor, u: Tensor) -> Tensor:
+        mean, std = self._location_scale(h)
+        x = mean + std * torch.special.ndtri(u).to(mean)
+        return x if self.levels is None else x.round().clamp(0, self.levels - 1)
+
+
+class LogisticDecoder(Likelihood):
+    """Integers take the mass that a logistic of mean μ and scale s gives to their bins, in each dimension."""
+
+    NARROWEST = (
+        0.05  # bins: all mass is in one. Added, not a limit: behind a limit a learnt scale would find no way back
+    )
+    log_std: Tensor
+
+    def __init__(self, event: Event, variance: float | None) -> None:
+        super().__init__()
+        assert event.levels is not None
+        self.levels = event.levels
+        _learnt_or_fixed(self, "log_std", event, variance)
+
+    def _location_scale(self, h: Tensor) -> tuple[Tensor, Tensor]:
+        """μ and s in units of levels; outputs of 0 give the middle of the range."""
+        half = self.levels / 2
+        scale = self.log_std.exp() * (half * math.sqrt(3) / math.pi)  # the variance is (π s)² / 3
+        return half - 0.5 + half * h, scale + self.NARROWEST
+
+    def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
+        mean, scale = self._location_scale(h)
+        return log_logistic_bin(x, mean, scale, self.levels).sum(-1)
+
+    def mean(self, h: Tensor) -> Tensor:
+        """The location μ (N, D), inside the range of integers."""
+        return self._location_scale(h)[0].clamp(0, self.levels - 1)
+
+    def draw(self, h: Tensor, u: Tensor) -> Tensor:
+        mean, scale = self._location_scale(h)
+        return (mean + scale * torch.logit(u).to(mean)).round().clamp(0, self.levels - 1)
+
+
+def likelihood(name: DecoderName, event: Event, variance: float | None) -> Likelihood:
+    """The p(x|z) called `name`. Raises `UnsuitableEvent` where it is none of such an event."""
+    if event.levels is None and name != "gaussian":
+        raise UnsuitableEvent(f"decoder: {name} needs integer events; decoder: gaussian takes vectors")
+    if not event.ordered and name != "categorical":
+        raise UnsuitableEvent(
+            f"decoder: {name} models numbers, and these levels are names, like the colours of a palette;"
+            f" decoder: categorical takes them"
+        )
+    if name == "gaussian":
+        return GaussianDecoder(event, variance)
+    if name == "discretised_logistic":
+        return LogisticDecoder(event, variance)
+    return BernoulliDecoder(event) if name == "bernoulli" else CategoricalDecoder(event)
+
+
+def _learnt_or_fixed(module: nn.Module, name: str, event: Event, variance: float | None) -> None:
+    """Give a module log standard deviations (D,): of a given variance, or weights that learn one."""
+    log_std = torch.full((event.dimensions,), 0.5 * math.log(variance or START_VARIANCE))
+    if variance is None:
+        module.register_parameter(name, nn.Parameter(log_std))
+    else:
+        module.register_buffer(name, log_std)
+
+
+def _log_normal_mass(lower: Tensor, upper: Tensor) -> Tensor:
+    """log of the standard normal mass between two bounds, accurate in both tails.
+
+    Both bounds are first mirrored into the lower tail, where Φ(upper) - Φ(lower) does not cancel; then
+    log(Φ(upper) - Φ(lower)) = log Φ(upper) + log(1 - exp(log Φ(lower) - log Φ(upper))).
+    """
+    mirror = lower + upper > 0
+    lower, upper = torch.where(mirror, -upper, lower), torch.where(mirror, -lower, upper)
+    log_upper = torch.special.log_ndtr(upper)
+    log_lower = torch.special.log_ndtr(lower.clamp_min(-1e4))
+    return log_upper + torch.log(-torch.expm1((log_lower - log_upper).clamp_max(-1e-7)))
