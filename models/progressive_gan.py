@@ -1,0 +1,364 @@
+"""Progressive GAN: generator and discriminator grow together, from the lowest resolution to that of the data.
+
+They learn first what images look like from afar. Then a block of layers is put on top of the generator and one before
+the discriminator, which doubles the resolution. So that it does not upset what has been learnt, a new block is faded
+in: its weight α in a sum rises from 0 to 1. With S = `phase_steps` and D doublings, training has 2D + 1 phases,
+
+    step:    0 … S     S … 2S          2S … 3S    3S … 4S         4S … 5S    …       2DS …
+    phase:   lowest    + 1st, fading   + 1st      + 2nd, fading   + 2nd      …       all grown
+
+and while the s-th block fades in, α = (step mod S) / S,
+
+    generator:      x = (1 - α) up(rgb_{s-1}(h)) + α rgb_s(block_s(up(h)))       h: features of the s-1 blocks before
+    discriminator:  h = (1 - α) features_{s-1}(down(x)) + α block_s(features_s(x))
+    real examples:  x = (1 - α) up(down(x)) + α x
+
+where `up` repeats pixels and `down` averages squares of four. Losses are Wasserstein's, of a critic d with a penalty
+on its slope at x̂ between real and generated examples and another on its drift away from zero:
+
+    critic:     E_z[d(G(z))] - E_x[d(x)] + λ E[(‖∇d(x̂)‖ - 1)²] + ε E_x[d(x)²]
+    generator:  -E_z[d(G(z))]
+
+or any other of `layers/adversarial.py`, where the penalty R1, γ/2 E_x[‖∇d(x)‖²], is the usual one.
+
+Shapes: z (N, L) on the sphere ‖z‖ = √L, G(z) (N, C, H/2^k, W/2^k) on the scale -1 … 1 with k doublings still to come;
+samples of a network that has not grown yet are enlarged by `up`. The step is kept in a buffer, and growth follows from
+it: so weights that are averaged, exported or resumed know how far they have grown. Unlike the paper, the optimisers'
+moments are kept from phase to phase.
+
+Karras, Aila, Laine & Lehtinen, "Progressive Growing of GANs for Improved Quality, Stability, and Variation", 2018
+(arXiv:1710.10196); Gulrajani et al., "Improved Training of Wasserstein GANs", 2017 (arXiv:1704.00028); conditional by
+projection: Miyato & Koyama, 2018 (arXiv:1802.05637).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic.dataclasses import dataclass as validated
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .contract import STRICT, Batch, Event, Family, FamilyConfig, Features, Player
+from .layers.adversarial import LOSSES, LossName, gradient_penalty, squared_slope
+from .layers.equalised import EqualisedConv2d, EqualisedLinear, MinibatchDeviation, PixelNorm
+from .layers.images import halvings
+from .layers.labels import append, chosen_labels, one_hot
+from .layers.units import centred
+from .noise import uniform_rows
+
+LOWEST = 4  # the least side of the images that growth starts with
+
+
+@validated(frozen=True, config=STRICT)
+class ProgressiveGANConfig(FamilyConfig):
+    """Configuration of the progressive GAN. `learning_rate` is the generator's."""
+
+    latent: int = Field(default=32, ge=1)
+    """L, the length of the generator's input noise."""
+
+    width: int = Field(default=32, ge=1)
+    """Channels at full resolution; each halving doubles them, up to `widest`."""
+
+    widest: int = Field(default=512, ge=1)
+    """The most channels at any resolution."""
+
+    phase_steps: int = Field(default=300, ge=1)
+    """S, the steps of each phase: of training at a resolution before the next is added, and of its fading in."""
+
+    loss: LossName = "wasserstein"
+    """What both players are told: see models/layers/adversarial.py."""
+
+    gradient_penalty: float = Field(default=10.0, ge=0)
+    """λ, the weight of (‖∇d‖ - 1)² between real and generated examples; Wasserstein's loss needs it."""
+
+    r1: float = Field(default=0.0, ge=0)
+    """γ, the weight of ½ ‖∇d‖² at real examples; for the losses other than Wasserstein's."""
+
+    drift: float = Field(default=1e-3, ge=0)
+    """ε, the weight of the squared scores of real examples, which keeps the critic's from drifting away from zero."""
+
+    discriminator_ratio: float = Field(default=1.0, gt=0)
+    """The discriminator's step size divided by the generator's."""
+
+    discriminator_steps: int = Field(default=1, ge=1)
+    """The generator moves once in this many steps, the discriminator in each."""
+
+    beta1: float = Field(default=0.0, ge=0, lt=1)
+    """Adam's decay of the first moment, for both players."""
+
+    beta2: float = Field(default=0.99, ge=0, lt=1)
+    """Adam's decay of the second moment, for both players."""
+
+    @field_validator("gradient_penalty")
+    @classmethod
+    def _bounded_critic(cls, gradient_penalty: float, info: ValidationInfo) -> float:
+        """Without a bound on its slope the Wasserstein critic's scores grow for ever."""
+        if info.data.get("loss") == "wasserstein" and not gradient_penalty:
+            raise ValueError("loss: wasserstein needs a gradient_penalty above 0")
+        return gradient_penalty
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How far both networks have grown: `stage` doublings, the last of which has weight `alpha` if it is `fading`."""
+
+    stage: int
+    fading: bool
+    alpha: Tensor
+
+    @classmethod
+    def at(cls, step: Tensor, phase_steps: int, doublings: int) -> Growth:
+        """The growth at a step (a scalar). Only the phase becomes a number of Python: there are few of them."""
+        phase = int((step // phase_steps).clamp(max=2 * doublings))
+        fading = phase % 2 == 1
+        alpha = (step - phase * phase_steps) / phase_steps if fading else torch.ones(())
+        return cls((phase + 1) // 2, fading, alpha)
+
+    def blend(self, before: Tensor, after: Tensor) -> Tensor:
+        """(1 - α) before + α after."""
+        return (1 - self.alpha) * before + self.alpha * after
+
+
+def up(x: Tensor, doublings: int = 1) -> Tensor:
+    """Images (N, C, H, W) enlarged by repeating pixels."""
+    return F.interpolate(x, scale_factor=2.0**doublings, mode="nearest")
+
+
+def down(x: Tensor, halvings: int = 1) -> Tensor:
+    """Images (N, C, H, W) made smaller by averaging."""
+    return F.avg_pool2d(x, 2**halvings)
+
+
+def _widths(config: ProgressiveGANConfig, doublings: int) -> list[int]:
+    """Channels at each resolution, from the lowest to the full one."""
+    return [min(config.width << left, config.widest) for left in reversed(range(doublings + 1))]
+
+
+def _lowest(event: Event, doublings: int) -> tuple[int, int]:
+    """Height and width that growth starts with."""
+    return event.shape[1] >> doublings, event.shape[2] >> doublings
+
+
+class Generator(nn.Module):
+    """z → image: each block doubles the resolution, and each resolution has its own map `to_image`."""
+
+    def __init__(self, event: Event, classes: int, config: ProgressiveGANConfig, doublings: int) -> None:
+        super().__init__()
+        widths, (height, rows) = _widths(config, doublings), _lowest(event, doublings)
+        first: list[nn.Module] = [
+            EqualisedLinear(config.latent + classes, widths[0] * height * rows),
+            nn.Unflatten(1, (widths[0], height, rows)),
+            nn.LeakyReLU(0.2),
+            PixelNorm(),
+            *self._convolution(widths[0], widths[0]),
+        ]
+        later = [
+            [nn.Upsample(scale_factor=2), *self._convolution(before, after), *self._convolution(after, after)]
+            for before, after in pairwise(widths)
+        ]
+        self.blocks = nn.ModuleList(nn.Sequential(*layers) for layers in [first, *later])
+        self.to_image = nn.ModuleList(EqualisedConv2d(width, event.shape[0], 1, gain=1.0) for width in widths)
+
+    @staticmethod
+    def _convolution(before: int, after: int) -> list[nn.Module]:
+        return [EqualisedConv2d(before, after, 3), nn.LeakyReLU(0.2), PixelNorm()]
+
+    def forward(self, z: Tensor, growth: Growth) -> Tensor:
+        """Images (N, C, H/2^k, W/2^k) at the resolution of `growth`, of noise and labels z (N, L + classes)."""
+        h = before = self.blocks[0](z)
+        for block in self.blocks[1 : growth.stage + 1]:
+            before, h = h, block(h)
+        image: Tensor = self.to_image[growth.stage](h)
+        return growth.blend(up(self.to_image[growth.stage - 1](before)), image) if growth.fading else image
+
+
+class Discriminator(nn.Module):
+    """Image → score: the generator's mirror image, whose last block also sees how much the examples vary."""
+
+    def __init__(self, event: Event, classes: int, config: ProgressiveGANConfig, doublings: int) -> None:
+        super().__init__()
+        widths, (height, rows) = _widths(config, doublings), _lowest(event, doublings)
+        self.from_image = nn.ModuleList(
+            nn.Sequential(EqualisedConv2d(event.shape[0], width, 1), nn.LeakyReLU(0.2)) for width in widths
+        )
+        last: list[nn.Module] = [
+            MinibatchDeviation(),
+            EqualisedConv2d(widths[0] + 1, widths[0], 3),
+            nn.LeakyReLU(0.2),
+            nn.Flatten(),
+            EqualisedLinear(widths[0] * height * rows, widths[0]),
+            nn.LeakyReLU(0.2),
+        ]
+        earlier = [
+            [*self._convolution(after, after), *self._convolution(after, before), nn.AvgPool2d(2)]
+            for before, after in pairwise(widths)
+        ]
+        self.blocks = nn.ModuleList(nn.Sequential(*layers) for layers in [last, *earlier])
+        self.head = EqualisedLinear(widths[0], 1, gain=1.0)
+        self.class_head = EqualisedLinear(widths[0], classes, gain=1.0, bias=False) if classes else None
+
+    @staticmethod
+    def _convolution(before: int, after: int) -> list[nn.Module]:
+        return [EqualisedConv2d(before, after, 3), nn.LeakyReLU(0.2)]
+
+    def features(self, x: Tensor, growth: Growth) -> Tensor:
+        """The last hidden layer (N, F) of images at the resolution of `growth`."""
+        stage = growth.stage
+        h: Tensor = self.from_image[stage](x)
+        if stage:
+            h = self.blocks[stage](h)
+            if growth.fading:
+                h = growth.blend(self.from_image[stage - 1](down(x)), h)
+            for block in reversed(self.blocks[1:stage]):
+                h = block(h)
+        h = self.blocks[0](h)
+        return h
+
+    def forward(self, x: Tensor, context: Tensor | None, growth: Growth) -> Tensor:
+        """Scores (N,); of a conditional model by projection on the class."""
+        h = self.features(x, growth)
+        score: Tensor = self.head(h)[:, 0]
+        if self.class_head is None or context is None:
+            return score
+        return score + (self.class_head(h) * context.to(h.dtype)).sum(1)
+
+
+class ProgressiveGAN(Family, Features):
+    """Two players that grow: the discriminator moves first, and notes the step."""
+
+    Config = ProgressiveGANConfig
+    parallel_sampling = True
+    config: ProgressiveGANConfig
+    step: Tensor
+
+    def __init__(self, config: ProgressiveGANConfig, event: Event) -> None:
+        super().__init__(config, event)
+        self.doublings = halvings(event.shape[1], event.shape[2], LOWEST)
+        self.generator = Generator(event, self.classes, config, self.doublings)
+        self.discriminator = Discriminator(event, self.classes, config, self.doublings)
+        # An integer: the training loop averages weights, and copies what counts.
+        self.register_buffer("step", torch.zeros((), dtype=torch.long))
+
+    @classmethod
+    def refusal(cls, event: Event) -> str | None:
+        """It models images of ordered integers with sides that can be halved to no less than `LOWEST`."""
+        if event.kind != "image" or event.levels is None:
+            return f"progressive_gan models images of integers, not a {event.kind} of shape {event.shape}"
+        if not halvings(event.shape[1], event.shape[2], LOWEST):
+            sides = event.shape[1:]
+            return f"progressive_gan doubles images: their sides must be even and {2 * LOWEST} or more, not {sides}"
+        return super().refusal(event)
+
+    @property
+    def sampling_passes(self) -> int:
+        return 1
+
+    def players(self) -> list[Player]:
+        config = self.config
+        betas, decay = (config.beta1, config.beta2), config.weight_decay
+        pace = config.learning_rate * config.discriminator_ratio
+        return [
+            Player("discriminator", self.discriminator, self._discriminator_loss, pace, 1, betas, decay, partly=True),
+            Player(
+                "generator",
+                self.generator,
+                self._generator_loss,
+                config.learning_rate,
+                config.discriminator_steps,
+                betas,
+                decay,
+                partly=True,
+            ),
+        ]
+
+    def growth(self, step: Tensor | None = None) -> Growth:
+        """How far the networks have grown at a step (a scalar on the CPU); by default at the last one of training."""
+        return Growth.at(self.step.cpu() if step is None else step, self.config.phase_steps, self.doublings)
+
+    def real(self, x: Tensor, growth: Growth, u: float | Tensor = 0.5) -> Tensor:
+        """Examples (N, *event) as the discriminator sees them: small, and without the detail that has not faded in."""
+        small = down(centred(x, self.event, u), self.doublings - growth.stage)
+        return growth.blend(up(down(small)), small) if growth.fading else small
+
+    def _fake(self, batch: Batch, context: Tensor | None, growth: Growth) -> Tensor:
+        z = batch.noise.normal(self.config.latent).to(next(self.generator.parameters()))
+        return self._images(z, context, growth)
+
+    def _images(self, z: Tensor, context: Tensor | None, growth: Growth, temperature: float = 1.0) -> Tensor:
+        """Images of normal noise z (N, L), which is put on the sphere of radius √L (times the temperature)."""
+        images: Tensor = self.generator(append(PixelNorm()(z) * temperature, context), growth)
+        return images
+
+    def _discriminator_loss(self, batch: Batch) -> Tensor:
+        config, growth = self.config, self.growth(batch.step)
+        self.step.copy_(batch.step)
+        context = one_hot(batch.labels, self.classes)
+        real = self.real(batch.x, growth, batch.noise.uniform(*self.event.shape)).requires_grad_(config.r1 > 0)
+        fake = self._fake(batch, context, growth).detach()
+
+        def score(x: Tensor) -> Tensor:
+            return self.discriminator(x, context, growth)
+
+        on_real, on_fake = score(real), score(fake)
+        loss = LOSSES[config.loss].discriminator(on_real, on_fake) + config.drift * on_real.square()
+        if config.gradient_penalty:
+            loss = loss + config.gradient_penalty * gradient_penalty(score, real, fake, batch.noise.uniform())
+        if config.r1:
+            loss = loss + 0.5 * config.r1 * squared_slope(on_real, real)
+        return loss.mean()
+
+    def _generator_loss(self, batch: Batch) -> Tensor:
+        growth = self.growth(batch.step)
+        context = one_hot(batch.labels, self.classes)
+        scores = self.discriminator(self._fake(batch, context, growth), context, growth)
+        return LOSSES[self.config.loss].generator(scores).mean()
+
+    def sample(
+        self,
+        n: int,
+        labels: Tensor | None = None,
+        temperature: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        rows = uniform_rows(n, self.config.latent + 1, generator)
+        weight = next(self.generator.parameters())
+        chosen = chosen_labels(labels, self.classes, rows[:, -1])
+        context = one_hot(None if chosen is None else chosen.to(weight.device), self.classes)
+        z = torch.special.ndtri(rows[:, :-1]).to(weight)
+        growth, levels = self.growth(), self.event.levels
+        assert levels is not None
+        images = up(self._images(z, context, growth, temperature), self.doublings - growth.stage)
+        return ((images + 1) * (levels / 2)).floor().clamp_(0, levels - 1).to(torch.uint8)
+
+    def features(self, x: Tensor) -> Tensor:
+        """The discriminator's last hidden layer."""
+        growth = self.growth()
+        return self.discriminator.features(self.real(x, growth), growth)
+
+    def diagnostics(self, batch: Batch) -> dict[str, float]:
+        """The height of the images made so far, the weight of their newest detail, and by how much scores differ."""
+        growth = self.growth()
+        context = one_hot(batch.labels, self.classes)
+        on_real = self.discriminator(self.real(batch.x, growth), context, growth)
+        on_fake = self.discriminator(self._fake(batch, context, growth), context, growth)
+        return {
+            "resolution": self.event.shape[1] >> (self.doublings - growth.stage),
+            "fade_in": float(growth.alpha),
+            "score_gap": float(on_real.mean() - on_fake.mean()),
+        }
+
+    def concerns(self, measured: Mapping[str, float]) -> list[str]:
+        full = self.event.shape[1]
+        remedy = f"train for more than {2 * self.doublings * self.config.phase_steps} steps, or lower phase_steps"
+        if measured.get("resolution", full) < full:
+            return [
+                f"it has not grown up: it makes images {measured['resolution']:g} pixels high, not {full}: {remedy}"
+            ]
+        if measured.get("fade_in", 1) < 1:
+            return [f"it has not grown up: the weight of its finest detail is {measured['fade_in']:.2f}: {remedy}"]
+        return []
