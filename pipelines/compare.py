@@ -114,7 +114,9 @@ def _real(data: Prepared, by_class: bool) -> Exhibit:
 
 def _search(project: Project, entry: str) -> Search:
     folder = project.artifacts("tune", entry)
-    trials, best = pd.read_csv(folder / "trials.csv"), read_json(folder / "best.json")
+    # Only blanks are missing: null may be a choice.
+    trials = pd.read_csv(folder / "trials.csv", keep_default_na=False, na_values=[""])
+    best = read_json(folder / "best.json")
     searched = list(project.params.tune.entries[entry].space)
     curve = {"rate", "distortion"} <= set(trials.columns)
     return Search(
@@ -122,7 +124,7 @@ def _search(project: Project, entry: str) -> Search:
         stopped_early=int(trials["stopped_early"].sum()),
         best=best["parameters"],
         objective=objective_against_parameters(trials, searched, best["objective_name"]),
-        rate_distortion=rate_distortion(trials, searched[0]) if curve else None,
+        rate_distortion=rate_distortion(trials, *searched) if curve else None,
     )
 
 

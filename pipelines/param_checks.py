@@ -12,7 +12,7 @@ from models.contract import Event, RealDensity, Reparameterised, config_fields
 
 from .data_params import Source
 from .param_errors import FILE, lines, reason, suggestion
-from .params import PREPARED, Params, searched
+from .params import PREPARED, Params, searched, takes_integers
 
 
 def problems(params: Params) -> list[str]:
@@ -141,10 +141,13 @@ def _spaces(params: Params) -> Iterator[str]:
             if key in params.families[entry]:
                 owner = "a searched parameter belongs to tune alone; take it out of one of them"
                 yield f"{where}: families.{entry}.{key} sets it too, but {owner}"
-            for value in dimension.choices or (dimension.low, dimension.high):
-                if fields[key].annotation is int and isinstance(value, float) and value.is_integer():
-                    value = int(value)  # noqa: PLW2901 -- a bound of an integer range, which is kept as a float
+            bounds = [value for value in (dimension.low, dimension.high) if value is not None]
+            if takes_integers(fields[key].annotation):  # of which the bounds are kept as floats
+                bounds = [int(value) if value.is_integer() else value for value in bounds]
+            for value in dimension.choices or bounds:
                 try:
                     params.config(entry, {key: value})
                 except ValidationError as error:
-                    yield f"{where}: {value!r} is not allowed: {reason(error.errors()[0])}"
+                    problem = error.errors()[0]
+                    if problem["loc"] == (key,) or len(search.space) == 1:  # else another searched value may allow it
+                        yield f"{where}: {value!r} is not allowed: {reason(problem)}"

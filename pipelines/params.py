@@ -7,7 +7,8 @@ on. Settings of the training loop are given once, in `train.loop`; an entry of a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import Field, model_validator
 
@@ -125,7 +126,7 @@ class Dimension(Section):
     """Draw the logarithm uniformly."""
 
     choices: list[Any] | None = None
-    """The values to choose from."""
+    """The values to choose from: numbers, names, true and false, null, or lists, whatever the parameter may be."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> Dimension:
@@ -155,6 +156,14 @@ class TuneEntry(Section):
     """The searched parameters of the entry's configuration. They must not be set under `families` too."""
 
 
+def takes_integers(annotation: Any) -> bool:
+    """Is a range of a parameter with this annotation one of integers? It may be null, too."""
+    if get_origin(annotation) is Annotated:
+        return takes_integers(get_args(annotation)[0])
+    members = get_args(annotation) if isinstance(annotation, UnionType) or get_origin(annotation) is Union else ()
+    return annotation is int or (float not in members and any(takes_integers(member) for member in members))
+
+
 class Search(Section):
     """How parameters are searched: Optuna proposes, ASHA stops the weak, the validation objective decides."""
 
@@ -168,10 +177,14 @@ class Search(Section):
     """Steps between two validations of a trial; ASHA decides after each."""
 
     grace_steps: int = Field(default=100, ge=1)
-    """Steps that every trial may run before it can be stopped."""
+    """Steps that every trial may run before it can be stopped; with as many as `steps` none is."""
 
     reduction_factor: float = Field(default=3, gt=1)
     """One in this many trials survives each rung of ASHA."""
+
+    sampler: Literal["tpe", "random"] = "tpe"
+    """Who proposes: `tpe` learns from earlier trials (tree-structured Parzen estimator), `random` draws each trial from
+    the space alone."""
 
     max_concurrent: int = Field(default=1, ge=1)
     """Trials that run at once. With 1 a search is reproducible to the bit; with more it is faster, and its

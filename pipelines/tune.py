@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic import ValidationError
 
 from models.catalogue import family_class
 from models.contract import config_fields
 
 from .cluster.search import TrialResult, search
+from .errors import UserError
 from .files import text_digest, write_json, write_text
 from .jobs import Job, family_job
-from .params import Loop
+from .param_errors import reason
+from .params import Loop, takes_integers
 from .prepared import Prepared
 from .project import Project
 from .record import tracked
@@ -32,7 +36,11 @@ class Trial:
     data_digest: str
 
     def __call__(self, found: dict[str, Any], report: Report) -> None:
-        self.job(found)(report)
+        try:
+            job = self.job(found)
+        except ValidationError as error:  # each value is allowed, and was looked at before, but not all together
+            raise UserError(f"families.{self.entry}: {reason(error.errors()[0])}") from None
+        job(report)
 
     def job(self, found: dict[str, Any]) -> Job:
         """The training of this trial; its state is keyed by the parameters."""
@@ -49,7 +57,7 @@ def run(project: Project, entry: str) -> None:
     space, model = tune.entries[entry].space, params.model(entry)
     family, data = family_class(model), Prepared.open(project.prepared)
     objective, fields = name_of_objective(family, data.event), config_fields(family.Config)
-    integers = frozenset(key for key in space if fields[key].annotation is int)
+    integers = frozenset(key for key in space if takes_integers(fields[key].annotation))
     trial = Trial(project, entry, data.digest)
     settings = {**tune.search.model_dump(mode="json"), **tune.entries[entry].model_dump(mode="json")}
     name = f"{entry}-{text_digest(trial.job({}).digest, str(settings))[:16]}"
@@ -72,7 +80,7 @@ def _write(folder: Path, results: list[TrialResult], searched: list[str], object
     write_text(folder / "trials.csv", trials.to_csv(index=False))
     save_png(objective_against_parameters(trials, searched, objective), folder / "objective.png")
     if {"rate", "distortion"} <= set(trials.columns):
-        save_png(rate_distortion(trials, searched[0]), folder / "rate_distortion.png")
+        save_png(rate_distortion(trials, *searched), folder / "rate_distortion.png")
     winner = min((r for r in results if r.best_objective is not None), key=lambda r: (r.best_objective, r.number))
     best = {
         "parameters": winner.parameters,
@@ -88,4 +96,10 @@ def _write(folder: Path, results: list[TrialResult], searched: list[str], object
 def _row(result: TrialResult) -> dict[str, Any]:
     """A trial as a row of trials.csv: what was proposed, and what its best validation measured."""
     best = next((row for row in result.history if row["step"] == result.best_step), {})
-    return {"trial": result.number, **result.parameters, "stopped_early": result.stopped_early, **best}
+    parameters = {key: _cell(value) for key, value in result.parameters.items()}
+    return {"trial": result.number, **parameters, "stopped_early": result.stopped_early, **best}
+
+
+def _cell(value: Any) -> Any:
+    """A value in a table: numbers and names as they are, all else as YAML and JSON write it."""
+    return value if isinstance(value, str | float) or type(value) is int else json.dumps(value)

@@ -1,5 +1,7 @@
 """A hyperparameter search, run by Ray Tune: Optuna proposes, ASHA stops the weak.
 
+Optuna sees the place of a choice in its list, and not the choice: so choices may be anything that YAML can write.
+
 What survives a kill: every trial's own state (the trial keeps it), a journal of the finished trials (ours, JSON),
 and Ray's snapshot of the search, taken every few seconds. A killed search is restored from the snapshot; trials that
 were under way then report again from their first step. A snapshot that the kill tore, or that knows less than its
@@ -22,7 +24,7 @@ from typing import Any
 import optuna
 import torch
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.samplers import TPESampler
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from ray import tune as ray_tune
 from ray.exceptions import RayActorError, RayTaskError
 from ray.tune.schedulers import ASHAScheduler
@@ -104,7 +106,7 @@ def search(
     if not journal.complete():
         with connected(cluster):
             _check_resources(settings, cluster)
-            _run(folder, trial, _distributions(space, integers), settings, journal)
+            _run(folder, trial, space, integers, settings, journal)
     results = journal.read()
     if all(result.objective is None for result in results):
         raise UserError(f"search {name}: every trial failed; the first with: {results[0].failure}")
@@ -124,14 +126,10 @@ def _check_resources(settings: Search, cluster: Cluster) -> None:
             )
 
 
-def _distributions(space: Mapping[str, Dimension], integers: frozenset[str]) -> dict[str, BaseDistribution]:
-    return {key: _distribution(dimension, key in integers) for key, dimension in space.items()}
-
-
 def _distribution(dimension: Dimension, integer: bool) -> BaseDistribution:
-    """The distribution that Optuna draws one parameter from; a range includes both ends."""
+    """The distribution that Optuna draws one parameter from: a range includes both ends, a choice is its place."""
     if dimension.choices is not None:
-        return CategoricalDistribution(dimension.choices)
+        return CategoricalDistribution(range(len(dimension.choices)))
     assert dimension.low is not None  # Dimension has validated both
     assert dimension.high is not None
     if integer:
@@ -139,13 +137,22 @@ def _distribution(dimension: Dimension, integer: bool) -> BaseDistribution:
     return FloatDistribution(dimension.low, dimension.high, log=dimension.log)
 
 
-def _run(folder: Path, trial: Trial, space: dict[str, BaseDistribution], settings: Search, journal: _Journal) -> None:
+def _run(
+    folder: Path,
+    trial: Trial,
+    space: Mapping[str, Dimension],
+    integers: frozenset[str],
+    settings: Search,
+    journal: _Journal,
+) -> None:
     """Bring the search to its end: go on from Ray's snapshot if there is a whole one, or else start afresh."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     trainable = _trainable(trial, settings)
     tuner = _restored(folder, trainable, settings, journal)
     for starts_left in reversed(range(STARTS)):
-        errors = (tuner or _fresh(folder, trainable, space, settings, journal)).fit().errors
+        errors = (
+            (tuner or _fresh(folder, trainable, _Proposals(space, integers, settings), settings, journal)).fit().errors
+        )
         if not errors and journal.complete():
             return
         tuner = None
@@ -185,16 +192,14 @@ def _judged(row: dict[str, float]) -> dict[str, float]:
     return {STEP: int(row[STEP]), OBJECTIVE: row[OBJECTIVE] if math.isfinite(row[OBJECTIVE]) else WORST}
 
 
-def _fresh(
-    folder: Path, trainable: Any, space: dict[str, BaseDistribution], settings: Search, journal: _Journal
-) -> ray_tune.Tuner:
+def _fresh(folder: Path, trainable: Any, proposals: _Proposals, settings: Search, journal: _Journal) -> ray_tune.Tuner:
     """A search from its first proposal, with nothing left of an earlier one."""
     if folder.exists():
         shutil.rmtree(folder)
     return ray_tune.Tuner(
         trainable,
         tune_config=ray_tune.TuneConfig(
-            search_alg=_Proposals(space, settings),
+            search_alg=proposals,
             scheduler=_Halving(settings, journal),
             num_samples=settings.trials,
             max_concurrent_trials=settings.max_concurrent,
@@ -221,7 +226,7 @@ def _restored(folder: Path, trainable: Any, settings: Search, journal: _Journal)
     snapshot = str(folder / "ray")
     if not ray_tune.Tuner.can_restore(snapshot):
         return None
-    proposals = _Proposals({}, settings)
+    proposals = _Proposals({}, frozenset(), settings)  # the snapshot holds the space
     generator = SearchGenerator(ConcurrencyLimiter(proposals, settings.max_concurrent))
     try:
         tuner = ray_tune.Tuner.restore(snapshot, trainable)
@@ -240,16 +245,27 @@ def _restored(folder: Path, trainable: Any, settings: Search, journal: _Journal)
     return tuner if finished and consistent else None
 
 
+def _sampler(settings: Search) -> BaseSampler:
+    """What proposes."""
+    if settings.sampler == "random":
+        return RandomSampler(seed=settings.seed)
+    return TPESampler(seed=settings.seed, n_startup_trials=min(STARTUP_TRIALS, math.ceil(settings.trials / 2)))
+
+
 class _Proposals(OptunaSearch):
     """Optuna's proposals, numbered, and a note of which are finished: the check that a snapshot is of one moment."""
 
-    def __init__(self, space: dict[str, BaseDistribution], settings: Search) -> None:
-        sampler = TPESampler(seed=settings.seed, n_startup_trials=min(STARTUP_TRIALS, math.ceil(settings.trials / 2)))
-        super().__init__(space, metric=OBJECTIVE, mode="min", sampler=sampler)
+    def __init__(self, space: Mapping[str, Dimension], integers: frozenset[str], settings: Search) -> None:
+        distributions = {key: _distribution(dimension, key in integers) for key, dimension in space.items()}
+        super().__init__(distributions, metric=OBJECTIVE, mode="min", sampler=_sampler(settings))
+        self.choices = {key: dimension.choices for key, dimension in space.items() if dimension.choices is not None}
         self.finished: dict[str, bool] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any]:
-        parameters = super().suggest(trial_id)
+        proposed = super().suggest(trial_id)
+        assert proposed is not None  # OptunaSearch has a proposal for each trial
+        chosen = {key: choices[proposed[key]] for key, choices in self.choices.items()}
+        parameters = {**proposed, **chosen}
         config = {"number": len(self.finished), "parameters": parameters}
         self.finished[trial_id] = False
         return config

@@ -15,10 +15,10 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from matplotlib import rc_context
+from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LogNorm, Normalize
+from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from matplotlib.typing import RcKeyType
@@ -31,6 +31,7 @@ COLOURS = ("#3b82c4", "#d9822b", "#3a9a6b", "#9c6ade", "#d9534f")
 INK = "#434b56"  # text and axes: becomes the SVG's current colour, and so no data may be drawn in it
 INK_IN_THE_DARK = "#c3cad4"
 TILE = 64  # pixels up to which the tiles of a grid are magnified
+ABREAST = 3  # panels beside each other
 DPI = 144  # of what is a raster inside an SVG: scatter plots of many points, heat maps
 LARGEST = 128  # pixels above which they are reduced
 MISSING = (214, 51, 132)  # the colour of pixels that are not known: no grey, and rare in photographs
@@ -142,19 +143,19 @@ def objective_against_parameters(trials: pd.DataFrame, parameters: Sequence[str]
     """One panel per searched parameter: the objective that each trial reached, the lowest marked as the best.
 
     `trials` has one row per trial, with the columns objective, stopped_early and the parameters. Trials without
-    an objective are left out.
+    an objective are left out. Values that are no numbers stand side by side.
     """
     figure, panels = _panels(len(parameters))
     trials = trials.dropna(subset=["objective"])
     stopped = trials["stopped_early"].astype(bool)
     for axes, parameter in zip(panels, parameters, strict=True):
+        places, names = _places(trials[parameter])
         for kind, marker, label in ((~stopped, "o", "finished"), (stopped, "x", "stopped early")):
-            chosen = trials[kind]
-            axes.scatter(chosen[parameter], chosen["objective"], s=28, marker=marker, label=label)
-        best = trials.nsmallest(1, "objective")
+            axes.scatter(places[kind], trials.loc[kind, "objective"], s=28, marker=marker, label=label)
+        best = trials.nsmallest(1, "objective").index
         axes.scatter(
-            best[parameter],
-            best["objective"],
+            places[best],
+            trials.loc[best, "objective"],
             s=150,
             facecolors="none",
             edgecolors=COLOURS[4],
@@ -162,44 +163,75 @@ def objective_against_parameters(trials: pd.DataFrame, parameters: Sequence[str]
             label="best",
         )
         axes.set(xlabel=parameter)
-        _rescale(axes, "x", trials[parameter])
+        if names:
+            crowded = sum(len(short(name)) for name in names) > 36
+            slant: dict[str, Any] = {"rotation": 25, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
+            axes.set_xticks(range(len(names)), [short(name) for name in names], **slant)
+            axes.set_xlim(-0.5, len(names) - 0.5)
+        else:
+            _rescale(axes, "x", places)
         _rescale(axes, "y", trials["objective"])
-    panels[0].set_ylabel(f"{objective_name} (validation)")
+    for axes in panels[::ABREAST]:
+        axes.set_ylabel(f"{objective_name} (validation)")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=3)
     return figure
 
 
 @rc_context(STYLE)
-def rate_distortion(trials: pd.DataFrame, colour: str) -> Figure:
-    """The distortion of each trial against its rate, both in nats per example, coloured by the column `colour`.
+def rate_distortion(trials: pd.DataFrame, *colours: str) -> Figure:
+    """The distortion of each trial against its rate, in nats per example: a panel for each column that colours them.
 
     Trials that were stopped early are crosses: they are younger, and lie higher for that alone.
     """
-    figure, (axes,) = _panels(1)
-    trials = trials.dropna(subset=["rate", "distortion", colour])
-    low, high = trials[colour].min(), trials[colour].max()
-    norm = LogNorm(low, high) if _decades(trials[colour]) else Normalize(low, high)
-    stopped = trials["stopped_early"].astype(bool)
-    for kind, marker, label in ((~stopped, "o", "finished"), (stopped, "X", "stopped early")):
-        chosen = trials[kind]
-        if len(chosen):
-            axes.scatter(
-                chosen["rate"],
-                chosen["distortion"],
-                c=chosen[colour],
-                norm=norm,
-                cmap="plasma",
-                s=50,
-                marker=marker,
-                edgecolors="#8a93a0",
-                label=label,
-            )
-    axes.set(xlabel="rate KL(q(z|x) ‖ p(z)) in nats", ylabel="distortion −E log p(x|z)\nin nats")
-    axes.legend()
-    scale = ScalarMappable(norm=norm, cmap="plasma")
-    figure.colorbar(scale, ax=axes, label=colour, format=StrMethodFormatter("{x:g}"))
+    figure, panels = _panels(len(colours))
+    for axes, colour in zip(panels, colours, strict=True):
+        known = trials.dropna(subset=["rate", "distortion", colour])
+        values, names = _places(known[colour])
+        norm, palette = _scale(values, names)
+        stopped = known["stopped_early"].astype(bool)
+        for kind, marker, label in ((~stopped, "o", "finished"), (stopped, "X", "stopped early")):
+            chosen = known[kind]
+            if len(chosen):
+                axes.scatter(
+                    chosen["rate"],
+                    chosen["distortion"],
+                    c=values[kind],
+                    norm=norm,
+                    cmap=palette,
+                    s=50,
+                    marker=marker,
+                    edgecolors="#8a93a0",
+                    label=label,
+                )
+        axes.set(xlabel="rate KL(q(z|x) ‖ p(z)) in nats", ylabel="distortion −E log p(x|z)\nin nats")
+        bar = figure.colorbar(ScalarMappable(norm=norm, cmap=palette), ax=axes, label=colour)
+        if names:
+            bar.set_ticks(range(len(names)), labels=[short(name) for name in names])
+        else:
+            _rescale(bar.ax, "y", values)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper right", ncols=2)
     return figure
+
+
+def _scale(values: pd.Series[Any], names: Sequence[str]) -> tuple[Normalize, Colormap]:
+    """Which colour a value has: a shade by its size, or one of its own for each name."""
+    if names:
+        edges = np.arange(len(names) + 1) - 0.5
+        palette = ListedColormap(COLOURS[: len(names)]) if len(names) <= len(COLOURS) else colormaps["tab20"]
+        return BoundaryNorm(edges, len(names)), palette
+    low, high = values.min(), values.max()
+    return LogNorm(low, high) if _decades(values) else Normalize(low, high), colormaps["plasma"]
+
+
+def _places(values: pd.Series[Any]) -> tuple[pd.Series[Any], list[str]]:
+    """Where values stand on an axis: at themselves, or at 0, 1, … in the order of their names."""
+    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+        return values, []
+    words = values.map(lambda value: str(value).lower() if isinstance(value, bool) else str(value))
+    names = sorted(set(words))
+    return words.map(names.index), names
 
 
 def save_png(figure: Figure, path: Path) -> None:
@@ -232,9 +264,10 @@ def short(name: str, letters: int = 18) -> str:
 
 
 def _panels(count: int) -> tuple[Figure, list[Axes]]:
-    """A figure with `count` panels side by side."""
-    figure = Figure(figsize=(4.2 * count, 2.8), layout="constrained")
-    return figure, list(np.ravel(figure.subplots(1, count, squeeze=False)))
+    """A figure with `count` panels, side by side as far as they are legible."""
+    across, down = min(count, ABREAST), -(-count // ABREAST)
+    figure = Figure(figsize=(4.2 * across, 2.8 * down), layout="constrained")
+    return figure, [figure.add_subplot(down, across, place + 1) for place in range(count)]
 
 
 def _curve(axes: Axes, history: pd.DataFrame, column: str, label: str, marker: str = "") -> None:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ from pipelines.cluster import connect
 from pipelines.cluster import launch as launching
 from pipelines.cluster.connect import connected, endpoint, resolve_workers
 from pipelines.cluster.launch import Work, launch
-from pipelines.cluster.search import Trial, TrialResult, search
+from pipelines.cluster.search import OBJECTIVE, Trial, TrialResult, _Proposals, search
 from pipelines.errors import UserError
 from pipelines.files import write_json
 from pipelines.params import Cluster, Dimension, Search
@@ -140,6 +140,43 @@ def test_which_failure_of_a_worker_counts() -> None:
     assert not launching._lost_worker(user, workers=2)
 
 
+def proposed(sampler: Literal["tpe", "random"], objective: Callable[[dict[str, Any]], float]) -> list[dict[str, Any]]:
+    """40 proposals, each made when the objective of those before is known."""
+    space = {
+        "variance": Dimension(choices=[None, 0.1]),
+        "norm": Dimension(choices=[True, False, 1]),
+        "hidden": Dimension(choices=[[64], [128, 128], []]),
+        "lr": Dimension(low=1e-3, high=1.0, log=True),
+    }
+    proposals, found = _Proposals(space, frozenset(), Search(trials=40, sampler=sampler)), []
+    for number in range(40):
+        config = proposals.suggest(str(number))
+        assert config["number"] == number
+        found.append(config["parameters"])
+        proposals.on_trial_complete(str(number), {OBJECTIVE: objective(found[-1])})
+    return found
+
+
+def test_choices_may_be_anything() -> None:
+    found = proposed("random", lambda parameters: 0.0)
+    assert {json.dumps(each["variance"]) for each in found} == {"null", "0.1"}
+    assert {json.dumps(each["norm"]) for each in found} == {"true", "false", "1"}
+    assert {json.dumps(each["hidden"]) for each in found} == {"[64]", "[128, 128]", "[]"}
+
+
+def test_tpe_learns_from_results_and_random_does_not() -> None:
+    def likes_64(parameters: dict[str, Any]) -> float:
+        return float(parameters["hidden"] != [64])
+
+    def likes_128(parameters: dict[str, Any]) -> float:
+        return float(parameters["hidden"] != [128, 128])
+
+    assert proposed("random", likes_64) == proposed("random", likes_128)
+    assert sum(likes_64(each) for each in proposed("tpe", likes_64)[20:]) < 7
+    assert sum(likes_128(each) for each in proposed("tpe", likes_128)[20:]) < 7
+    assert sum(likes_64(each) for each in proposed("random", likes_64)[20:]) >= 10
+
+
 def quadratic(folder: Path, seconds: float) -> Trial:
     """A resumable descent on (x-1)², with its rows in a file; fails for a width of 1."""
 
@@ -166,7 +203,7 @@ def search_quadratic(folder: Path, seconds: float = 0.0) -> list[TrialResult]:
     space = {
         "lr": Dimension(low=1e-3, high=1.0, log=True),
         "width": Dimension(low=1, high=4),
-        "activation": Dimension(choices=["relu", "elu"]),
+        "activation": Dimension(choices=["relu", None, [8, True]]),
     }
     settings = Search(trials=TRIALS, steps=STEPS, grace_steps=25, reduction_factor=2, seed=0)
     return search(
@@ -202,13 +239,14 @@ def test_search(undisturbed: list[TrialResult]) -> None:
     assert any(result.stopped_early for result in undisturbed)
     for result in undisturbed:
         assert isinstance(result.parameters["width"], int)
-        assert result.parameters["activation"] in ("relu", "elu")
+        assert result.parameters["activation"] in ("relu", None, [8, True])
         if result.parameters["width"] == 1:
             assert (result.failure, result.objective, result.stopped_early) == ("diverged", None, False)
         else:
             assert result.stopped_early == (result.step != STEPS)
             assert [row["step"] for row in result.history] == list(range(25, (result.step or 0) + 1, 25))
     assert any(result.failure for result in undisturbed)
+    assert any(isinstance(result.parameters["activation"], list) for result in undisturbed)
 
 
 @pytest.mark.slow
