@@ -8,13 +8,17 @@ from typing import cast
 from .contract import Event, Family, FamilyConfig
 
 CATALOGUE = {
+    "autoencoder": "autoencoder:Autoencoder",
     "dcgan": "dcgan:DCGAN",
+    "denoising_autoencoder": "autoencoder:DenoisingAutoencoder",
+    "gan": "gan:GAN",
     "gmm": "gmm:GMM",
     "iaf": "iaf:IAF",
     "made": "made:MADE",
     "maf": "maf:MAF",
     "pixelcnn": "pixelcnn:PixelCNN",
     "pixelrnn": "pixelrnn:PixelRNN",
+    "progressive_gan": "progressive_gan:ProgressiveGAN",
     "vae": "vae:VAE",
     "wavenet": "wavenet:WaveNet",
 }

@@ -21,14 +21,18 @@ TOKENS = Event((1, 12), 5, 3, ordered=False)
 EVENTS = (IMAGE, COLOUR, VECTOR, PALETTE, SEQUENCE)
 
 SMALL: dict[str, dict[str, Any]] = {
+    "autoencoder": {"latent": 3, "hidden": [8], "width": 4},
     "dcgan": {"latent": 4, "width": 4},
+    "denoising_autoencoder": {"latent": 3, "hidden": [8], "width": 4},
+    "gan": {"latent": 4, "width": 4, "hidden": [8]},
     "gmm": {"components": 3, "variance_floor": 0.1},  # or the jitter makes ill-conditioned covariances
     "iaf": {"blocks": 2, "hidden": [8]},
     "made": {"hidden": [12]},
     "maf": {"blocks": 2, "hidden": [8]},
     "pixelcnn": {"layers": 2, "width": 6, "head": 6, "first_kernel": 3},
     "pixelrnn": {"layers": 2, "width": 6, "head": 6, "first_kernel": 3},
-    "vae": {"latent": 3, "hidden": [8], "importance_samples": 4, "decoder": "gaussian"},
+    "progressive_gan": {"latent": 4, "width": 4, "phase_steps": 2, "gradient_penalty": 1.0, "drift": 0.1},
+    "vae": {"latent": 3, "hidden": [8], "width": 4, "importance_samples": 4, "decoder": "gaussian"},
     "wavenet": {"channels": 6, "gate_channels": 5, "skip_channels": 8, "layers": 3},
 }
 
@@ -65,6 +69,8 @@ def _needed(model: str, event: Event) -> dict[str, Any]:
         return {"decoder": "categorical"}
     if model == "made" and event.levels is None:
         return {"output": "gaussian_mixture", "components": 2}
+    if model == "gan" and event.kind != "image":
+        return {"architecture": "mlp"}
     return {}
 
 
@@ -88,6 +94,15 @@ def _cases() -> list[Case]:
         Case("vae", IMAGE, {"decoder": "bernoulli"}),
         Case("vae", IMAGE, {"decoder": "categorical"}),
         Case("vae", IMAGE, {"variance": 0.1}),
+        Case("vae", IMAGE, {"decoder": "discretised_logistic", "posterior": "iaf", "iaf_hidden": [6]}),
+        Case("vae", VECTOR, {"posterior": "iaf", "iaf_hidden": [6], "conditional": True}),
+        Case("vae", COLOUR, {"architecture": "convolutional", "conditional": True}),
+        Case("vae", PALETTE, {"architecture": "convolutional", "decoder": "categorical"}),
+        Case("vae", IMAGE, {"decoder": "bernoulli", "training_samples": 3}),
+        Case("vae", IMAGE, {"free_bits": 0.5}),
+        Case("autoencoder", COLOUR, {"architecture": "convolutional", "loss": "bce", "conditional": True}),
+        Case("denoising_autoencoder", IMAGE, {"corruption": "gaussian"}),
+        Case("denoising_autoencoder", IMAGE, {"corruption": "salt_and_pepper", "loss": "bce"}),
         Case("made", IMAGE, {"orders": 2, "connectivities": 2}),
         Case("made", IMAGE, {"output": "logistic_mixture", "components": 2}),
         Case("made", VECTOR, {"orders": 2, "permutation": "reverse", "output": "gaussian_mixture"}),
@@ -100,6 +115,10 @@ def _cases() -> list[Case]:
         Case("maf", IMAGE, {"permutation": "random"}),
         Case("iaf", VECTOR, {"permutation": "random"}),
         Case("dcgan", IMAGE, {"discriminator_steps": 2}),
+        Case("progressive_gan", IMAGE, {"loss": "non_saturating", "gradient_penalty": 0.0, "r1": 1.0}),
+        Case("gan", IMAGE, {"architecture": "residual", "spectral_norm": True, "loss": "hinge", "conditional": True}),
+        Case("gan", IMAGE, {"loss": "wasserstein", "gradient_penalty": 1.0, "conditional": True}),
+        Case("gan", IMAGE, {"architecture": "mlp", "r1": 1.0, "instance_noise": 0.1}),
     ]
     return cases + variants
 

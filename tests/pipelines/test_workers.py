@@ -21,8 +21,9 @@ from pipelines.training.loop import Task, Training
 from ..models.families import IMAGE, SEQUENCE, SMALL, examples
 
 BATCH = 12
-ENTRIES = [*sorted(SMALL), "distilled", "black or white"]
+ENTRIES = [*sorted(SMALL), "distilled", "black or white", "half faded in", "free bits"]
 BLACK_OR_WHITE = replace(IMAGE, levels=2)
+HALF_FADED_IN = 3  # the step of the small progressive GAN in whose sums old and new layers weigh the same
 
 
 def task(entry: str) -> Task:
@@ -48,19 +49,26 @@ def task(entry: str) -> Task:
     if entry == "distilled":
         student = family("iaf")
         return Task(entry, student, Distillation(student, family("maf")).players(), None, lambda: {"objective": 0.0})
-    model = family(entry)
+    if entry == "free bits":
+        config = family_class("vae").Config(**SMALL["vae"], free_bits=0.05)
+        vae = build("vae", config, event)
+        return Task(entry, vae, vae.players(), data, lambda: {"objective": 0.0})
+    model = family("progressive_gan" if entry == "half faded in" else entry)
     return Task(entry, model, model.players(), data, lambda: {"objective": 0.0})
 
 
 def one_step(entry: str, folder: Path) -> dict[str, torch.Tensor]:
     """The gradient of every moved weight in one step (for EM: the weights after it), averaged over the workers."""
-    training = Training(task(entry), Loop(steps=1, batch_size=BATCH), 0, folder, lambda _: None)
+    training = Training(task(entry), Loop(steps=4, batch_size=BATCH), 0, folder, lambda _: None)
+    training.state.step = HALF_FADED_IN if entry == "half faded in" else 0
     training._step()
     found = {}
     for player in training.task.players:
         for name, parameter in player.module.named_parameters():
             value = parameter if player.closed_form is not None else parameter.grad
-            assert value is not None
+            if value is None:
+                assert player.partly
+                continue
             found[f"{player.name}/{name}"] = value.detach().clone()
     return found
 

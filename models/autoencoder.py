@@ -1,0 +1,193 @@
+"""Autoencoders: a network squeezes each example into a short code, a second one restores the example from it.
+
+Training makes the restoration good, and nothing else: no prior says where codes lie, and there is no likelihood. So an
+autoencoder is not a generative model. It samples all the same, as the baseline that shows why the others exist:
+codes are normalised to zero mean and unit variance over the data, `sample` draws z ~ N(0, T² I) and decodes it. That
+Gaussian has the mean and variance of the codes and not their shape: they lie on thin, curved sheets with holes between
+them, where the decoder was never trained, and most z fall into the holes.
+
+    z = (f(x) - mean f) / std f,  x̂ = g(z);    a denoising autoencoder: z from x̃ ~ c(x̃|x), and x̂ is compared with x
+
+    mse:  1/D Σ_d (x̂_d - x_d)²                                    x in standard deviations, or integers as x/(K-1)
+    bce:  -1/D Σ_d x_d log σ(ĥ_d) + (1 - x_d) log σ(-ĥ_d)          integers only, x/(K-1) as a probability
+
+The corruption c adds Gaussian noise, or sets a share of the numbers to nothing (masking: the lowest level of integers,
+the mean of vectors) or to either end of the range (salt and pepper). To undo it the networks must know which examples
+are likely, so the codes depend less on what is incidental.
+
+Shapes: x (N, *event), z (N, L), outputs ĥ (N, D). Rumelhart, Hinton & Williams, 1986; Hinton & Salakhutdinov, 2006;
+Vincent, Larochelle, Bengio & Manzagol, "Extracting and Composing Robust Features with Denoising Autoencoders", 2008.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass as validated
+from torch import Tensor
+from torch.nn import functional as F
+
+from .contract import (
+    STRICT,
+    Batch,
+    Event,
+    Family,
+    FamilyConfig,
+    Features,
+    Player,
+    Reconstruction,
+    UnsuitableEvent,
+    Width,
+)
+from .layers.coders import Architecture, code_of_any_class, decoder, encoder
+from .layers.labels import chosen_labels, one_hot
+from .layers.units import Standardised
+from .layers.workers import GlobalBatchNorm
+from .noise import Noise, uniform_rows
+
+
+@validated(frozen=True, config=STRICT)
+class AutoencoderConfig(FamilyConfig):
+    """Configuration of the autoencoder."""
+
+    latent: int = Field(default=16, ge=1)
+    """L, the length of a code."""
+
+    architecture: Architecture = "mlp"
+    """Both networks: an MLP, or strided convolutions and their mirror image (images whose sides can be halved only)."""
+
+    hidden: tuple[Width, ...] = Field(default=(256, 256), min_length=1, strict=False)
+    """Widths of the encoder's hidden layers, of an MLP; the decoder has them in reverse."""
+
+    width: int = Field(default=32, ge=1)
+    """Channels of a convolutional network at half the resolution; each further halving doubles them."""
+
+    loss: Literal["mse", "bce"] = "mse"
+    """What restoring is measured by: the squared error, or the cross-entropy of integers as probabilities."""
+
+
+@validated(frozen=True, config=STRICT)
+class DenoisingAutoencoderConfig(AutoencoderConfig):
+    """Configuration of the denoising autoencoder."""
+
+    corruption: Literal["gaussian", "masking", "salt_and_pepper"] = "masking"
+    """What is done to the encoder's input; salt_and_pepper needs integers, whose range has ends."""
+
+    level: float = Field(default=0.3, gt=0, le=1)
+    """Standard deviation of Gaussian noise, as a share of the range of integers or in standard deviations of vectors;
+    else the share of the numbers that are set to something else."""
+
+
+class Autoencoder(Family, Reconstruction, Features):
+    """Codes of zero mean and unit variance, and their networks; not a generative model, though it samples like one."""
+
+    Config = AutoencoderConfig
+    parallel_sampling = True
+    config: AutoencoderConfig
+
+    def __init__(self, config: AutoencoderConfig, event: Event) -> None:
+        super().__init__(config, event)
+        if event.levels is None and config.loss == "bce":
+            raise UnsuitableEvent("loss: bce needs integer events; loss: mse takes vectors")
+        self.units = Standardised(event) if event.levels is None else None
+        sizes = (self.classes, config.architecture, config.hidden, config.width)
+        self.encoder = encoder(event, config.latent, *sizes, bias=False)  # the normalisation would take it away again
+        self.normalise = GlobalBatchNorm(config.latent, affine=False)
+        self.decoder = decoder(event, config.latent, *sizes)
+
+    @property
+    def sampling_passes(self) -> int:
+        return 1
+
+    def initialise(self, x: Tensor, labels: Tensor | None, generator: torch.Generator) -> None:
+        if self.units is not None:
+            self.units.initialise(x)
+
+    def players(self) -> list[Player]:
+        """One player, which lowers the mean reconstruction error."""
+        config = self.config
+        return [Player("autoencoder", self, self._loss, config.learning_rate, weight_decay=config.weight_decay)]
+
+    def _loss(self, batch: Batch) -> Tensor:
+        return self.reconstruction_error(batch).mean()
+
+    def reconstruction_error(self, batch: Batch) -> Tensor:
+        """The loss (N,) of each example, per dimension; of a denoising autoencoder the one from corrupted examples."""
+        context, y = one_hot(batch.labels, self.classes), self._scaled(batch.x)
+        h = self.decoder(self._code(self._seen(y, batch.noise), context), context)
+        h, target = h.to(torch.promote_types(h.dtype, torch.float32)), y.flatten(1)
+        if self.config.loss == "mse":
+            return (h - target).square().mean(1)
+        return F.binary_cross_entropy_with_logits(h, target, reduction="none").mean(1)
+
+    def _seen(self, y: Tensor, noise: Noise) -> Tensor:
+        """What the encoder is shown of the examples y (N, *event)."""
+        return y
+
+    def _scaled(self, x: Tensor) -> Tensor:
+        """y (N, *event): vectors standardised, integers as x/(K-1) on 0 … 1."""
+        if self.units is not None:
+            return self.units(x)[0]
+        assert self.event.levels is not None
+        return x.to(torch.get_default_dtype()) / (self.event.levels - 1)
+
+    def _code(self, y: Tensor, context: Tensor | None) -> Tensor:
+        """z (N, L) of y (N, *event); networks like integers centred."""
+        return self.normalise(self.encoder(y if self.units is not None else 2 * y - 1, context))
+
+    def encode(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The codes, whose mean is 0 and whose variance is 1 over the training data."""
+        return self._code(self._scaled(x), one_hot(labels, self.classes))
+
+    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        h = self.decoder(z, one_hot(labels, self.classes))
+        if self.units is not None:
+            return self.units.inverse(h)
+        assert self.event.levels is not None
+        share = h.clamp(0, 1) if self.config.loss == "mse" else torch.sigmoid(h)
+        return (share * (self.event.levels - 1)).unflatten(1, self.event.shape)
+
+    def features(self, x: Tensor) -> Tensor:
+        """The codes; a conditional model, which is not told the labels, averages those of all labels."""
+        return code_of_any_class(self.encode, x, self.classes)
+
+    def sample(
+        self,
+        n: int,
+        labels: Tensor | None = None,
+        temperature: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Decode z ~ N(0, T² I), which fails: the codes of the data do not fill that Gaussian."""
+        rows, weight = uniform_rows(n, self.config.latent + 1, generator), next(self.parameters())
+        chosen = chosen_labels(labels, self.classes, rows[:, -1])
+        z = (torch.special.ndtri(rows[:, :-1]) * temperature).to(weight)
+        x = self.decode(z, None if chosen is None else chosen.to(weight.device))
+        return x.float() if self.event.levels is None else x.round().to(torch.uint8)
+
+
+class DenoisingAutoencoder(Autoencoder):
+    """An autoencoder that is shown corrupted examples in training, and restores the clean ones."""
+
+    Config = DenoisingAutoencoderConfig
+    config: DenoisingAutoencoderConfig
+
+    def __init__(self, config: DenoisingAutoencoderConfig, event: Event) -> None:
+        if event.levels is None and config.corruption == "salt_and_pepper":
+            raise UnsuitableEvent(
+                "corruption: salt_and_pepper needs integers, whose range has ends; masking and gaussian take vectors"
+            )
+        super().__init__(config, event)
+
+    def _seen(self, y: Tensor, noise: Noise) -> Tensor:
+        """Examples on the scale of `_scaled` after the corruption c(x̃|x)."""
+        level = self.config.level
+        if self.config.corruption == "gaussian":
+            return y + level * noise.normal(*self.event.shape).to(y)
+        u = noise.uniform(*self.event.shape).to(y)
+        if self.config.corruption == "masking":
+            return y * (u >= level)
+        ends = (u < level / 2).to(y.dtype)  # of those below `level`, half go up and half go down
+        return torch.where(u < level, ends, y)
