@@ -29,14 +29,13 @@ returns x̂_0 without noise, as DDPM does. Guidance moves the prediction away fr
 ε̂ = (1 + w) ε̂(x_t, y) - w ε̂(x_t).
 
 Ho, Jain & Abbeel, "Denoising Diffusion Probabilistic Models", 2020 (arXiv:2006.11239); cosine: Nichol & Dhariwal, 2021
-(arXiv:2102.09672); v: Salimans & Ho, 2022 (arXiv:2202.00512); DDIM: Song, Meng & Ermon, 2021 (arXiv:2010.02502); guidance:
-Ho & Salimans, 2022 (arXiv:2207.12598).
+(arXiv:2102.09672); v: Salimans & Ho, 2022 (arXiv:2202.00512); DDIM: Song, Meng & Ermon, 2021 (arXiv:2010.02502);
+guidance: Ho & Salimans, 2022 (arXiv:2207.12598).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from itertools import pairwise
 from typing import Literal, Self
 
@@ -46,16 +45,15 @@ from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 
 from .contract import STRICT, Batch, Completion, Density, Event, Family, FamilyConfig, Player, Width
+from .layers.decoders import log_normal_mass
 from .layers.labels import chosen_labels, one_hot
 from .layers.schedules import Schedule
 from .layers.streams import normal_stream, seeds_of
 from .layers.unet import TimedMLP, UNet
 from .layers.units import Standardised, network_input
 from .noise import uniform_rows
-from .vae import _log_normal_mass
 
 ROWS = 512  # examples, or steps of examples, in one pass of the network
-VISIBLE = 0.01  # nats per dimension that x_T may still tell of x
 
 
 @validated(frozen=True, config=STRICT)
@@ -69,8 +67,8 @@ class DiffusionConfig(FamilyConfig):
     """How the noise grows: β in equal steps (times 1000/T, so that any T ends in noise), or ᾱ as a squared cosine."""
 
     least_noise: float | None = Field(default=None, ge=0, lt=1)
-    """√β_1 is at least this. Null: a quarter of a bin for integers, since less noise than that hides nothing, and every
-    step from there would cost bits in vain; 0 for vectors."""
+    """√β_1 is at least this: first steps of hardly any noise are far apart in SNR, and cost bits in vain. Null: 3/8 of
+    a bin for integers, less noise than that hides nothing; 0.02 for vectors, in standard deviations of the data."""
 
     prediction: Literal["epsilon", "v"] = "epsilon"
     """What the network says: the noise ε, or the velocity v, which says x_0 well where there is almost only noise."""
@@ -138,7 +136,7 @@ class Diffusion(Family, Density, Completion):
         self.units = Standardised(event) if event.levels is None else None
         least = config.least_noise
         if least is None:
-            least = 0.0 if event.levels is None else 0.5 / event.levels
+            least = 0.02 if event.levels is None else 0.75 / event.levels
         self.schedule = Schedule(config.schedule, config.timesteps, least**2)
         self.network: nn.Module
         if event.kind == "vector":
@@ -175,18 +173,29 @@ class Diffusion(Family, Density, Completion):
         return [Player("diffusion", self, self._loss, config.learning_rate, weight_decay=config.weight_decay)]
 
     def _loss(self, batch: Batch) -> Tensor:
-        """The loss at one timestep per row: row i of a global batch of B draws it from the i-th of B strata of 1 … T."""
-        noise = batch.noise
-        place = noise.start + torch.arange(noise.rows, device=batch.x.device) + noise.uniform()
-        t = 1 + (place * (self.config.timesteps / noise.total)).long().clamp_max(self.config.timesteps - 1)
+        """The loss at one timestep per example, of which a share `label_dropout` hides its label."""
+        t = self._random_timesteps(batch)
         context = one_hot(batch.labels, self.classes)
         if context is not None and self.config.label_dropout:
-            context = context * (noise.uniform() >= self.config.label_dropout)[:, None]
+            context = context * (batch.noise.uniform() >= self.config.label_dropout)[:, None]
         x_0 = self.start(batch.x)
-        epsilon = noise.normal(*self.event.shape).to(x_0)
-        if self.config.loss == "bound":
-            steps = self.config.timesteps * self._bound_term(x_0, t, epsilon, context, clip=False)
-            return (self._prior(x_0) + steps).mean() / self.event.dimensions
+        epsilon = batch.noise.normal(*self.event.shape).to(x_0)
+        if self.config.loss == "simple":
+            return self._error(x_0, t, epsilon, context)
+        steps = self.config.timesteps * self._bound_term(x_0, t, epsilon, context, clip=False)
+        return (self._prior(x_0) + steps).mean() / self.event.dimensions
+
+    def _random_timesteps(self, batch: Batch) -> Tensor:
+        """Timesteps (N,): row i of a global batch of B rows draws from the i-th of B strata of 1 … T.
+
+        So every batch sees all amounts of noise. Rows are shuffled, so an example meets all of them in time.
+        """
+        noise, T = batch.noise, self.config.timesteps
+        place = noise.start + torch.arange(noise.rows, device=batch.x.device) + noise.uniform()
+        return 1 + (place * (T / noise.total)).long().clamp_max(T - 1)
+
+    def _error(self, x_0: Tensor, t: Tensor, epsilon: Tensor, context: Tensor | None) -> Tensor:
+        """The mean squared error of what the network says at timesteps t (N,), a scalar."""
         output = self._output(self.schedule.noised(x_0, t, epsilon), t, context)
         return (output - self._target(x_0, t, epsilon)).square().mean()
 
@@ -198,21 +207,14 @@ class Diffusion(Family, Density, Completion):
         return signal * epsilon - std * x_0
 
     def diagnostics(self, batch: Batch) -> dict[str, float]:
-        """The ends of the bound in nats per dimension: what x_T still tells of x, and what decoding x from x_1 costs."""
-        x_0, D = self.start(batch.x), self.event.dimensions
-        epsilon = batch.noise.normal(*self.event.shape).to(x_0)
-        first = torch.ones(len(x_0), dtype=torch.long, device=x_0.device)
-        decoded = self._bound_term(x_0, first, epsilon, one_hot(batch.labels, self.classes), clip=True)
-        return {"prior_nats": self._prior(x_0).mean().item() / D, "decoder_nats": decoded.mean().item() / D}
-
-    def concerns(self, measured: Mapping[str, float]) -> list[str]:
-        prior = measured.get("prior_nats", 0.0)
-        if prior <= VISIBLE:
-            return []
-        return [
-            f"x_T still tells {prior:.3f} nats per dimension of x, so samples start from noise that is not quite that of"
-            " the data: take more timesteps, or schedule: cosine"
-        ]
+        """The unweighted error of the prediction, as in the simple loss, and L_0 in nats per dimension."""
+        x_0, context = self.start(batch.x), one_hot(batch.labels, self.classes)
+        t, epsilon = self._random_timesteps(batch), batch.noise.normal(*self.event.shape).to(x_0)
+        decoded = self._bound_term(x_0, torch.ones_like(t), epsilon, context, clip=True)
+        return {
+            "prediction_error": self._error(x_0, t, epsilon, context).item(),
+            "decoder_nats": decoded.mean().item() / self.event.dimensions,
+        }
 
     # The network
 
@@ -302,7 +304,7 @@ class Diffusion(Family, Density, Completion):
         return self._cost(x_0, guess, t, t - 1).flatten(1).sum(1)
 
     def _cost(self, x_0: Tensor, guess: Tensor, t: Tensor, s: Tensor) -> Tensor:
-        """What a step from t to s costs (N, *event) in nats if it believes in a guess x̂_0: a KL, or L_0 where s is 0."""
+        """What a step from t to s costs (N, *event) in nats if it believes in a guess x̂_0: a KL, or L_0 at s = 0."""
         shape = -1, *[1] * (x_0.dim() - 1)
         weight = self.schedule.weight(t, s.clamp_min(1)).to(x_0).view(shape)
         std = (1 - self.schedule.alpha_bar[t]).sqrt().to(x_0).view(shape)
@@ -317,7 +319,7 @@ class Diffusion(Family, Density, Completion):
         half, end = 1 / (levels * std), 1 - 2 / levels  # half a bin; only the outermost levels are beyond `end`
         upper = torch.where(x_0 > end, math.inf, z + half)
         lower = torch.where(x_0 < -end, -math.inf, z - half)
-        return _log_normal_mass(lower, upper)
+        return log_normal_mass(lower, upper)
 
     # Sampling and completion
 
@@ -358,8 +360,8 @@ class Diffusion(Family, Density, Completion):
     ) -> Tensor:
         """Known-region replacement: in each step, known numbers go to x_s by the true x_0, and others by x̂_0.
 
-        Unknown labels are drawn from p(y | known), of which the walk of each class bounds the likelihood: what its steps
-        cost at the known numbers, by the equations of the bound, is -log p(known | y) or more.
+        Unknown labels are drawn from p(y | known), of which the walk of each class bounds the likelihood: what its
+        steps cost at the known numbers, by the equations of the bound, is -log p(known | y) or more, on average.
         """
         x, known = x.to(self._device), known.to(self._device).expand(len(x), *self.event.shape)
         u = uniform_rows(len(x), 2, generator).to(self._device)
@@ -373,7 +375,7 @@ class Diffusion(Family, Density, Completion):
         return torch.where(known, x, self._finish(drawn))
 
     def _completed(self, x_0: Tensor, known: Tensor, labels: Tensor | None, u: Tensor, temperature: float) -> Tensor:
-        """x_0 (n, *event) with what is not known drawn by uniform numbers u (n, 2), and labels, too, if there are none."""
+        """x_0 (n, *event), what is not known drawn by uniform numbers u (n, 2), and labels, too, if there are none."""
         seeds = seeds_of(u[:, 1])
         if labels is not None or not self.classes:
             return self._walk(seeds, one_hot(labels, self.classes), temperature, x_0, known)[0]

@@ -135,7 +135,7 @@ class GaussianDecoder(Likelihood):
             return standard_normal_log_density((x - mean) / std) - std.log().sum()
         upper = torch.where(x >= self.levels - 1, math.inf, (x + 0.5 - mean) / std)
         lower = torch.where(x <= 0, -math.inf, (x - 0.5 - mean) / std)
-        return _log_normal_mass(lower, upper).sum(-1)
+        return log_normal_mass(lower, upper).sum(-1)
 
     def mean(self, h: Tensor) -> Tensor:
         """The location μ (N, D), inside the range of integers."""
@@ -206,7 +206,7 @@ def _learnt_or_fixed(module: nn.Module, name: str, event: Event, variance: float
         module.register_buffer(name, log_std)
 
 
-def _log_normal_mass(lower: Tensor, upper: Tensor) -> Tensor:
+def log_normal_mass(lower: Tensor, upper: Tensor) -> Tensor:
     """log of the standard normal mass between two bounds, accurate in both tails.
 
     Both bounds are first mirrored into the lower tail, where Φ(upper) - Φ(lower) does not cancel; then

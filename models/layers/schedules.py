@@ -2,9 +2,9 @@
 
     x_t = √ᾱ_t x_0 + √(1 - ᾱ_t) ε,   ᾱ_t = Π_{i≤t} (1 - β_i),   t = 0 … T,   ᾱ_0 = 1
 
-`linear`: β rises in equal steps from 10⁻⁴ to 0.02, times 1000/T, so that any T destroys the data as T = 1000 does (Ho et
-al., 2020, arXiv:2006.11239). `cosine`: ᾱ_t = f(t)/f(0), f(t) = cos²((t/T + s)/(1 + s) · π/2), s = 0.008 (Nichol & Dhariwal,
-2021, arXiv:2102.09672). No β exceeds 0.999.
+`linear`: β rises in equal steps from 10⁻⁴ to 0.02, times 1000/T, so that any T destroys the data as T = 1000 does (Ho
+et al., 2020, arXiv:2006.11239). `cosine`: ᾱ_t = f(t)/f(0), f(t) = cos²((t/T + s)/(1 + s) · π/2), s = 0.008 (Nichol &
+Dhariwal, 2021, arXiv:2102.09672). No β exceeds 0.999.
 """
 
 from __future__ import annotations

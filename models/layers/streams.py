@@ -1,10 +1,10 @@
 """Endless noise for each row of a batch, made of one number of that row.
 
-A sampler of many steps needs more noise than should be drawn at once. Here a row is given a seed, and its numbers are a
-hash of the seed and of their position: whichever rows are computed together, and on whichever device, they are the same.
+A sampler of many steps needs more noise than should be drawn at once. Here a row is given a seed, and its numbers are
+a hash of the seed and of their position: whichever rows are computed together, on whichever device, they are the same.
 
-The hash is SplitMix64 (Steele, Lea & Flood, "Fast Splittable Pseudorandom Number Generators", 2014): number i of a stream
-is mix(seed + i γ), a bijection of 64 bits that passes the usual tests of randomness.
+The hash is SplitMix64 (Steele, Lea & Flood, "Fast Splittable Pseudorandom Number Generators", 2014): number i of a
+stream is mix(seed + i γ), a bijection of 64 bits that passes the usual tests of randomness.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ Both map x_t (N, *event), times (N,) in 0 … 1 and classes (N, C), one-hot or z
 of x_t. The time is shown as sines and cosines of many frequencies; with the class it makes an embedding e (N, E), which
 shifts the features of every block. Last layers start at zero, so that a new network says 0.
 
-U-Net: Ronneberger, Fischer & Brox, 2015 (arXiv:1505.04597), with residual blocks, group normalisation and attention as in
-Ho, Jain & Abbeel, 2020 (arXiv:2006.11239). A sequence is an image of one axis.
+U-Net: Ronneberger, Fischer & Brox, 2015 (arXiv:1505.04597), with residual blocks, group normalisation and attention as
+in Ho, Jain & Abbeel, 2020 (arXiv:2006.11239). A sequence is an image of one axis.
 """
 
 from __future__ import annotations
@@ -82,7 +82,9 @@ class UNet(nn.Module):
     as they stay whole.
     """
 
-    def __init__(self, shape: tuple[int, ...], width: int, levels: int, blocks: int, attention: bool, classes: int):
+    def __init__(
+        self, shape: tuple[int, ...], width: int, levels: int, blocks: int, attention: bool, classes: int
+    ) -> None:
         super().__init__()
         channels, *sides = shape
         conv = nn.Conv2d if len(sides) == 2 else nn.Conv1d
