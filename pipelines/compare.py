@@ -14,8 +14,11 @@ from rich.console import Console
 from .completions import Completions
 from .files import read_json, write_text
 from .jobs import examples
+from .latents import Latents
 from .metrics.baselines import TAPS, linear_predictor, unigram
+from .metrics.collapse import collapse_concerns
 from .metrics.likelihood import unit_name
+from .metrics.probe import FITTED, SCORED, probe_accuracy, raw_numbers
 from .prepared import Prepared
 from .project import Project
 from .record import tracked
@@ -23,6 +26,7 @@ from .report.completed import Completed, completed
 from .report.data_page import describe
 from .report.exhibits import Exhibit, exhibit
 from .report.grid import chosen, column_labels
+from .report.latents import LatentSpace, latent_space
 from .report.page import Distillation, EntrySection, Report, Search, render
 from .report.pictures import (
     distillation_curve,
@@ -33,6 +37,7 @@ from .report.pictures import (
 from .report.table import comparison, measured, terminal_table
 from .rows import Rows
 from .tracking.run import git_commit
+from .training.loop import gist
 
 ROWS = 1000  # examples in memory at once, and at most for a baseline
 
@@ -51,8 +56,8 @@ def run(project: Project) -> None:
         data=describe(data.meta),
         rows=rows,
         entries=[
-            _section(project, data, entry, stage, None if cards else real[_by_class(project, data, entry)])
-            for entry, stage in entries.items()
+            _section(project, data, row, stage, None if cards else real[_by_class(project, data, entry)])
+            for row, (entry, stage) in zip(rows, entries.items(), strict=True)
         ],
         provenance=_provenance(project, data, rows),
         real=next(iter(real.values())) if cards else None,
@@ -68,8 +73,9 @@ def run(project: Project) -> None:
     print(f"compare: the report is {folder / 'index.html'}")
 
 
-def _section(project: Project, data: Prepared, entry: str, stage: str, real: Exhibit | None) -> EntrySection:
-    """What the page shows of one entry."""
+def _section(project: Project, data: Prepared, row: dict[str, Any], stage: str, real: Exhibit | None) -> EntrySection:
+    """What the page shows of one entry, of which `row` was measured."""
+    entry = row["entry"]
     history = pd.read_csv(project.artifacts(stage, entry) / "history.csv")
     metrics = read_json(project.artifacts(stage, entry) / "metrics.json")
     return EntrySection(
@@ -78,10 +84,18 @@ def _section(project: Project, data: Prepared, entry: str, stage: str, real: Exh
         samples=_samples(project, data, entry),
         real=real,
         completions=_completions(project, data, entry),
+        latents=_latents(project, data, entry),
         training=training_curves(history, metrics["objective_name"]) if stage == "train" else None,
         search=_search(project, entry) if entry in project.params.tune.entries else None,
         distillation=_distillation(project, data, entry, history, metrics) if stage == "distill" else None,
+        notes=warnings(collapse_concerns(row, data.event.classes), metrics.get("concerns", [])),
     )
+
+
+def warnings(evaluated: list[str], trained: list[str]) -> list[str]:
+    """What is wrong with an entry by its evaluation, and what else was by its training, each as a sentence."""
+    concerns = {gist(concern): concern for concern in (*trained, *evaluated)}  # of two alike that of the evaluation
+    return [f"{concern[:1].upper()}{concern[1:]}." for concern in concerns.values()]
 
 
 def _by_class(project: Project, data: Prepared, entry: str) -> bool:
@@ -100,6 +114,12 @@ def _completions(project: Project, data: Prepared, entry: str) -> Completed | No
     """The completions that `evaluate` has kept, if the entry can complete."""
     made = Completions.load(project.artifacts("evaluate", entry) / "completions.npz")
     return completed(data.meta, made, labels_drawn=_by_class(project, data, entry))
+
+
+def _latents(project: Project, data: Prepared, entry: str) -> LatentSpace | None:
+    """What `evaluate` has kept of the codes, if the entry has codes."""
+    made = Latents.load(project.artifacts("evaluate", entry) / "latents.npz")
+    return latent_space(data.meta, made, conditional=_by_class(project, data, entry))
 
 
 def _real(data: Prepared, by_class: bool) -> Exhibit:
@@ -163,6 +183,8 @@ def _provenance(project: Project, data: Prepared, rows: list[dict[str, Any]]) ->
         )
     if data.event.levels is not None:
         facts["to be beaten"] = _baselines(project, data, data.event.levels)
+    if "probe_accuracy" in known:
+        facts["linear probe of the raw data"] = _raw_probe(project, data)
     speed = f"{known['speed_device']}, {known['speed_threads']} thread(s), batches of {known['speed_batch']}"
     return {**facts, "speed": speed}
 
@@ -177,6 +199,18 @@ def _baselines(project: Project, data: Prepared, levels: int) -> str:
         bits = linear_predictor(few[:, 0].cpu().numpy(), test[:, 0].cpu().numpy(), levels)
         words += f", a linear predictor of the {TAPS} numbers before {bits:.3f}"
     return words
+
+
+def _raw_probe(project: Project, data: Prepared) -> str:
+    """What linear probes on features are to be compared with: the same on the data's own numbers."""
+    arrays = []
+    for split, at_most in (("train", FITTED), ("test", SCORED)):
+        x, labels = examples(project, data, split).head(at_most)
+        assert labels is not None
+        arrays += [raw_numbers(x, data.event).cpu().numpy(), labels.cpu().numpy()]
+    accuracy = probe_accuracy(*arrays)
+    of = {"image": "pixels", "sequence": "sequences", "vector": "columns"}[data.event.kind]
+    return "not measured" if accuracy is None else f"logistic regression on raw {of} has accuracy {accuracy:.3f}"
 
 
 def _of(some: int, all_: int) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
-from models.contract import Completion, Density, Family, Invertible, Reconstruction
+from models.contract import Completion, Density, Family, Features, Invertible, Latent, Reconstruction
 
 from .completions import COMPLETED, DRAWN, Completions, chosen, masks
 from .completions import draw as draw_completions
@@ -16,7 +17,10 @@ from .errors import UserError
 from .export import features_name, load_family, load_features, parameter_count
 from .files import read_json, replacing, write_json
 from .jobs import examples
+from .latents import MAPPED, Latents, look_into
+from .metrics.codes import prior_gap, reconstruction_rmse
 from .metrics.likelihood import Likelihood, bayes_accuracy, marginal, score, score_classes, unit_name
+from .metrics.probe import FITTED, SCORED, probe_accuracy
 from .metrics.quality import fid, kid, prdc
 from .metrics.speed import examples_per_second
 from .params import Evaluate
@@ -29,6 +33,7 @@ from .training.loop import device
 from .validation import (
     BATCH,
     batches_of,
+    collapse,
     feature_array,
     features_of,
     log_volume,
@@ -43,7 +48,7 @@ QUALITY = ("fid", "kid", "precision", "recall", "density", "coverage")
 
 
 def run(project: Project, entry: str) -> None:
-    """Write artifacts/evaluate/<entry>/: metrics.json, and samples.npy and completions.npz for the report."""
+    """Write artifacts/evaluate/<entry>/: metrics.json, and for the report samples.npy, completions.npz, latents.npz."""
     params, data = project.params, Prepared.open(project.prepared)
     torch.set_num_threads(params.cluster.cpus_per_worker)
     stage, settings = params.evaluate.entries[entry], params.evaluate
@@ -53,6 +58,7 @@ def run(project: Project, entry: str) -> None:
         if settings.compile:
             family.compile_sampling()
         samples = draw(family, settings.samples, settings.seed)
+        codes, of_codes = latents(project, data, family)
         metrics = {
             "entry": entry,
             "model": params.model(entry),
@@ -61,6 +67,8 @@ def run(project: Project, entry: str) -> None:
             **_likelihood(project, data, family),
             **_reconstruction(project, data, family),
             **_quality(project, data, family, samples),
+            **of_codes,
+            **_probe(project, data, family),
             **_speed(project, data, family),
             "train_seconds": read_json(origin / "metrics.json")["train_seconds"],
             "parameters": parameter_count(family),
@@ -72,6 +80,7 @@ def run(project: Project, entry: str) -> None:
         with replacing(folder / "samples.npy") as temporary, temporary.open("wb") as file:
             np.save(file, shown(family, settings.seed).cpu().numpy())
         completions(project, data, family).save(folder / "completions.npz")
+        codes.save(folder / "latents.npz")
         write_json(folder / "metrics.json", metrics)
         run.log_metrics({key: value for key, value in metrics.items() if isinstance(value, int | float)})
         run.log_artifact(folder)
@@ -106,6 +115,26 @@ def completions(project: Project, data: Prepared, family: Family) -> Completions
     labels = None if test.labels is None else test.labels.cpu().numpy()
     x, of_x = test.rows(torch.from_numpy(chosen(len(test), labels, COMPLETED[event.kind])))
     return draw_completions(family, known, x, of_x, DRAWN[event.kind], seed)
+
+
+def latents(project: Project, data: Prepared, family: Family) -> tuple[Latents, dict[str, float | None]]:
+    """What is shown of the codes of examples of the test split, and numbers about them; none of a family without."""
+    if not isinstance(family, Latent):
+        return Latents.none(family.event), {}
+    settings = project.params.evaluate
+    test, train = examples(project, data, "test"), examples(project, data, "train")
+    at_most = MAPPED if settings.scored is None else min(MAPPED, settings.scored)
+    known, learnt = test.rows(spread_rows(test, at_most)), train.head(MAPPED)
+    made, coded = look_into(family, family.event, bool(family.classes), known, learnt, settings.seed)
+    return made, {
+        "reconstruction_rmse": _finite(reconstruction_rmse(known[0], coded.decoded, family.event)),
+        "prior_gap": _finite(prior_gap(coded.codes, coded.prior)),
+    }
+
+
+def _finite(value: float) -> float | None:
+    """A number for metrics.json, to a precision that hides errors of rounding; None if it is none."""
+    return round(value, 4) if math.isfinite(value) else None
 
 
 def _likelihood(project: Project, data: Prepared, family: Family) -> dict[str, Any]:
@@ -179,10 +208,27 @@ def _quality(project: Project, data: Prepared, family: Family, samples: torch.Te
         "fid": fid(real, fake),
         "kid": kid(real, fake),
         **prdc(real[spread(len(real), count)], fake[:count], settings.neighbours),
+        **collapse(features, real, fake),
     }
     if not isinstance(family, Density | Reconstruction):  # of the others the objective is no matter of samples
         measured["objective"] = fid(feature_array(features, examples(project, data, "val").batches(BATCH)), fake)
     return measured
+
+
+def _probe(project: Project, data: Prepared, family: Family) -> dict[str, Any]:
+    """How well a linear classifier tells the classes of the test split apart by a family's features."""
+    if not isinstance(family, Features) or data.event.classes < 2:
+        return {}
+    arrays: list[np.ndarray] = []
+    for split, at_most in (("train", FITTED), ("test", SCORED)):
+        some = examples(project, data, split)
+        rows = spread_rows(some, at_most)
+        assert some.labels is not None
+        arrays += [
+            feature_array(family, batches_of(some, rows)),
+            some.labels[rows.to(some.labels.device)].cpu().numpy(),
+        ]
+    return {"probe_accuracy": probe_accuracy(*arrays), "probe_features": arrays[0].shape[1]}
 
 
 def _speed(project: Project, data: Prepared, family: Family) -> dict[str, Any]:

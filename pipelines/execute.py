@@ -16,7 +16,7 @@ from .files import write_json
 from .jobs import Job
 from .project import Project
 from .tracking.run import StageRun
-from .training.loop import State
+from .training.loop import State, gist
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,13 @@ class Finished:
     state: State
     name: str
     digest: str
+
+    @property
+    def concerns(self) -> list[str]:
+        """What is wrong with the best weights, and what else was wrong when training ended."""
+        best, last = self.state.best_concerns, self.state.last_concerns
+        known = {gist(concern) for concern in best}
+        return [*best, *(f"by the end of training {concern}" for concern in last if gist(concern) not in known)]
 
     def metrics(self, objective_name: str) -> dict[str, Any]:
         """What a training's metrics.json says, whatever was trained."""

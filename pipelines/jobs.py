@@ -31,7 +31,7 @@ from .rows import Rows
 from .source_digest import family_digest, module_digest
 from .training.examples import Examples
 from .training.loop import Report, Task, device, fit
-from .validation import classification_validator, divergence_validator, family_validator, log_volume
+from .validation import classification_validator, divergence_validator, family_concerns, family_validator, log_volume
 
 INITIALISATION_EXAMPLES = 10_000  # how many examples a family's data-dependent initialisation may look at
 
@@ -191,7 +191,7 @@ def _family_task(project: Project, digest: str, name: str, entry: str, found: di
     family.initialise(x, labels, torch.Generator().manual_seed(seed))
     features = load_features(project.artifacts("features")).to(device())
     validate = family_validator(family, val, features, seed, log_volume(data))
-    return Task(name, family, family.players(), train, validate)
+    return Task(name, family, family.players(), train, validate, partial(family_concerns, family))
 
 
 def _student_task(project: Project, digest: str, entry: str) -> Task:

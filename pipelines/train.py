@@ -23,5 +23,6 @@ def run(project: Project, entry: str) -> None:
         done = run_job(project, job)
         written = family_config(entry, model, config, data, params.train.seed, found=found)
         objective = name_of_objective(family_class(model), data.event)
-        metrics = {**done.metrics(objective), "parameters": parameter_count(new_family(project, entry, found))}
+        parameters = parameter_count(new_family(project, entry, found))
+        metrics = {**done.metrics(objective), "parameters": parameters, "concerns": done.concerns}
         write_outcome(project.artifacts("train", entry), done, written, metrics, run)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from models.distillation import Distillation
 from models.noise import Noise
 from models.principal import PrincipalComponents
 
+from .metrics.collapse import classes_covered, collapse_concerns, mean_distance
 from .metrics.likelihood import Likelihood, objective_name, score
 from .metrics.quality import fid
 from .prepared import Prepared
@@ -43,12 +44,15 @@ def log_volume(data: Prepared) -> float:
 
 
 def family_validator(family: Family, val: Examples, features: Features, seed: int, log_volume: float) -> Validator:
-    """Validate a family by `name_of_objective`, with its diagnostics; the same noise each time."""
+    """Validate a family by `name_of_objective`, with its diagnostics; the same noise each time.
+
+    Where samples decide, they are watched for mode collapse.
+    """
     by_samples = not isinstance(family, Density | Reconstruction)
     real = feature_array(features, val.batches(BATCH)) if by_samples else np.empty(0)
 
     def validate() -> dict[str, float]:
-        generator = torch.Generator().manual_seed(seed)
+        generator, watched = torch.Generator().manual_seed(seed), dict[str, float]()
         if isinstance(family, Density):
             scores = score(family, val.batches(BATCH), seed)
             objective = Likelihood.of(scores, log_volume).in_unit_of(family.event)
@@ -56,12 +60,37 @@ def family_validator(family: Family, val: Examples, features: Features, seed: in
             objective = reconstruction_error(family, val.batches(BATCH), seed)
         else:
             samples = family.sample(FID_SAMPLES, generator=generator)
-            objective = fid(real, features_of(features, samples))
+            fake = features_of(features, samples)
+            objective, watched = fid(real, fake), collapse(features, real, fake)
         x, labels = val.head(BATCH)
         diagnostics = family.diagnostics(Batch(x, labels, Noise(generator, len(x), device=x.device)))
-        return {"objective": objective, **diagnostics}
+        return {"objective": objective, **watched, **diagnostics}
 
     return validate
+
+
+def family_concerns(family: Family, measured: Mapping[str, float]) -> list[str]:
+    """What is wrong with a family, by what its validation measured."""
+    return [*collapse_concerns(measured, family.event.classes), *family.concerns(measured)]
+
+
+def collapse(features: Features, real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
+    """The diversity of samples and, if a classifier made the features (N, F), how many classes they cover."""
+    if not np.isfinite(fake).all():
+        return {}
+    whole = mean_distance(real)
+    measured = {"diversity": mean_distance(fake) / whole} if whole > 0 else {}
+    if isinstance(features, Classifier):
+        of_real, of_fake = classified(features, real), classified(features, fake)
+        measured["classes_covered"] = classes_covered(of_real, of_fake, features.event.classes)
+    return measured
+
+
+@torch.no_grad()
+def classified(classifier: Classifier, features: np.ndarray) -> np.ndarray:
+    """The most likely labels (N,) of examples with these features (N, F), as a classifier sees them."""
+    logits: torch.Tensor = classifier.head(torch.from_numpy(features).to(classifier.head.weight))
+    return logits.argmax(1).cpu().numpy()
 
 
 @torch.no_grad()

@@ -136,7 +136,7 @@ def _pair_plot(
                 axes.hist(x[:, row], bins, density=True, color=COLOURS[0])
                 axes.set(xlim=limits[row], yticks=[])
             else:
-                _scatter(axes, x[:, column], x[:, row], labels, names)
+                scatter(axes, x[:, column], x[:, row], labels, names)
                 axes.set(xlim=limits[column], ylim=limits[row])
                 axes.tick_params(labelleft=column == 0)
             axes.locator_params(nbins=4)
@@ -151,9 +151,17 @@ def _pair_plot(
     return figure
 
 
-def _scatter(axes: Axes, x: NDArray[Any], y: NDArray[Any], labels: NDArray[Any] | None, names: Sequence[str]) -> None:
+def scatter(
+    axes: Axes,
+    x: NDArray[Any],
+    y: NDArray[Any],
+    labels: NDArray[Any] | None,
+    names: Sequence[str],
+    size: float = 2.5,
+) -> None:
+    """Points (n,) of a size in square points, coloured by their labels (n,), if any, with texts for a legend."""
     # Hard edges and one shade compress well: a third of the bytes.
-    style: dict[str, Any] = {"s": 2.5, "linewidths": 0, "rasterized": True, "antialiased": False}
+    style: dict[str, Any] = {"s": size, "linewidths": 0, "rasterized": True, "antialiased": False}
     if labels is None:
         axes.scatter(x, y, color=COLOURS[0], **style)
         return

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from .completed import Completed
 from .exhibits import Exhibit
+from .latents import LatentSpace
 from .pictures import data_uri
 from .table import BEST, Cell, Column, cells, measured, number, shown_columns
 
@@ -61,8 +62,9 @@ class Distillation:
 class EntrySection:
     """What the page shows of one entry beside its row of the table.
 
-    `real` examples stand beside the `samples`. `completions` are left out where a model cannot complete,
-    `training` for a student, whose training is its distillation. Each of the `notes` becomes a paragraph.
+    `real` examples stand beside the `samples`. `completions` are left out where a model cannot complete, `latents`
+    where it has no codes, `training` for a student, whose training is its distillation. Each of the `notes`, which warn
+    of what is wrong with the entry, becomes a paragraph.
     """
 
     entry: str
@@ -73,6 +75,7 @@ class EntrySection:
     search: Search | None = None
     distillation: Distillation | None = None
     completions: Completed | None = None
+    latents: LatentSpace | None = None
     notes: Sequence[str] = ()
 
 

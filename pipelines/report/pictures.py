@@ -35,6 +35,20 @@ ABREAST = 3  # panels beside each other
 DPI = 144  # of what is a raster inside an SVG: scatter plots of many points, heat maps
 LARGEST = 128  # pixels above which they are reduced
 MISSING = (214, 51, 132)  # the colour of pixels that are not known: no grey, and rare in photographs
+SMALL_PANELS = 4  # beside each other below the curves of a training
+READABLE = {  # what diagnostics are called where their names do not say it
+    "active_units": "active units of the code",
+    "classes_covered": "classes that samples cover",
+    "distortion": "distortion, nats",
+    "diversity": "diversity ÷ that of real data",
+    "generator_slope": "mean |∂L/∂d| of generator",
+    "rate": "rate KL(q ‖ p), nats",
+    "score_gap": "score d(real) − d(generated)",
+}
+TOGETHER = {  # diagnostics that share a panel: its title, and the name of each there
+    "D_on_real": ("discriminator's mean D", "real"),
+    "D_on_fake": ("discriminator's mean D", "generated"),
+}
 STYLE: dict[RcKeyType, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": INK,
@@ -114,10 +128,16 @@ def _reduced(tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def training_curves(history: pd.DataFrame, objective_name: str) -> Figure:
     """Two panels against the step: the training losses of the players, and the objective on validation data.
 
-    `history` has the columns step, loss, objective and, with several players, <player>_loss. Rows where a column
-    is blank are left out of its curve.
+    `history` has the columns step, loss, objective and, with several players, <player>_loss. Any others are what else
+    was measured at each validation, the state of the training: they have small panels below. Rows where a column is
+    blank are left out of its curve.
     """
-    figure, (left, right) = _panels(2)
+    measured = diagnostics(history)
+    rows = -(-len(measured) // SMALL_PANELS)
+    figure = Figure(figsize=(8.4, 2.8 + 1.6 * rows), layout="constrained")
+    places = figure.add_gridspec(1 + rows, SMALL_PANELS, height_ratios=[2.8] + [1.6] * rows)
+    half = SMALL_PANELS // 2
+    left, right = figure.add_subplot(places[0, :half]), figure.add_subplot(places[0, half:])
     players = [str(column) for column in history.columns if str(column).endswith("_loss")]
     for column in players if len(players) > 1 else ["loss"]:
         _curve(left, history, column, column.removesuffix("_loss"))
@@ -126,7 +146,28 @@ def training_curves(history: pd.DataFrame, objective_name: str) -> Figure:
     left.set(xlabel="step", ylabel="training loss")
     _curve(right, history, "objective", objective_name, marker=".")
     right.set(xlabel="step", ylabel=f"{objective_name} (validation)")
+    for place, (title, columns) in enumerate(measured.items()):
+        axes = figure.add_subplot(places[1 + place // SMALL_PANELS, place % SMALL_PANELS])
+        for column in columns:
+            _curve(axes, history, column, TOGETHER.get(column, ("", column))[1])
+        if len(columns) > 1:
+            axes.legend(fontsize=7)
+        axes.set_title(short(title, 28), fontsize=8)
+        axes.tick_params(labelsize=7)
+        axes.locator_params(axis="x", nbins=3)
     return figure
+
+
+def diagnostics(history: pd.DataFrame) -> dict[str, list[str]]:
+    """The columns of a training's history that are neither losses nor its objective, by the titles of their panels."""
+    usual = ("step", "loss", "objective")
+    titles: dict[str, list[str]] = {}
+    for name in map(str, history.columns):
+        if name in usual or name.endswith("_loss") or not history[name].notna().any():
+            continue
+        title = TOGETHER[name][0] if name in TOGETHER else READABLE.get(name, name.replace("_", " "))
+        titles.setdefault(title, []).append(name)
+    return titles
 
 
 @rc_context(STYLE)

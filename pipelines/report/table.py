@@ -70,6 +70,11 @@ NAMES = (
     "scoring_passes",
     "objective",
     "objective_name",
+    "classes_covered",
+    "diversity",
+    "reconstruction_rmse",
+    "prior_gap",
+    "probe_accuracy",
 )
 
 # What stands in the cell of a speed: sequential network passes per batch.
@@ -153,6 +158,43 @@ COLUMNS = (
         "Coverage",
         "0–1",
         "Like recall, but with neighbourhoods around the test examples, so that outlying samples mislead it less.",
+        better="higher",
+    ),
+    Column(
+        "classes_covered",
+        "Sample quality",
+        "Classes",
+        "covered",
+        "How many classes have at least a tenth of their share of the test examples among the samples, both as the"
+        " classifier of the features sees them: fewer than there are is a sign of mode collapse.",
+        better="higher",
+    ),
+    Column(
+        "reconstruction_rmse",
+        "Codes and features",
+        "RMSE",
+        "÷ SD",
+        "Reconstruction: root mean squared error of decoded codes of test examples, divided by that of the mean"
+        " example: 0 is perfect, 1 no better than the mean.",
+        better="lower",
+    ),
+    Column(
+        "prior_gap",
+        "Codes and features",
+        "Prior gap",
+        "1 if none",
+        "Mean distance from draws of the prior N(0, I) to the nearest code of a test example, divided by that from"
+        " codes to the nearest other one. About 1 where codes are spread as the prior is; more where the prior has"
+        " holes, or dimensions that codes do not use. Codes of a VAE are the means of its posteriors,"
+        " narrower than the prior.",
+    ),
+    Column(
+        "probe_accuracy",
+        "Codes and features",
+        "Linear probe",
+        "0–1",
+        "Share of test examples whose label a logistic regression on the frozen features of the model finds (codes, or"
+        " the last hidden layer of a discriminator). The head of the page has that on the raw data.",
         better="higher",
     ),
     Column(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing, nullcontext
@@ -33,7 +34,13 @@ from .examples import Examples, Feed, batch_rows
 from .players import PlayerLoss, make_optimiser, pace
 
 Report = Callable[[dict[str, float]], None]
+Concerns = Callable[[Mapping[str, float]], list[str]]
 CHECK_EVERY = 50  # steps between two looks at the losses for divergence; a look waits for the GPU
+
+
+def unconcerned(measured: Mapping[str, float]) -> list[str]:
+    """Nothing is ever wrong."""
+    return []
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,8 @@ class Task:
     """What is trained: a module, the players that move its weights, and the measure that validates it.
 
     `validate` maps the module, in evaluation mode, to numbers of which `objective` (lower is better) decides.
-    `examples` is None for players that need no data, such as a student that learns from its own samples.
+    `examples` is None for players that need no data, such as a student that learns from its own samples. `concerns`
+    maps what a validation measured to sentences about what is wrong, for people: the log has each of them once.
     """
 
     name: str
@@ -49,11 +57,12 @@ class Task:
     players: list[Player]
     examples: Examples | None
     validate: Callable[[], dict[str, float]]
+    concerns: Concerns = unconcerned
 
 
 @dataclass
 class State:
-    """Where a training stands, beside its tensors."""
+    """Where a training stands, beside its tensors; with what was wrong at the best and at the last validation."""
 
     step: int = 0
     best_step: int = 0
@@ -65,6 +74,8 @@ class State:
     loss_sum: dict[str, float] = field(default_factory=dict)
     loss_count: dict[str, int] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
+    best_concerns: list[str] = field(default_factory=list)
+    last_concerns: list[str] = field(default_factory=list)
 
 
 def device() -> torch.device:
@@ -72,6 +83,11 @@ def device() -> torch.device:
     if not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+
+
+def gist(concern: str) -> str:
+    """A concern without its numbers: another number is no news."""
+    return re.sub(r"\d[\d.,]*", "#", concern)
 
 
 def fit(task: Task, loop: Loop, seed: int, folder: Path, report: Report) -> None:
@@ -95,6 +111,7 @@ class Training:
         self.batch_size = self._batch_size()
         self.feed = None if task.examples is None else Feed(task.examples, self._rows, loop.steps)
         self.state = State()
+        self._said: set[str] = set()  # the gists of concerns that the log has
         self._pending: dict[str, Tensor] = {}  # sums of losses that may still be on their way from the GPU
         self.losses = {player.name: self._parallel(PlayerLoss(player)) for player in task.players}
         moved = [player for player in task.players if player.closed_form is None]
@@ -109,6 +126,7 @@ class Training:
         self._restore()
         for row in self.state.history:
             self.report(dict(row))
+            self._said.update(gist(concern) for concern in self.task.concerns(row))
         if self.state.finished:
             return
         reading = closing(self.feed) if self.feed is not None else nullcontext()
@@ -227,7 +245,19 @@ class Training:
         named = {f"{name}_loss": value for name, value in losses.items()} if len(losses) > 1 else {}
         row = {"step": self.state.step, "loss": sum(losses.values()), **named, **measured, "objective": objective}
         self.state.history.append(row)
+        self._voice_concerns(row)
         self.state.loss_sum, self.state.loss_count = {}, {}
+
+    def _voice_concerns(self, row: Mapping[str, float]) -> None:
+        """Keep what is wrong by a validation, and say what is new of it."""
+        concerns = self.task.concerns(row)
+        self.state.last_concerns = concerns
+        if self.state.best_step == self.state.step:
+            self.state.best_concerns = concerns
+        for concern in concerns:
+            if gist(concern) not in self._said and self.rank == 0:
+                print(f"{self.task.name}: step {self.state.step}: {concern}", flush=True)
+            self._said.add(gist(concern))
 
     def _agreed(self, value: float) -> float:
         """The first worker's value, so that all workers take the same decisions."""
