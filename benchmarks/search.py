@@ -1,0 +1,189 @@
+"""How much a search that learns and stops the weak saves: TPE with ASHA against random search, on the digits.
+
+    python -m benchmarks.search          five seeds of each; needs `make repro` before, for the data and the features
+    python -m benchmarks.search tiny     one seed and a few steps, to see that it runs; writes nothing
+
+Both search the same space of a GAN, its loss among it, and judge by the project's own objective, the FID of samples in
+features of the validation split. Random search draws its trials from the space and runs each to the end. Compute is
+counted in optimiser steps of all trials, and in seconds; what was best after some compute is the lowest FID that any
+validation had measured by then, and curves are medians over the seeds. The target is where random search ends.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from pipelines.cluster.connect import connected
+from pipelines.cluster.search import Report, TrialResult, search
+from pipelines.errors import UserError
+from pipelines.param_file import parse
+from pipelines.params import Params
+from pipelines.prepared import Prepared
+from pipelines.project import Project
+from pipelines.tune import Trial
+
+from ._rows import Row, publish
+
+CODE = "models/gan.py"
+SPACE: dict[str, dict[str, Any]] = {
+    "loss": {"choices": ["minimax", "non_saturating", "maximum_likelihood", "least_squares", "hinge"]},
+    "learning_rate": {"low": 1e-5, "high": 1e-2, "log": True},
+    "discriminator_ratio": {"low": 0.1, "high": 10.0, "log": True},
+    "beta1": {"low": 0.0, "high": 0.9},
+}
+SHARES = (0.25, 0.5, 0.75, 1.0)  # of random search's compute, at which the curves are shown
+
+Sampler = Literal["tpe", "random"]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much is spent. A search that stops trials early needs more of them to spend as much."""
+
+    seeds: int = 5
+    random_trials: int = 10
+    tpe_trials: int = 36
+    steps: int = 300
+    validate_every: int = 50
+    grace_steps: int = 50
+    reduction_factor: float = 3.0
+
+
+TINY = Budget(seeds=1, random_trials=2, tpe_trials=4, steps=20, validate_every=5, grace_steps=5)
+
+
+@dataclass(frozen=True)
+class Spent:
+    """The lowest FID that was known after so many steps and seconds of a search."""
+
+    steps: int
+    seconds: float
+    best: float
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A trial that reports its seconds, too."""
+
+    trial: Trial
+
+    def __call__(self, found: dict[str, Any], report: Report) -> None:
+        began = time.perf_counter()
+        self.trial(found, lambda row: report({**row, "seconds": time.perf_counter() - began}))
+
+
+def parameters(budget: Budget, sampler: Sampler, seed: int, storage: str) -> Params:
+    """A params.yaml of one GAN and its search."""
+    stops = sampler == "tpe"
+    return parse(
+        {
+            "families": {"gan": {"model": "gan", "conditional": True, "latent": 16, "width": 16}},
+            "train": {
+                "loop": {"batch_size": 64, "schedule": "constant", "ema_decay": 0.95},
+                "entries": {"gan": {"code": CODE, "after": "artifacts/tune/gan/best.json"}},
+            },
+            "tune": {
+                "search": {
+                    "sampler": sampler,
+                    "trials": budget.tpe_trials if stops else budget.random_trials,
+                    "steps": budget.steps,
+                    "validate_every": budget.validate_every,
+                    "grace_steps": budget.grace_steps if stops else budget.steps,
+                    "reduction_factor": budget.reduction_factor,
+                    "seed": seed,
+                },
+                "entries": {"gan": {"code": CODE, "space": SPACE}},
+            },
+            "cluster": {"storage": storage},
+        }
+    )
+
+
+def searched(budget: Budget, sampler: Sampler, seed: int) -> list[Spent]:
+    """Run one search, and say what was best after how much compute."""
+    with tempfile.TemporaryDirectory() as storage:
+        params = parameters(budget, sampler, seed, storage)
+        project = Project(Path.cwd(), params)
+        trial, space = Trial(project, "gan", Prepared.open(project.prepared).digest), params.tune.entries["gan"].space
+        settings = params.tune.search
+        results = search(sampler, Timed(trial), space, frozenset(), settings, params.cluster, project.storage)
+    return curve(results, budget)
+
+
+def curve(results: list[TrialResult], budget: Budget) -> list[Spent]:
+    """What was best after each validation. A trial that diverged did so by the validation that it did not reach."""
+    steps, seconds, best, spent = 0, 0.0, float("inf"), []
+    for result in results:
+        for row in result.history:
+            best = min(best, row["objective"])
+            spent.append(Spent(steps + int(row["step"]), seconds + row["seconds"], best))
+        last = result.history[-1] if result.history else {"step": 0, "seconds": 0.0}
+        steps += int(last["step"]) + (budget.validate_every if result.failure else 0)
+        seconds += last["seconds"]
+    return spent
+
+
+def best_after(curves: list[list[Spent]], steps: float) -> float:
+    """The median over seeds of the lowest FID known after so many steps."""
+    return statistics.median(
+        min((spent.best for spent in each if spent.steps <= steps), default=1e9) for each in curves
+    )
+
+
+def reached(curves: list[list[Spent]], target: float, cost: Callable[[Spent], float]) -> float:
+    """The median over seeds of what it cost to know an FID of the target or less; infinite if half never did."""
+    return statistics.median(
+        min((cost(spent) for spent in each if spent.best <= target), default=1e9) for each in curves
+    )
+
+
+def rows(random: list[list[Spent]], tpe: list[list[Spent]], budget: Budget) -> list[Row]:
+    """Both searches side by side."""
+    whole = budget.random_trials * budget.steps
+    target = best_after(random, whole)
+    row = partial(Row, other_name="random search", higher_is_better=False, device="cpu", threads=1, runs=budget.seeds)
+    costs: list[tuple[str, Callable[[Spent], float]]] = [
+        ("steps", lambda spent: spent.steps),
+        ("s", lambda spent: spent.seconds),
+    ]
+    table = [
+        row(f"compute to an FID of {target:.3f}", reached(tpe, target, cost), reached(random, target, cost), unit=unit)
+        for unit, cost in costs
+    ]
+    for share in SHARES:
+        ours, other = best_after(tpe, share * whole), best_after(random, share * whole)
+        table.append(row(f"best after {share * whole:.0f} steps", ours, other, unit="FID"))
+    return table
+
+
+def main() -> None:
+    budget = TINY if sys.argv[1:] == ["tiny"] else Budget()
+    began = time.perf_counter()
+    curves: dict[Sampler, list[list[Spent]]] = {"random": [], "tpe": []}
+    try:
+        with connected(parameters(budget, "random", 0, ".").cluster):
+            for seed in range(budget.seeds):
+                for sampler, found in curves.items():
+                    found.append(searched(budget, sampler, seed))
+                    last = found[-1][-1]
+                    print(f"{sampler}, seed {seed}: FID {last.best:.3f} after {last.steps} steps", flush=True)
+    except UserError as error:
+        sys.exit(f"{error}; the data and the features are made by `make repro`")
+    print(f"{time.perf_counter() - began:.0f} s")
+    table = rows(curves["random"], curves["tpe"], budget)
+    if budget is TINY:
+        print(*table, sep="\n")
+    else:
+        publish("search", table)
+
+
+if __name__ == "__main__":
+    main()
