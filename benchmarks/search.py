@@ -133,15 +133,16 @@ def curve(results: list[TrialResult], budget: Budget) -> list[Spent]:
 
 def best_after(curves: list[list[Spent]], steps: float) -> float:
     """The median over seeds of the lowest FID known after so many steps."""
-    return statistics.median(
-        min((spent.best for spent in each if spent.steps <= steps), default=1e9) for each in curves
-    )
+    return statistics.median(min(spent.best for spent in each if spent.steps <= steps) for each in curves)
 
 
 def reached(curves: list[list[Spent]], target: float, cost: Callable[[Spent], float]) -> float:
-    """The median over seeds of what it cost to know an FID of the target or less; infinite if half never did."""
+    """The median over seeds of what it cost to know an FID of the target or less.
+
+    A search that ended above it counts with all that it spent: what it would have cost is more.
+    """
     return statistics.median(
-        min((cost(spent) for spent in each if spent.best <= target), default=1e9) for each in curves
+        min((cost(spent) for spent in each if spent.best <= target), default=cost(each[-1])) for each in curves
     )
 
 
