@@ -11,6 +11,7 @@ CATALOGUE = {
     "autoencoder": "autoencoder:Autoencoder",
     "dcgan": "dcgan:DCGAN",
     "denoising_autoencoder": "autoencoder:DenoisingAutoencoder",
+    "diffusion": "diffusion:Diffusion",
     "gan": "gan:GAN",
     "gmm": "gmm:GMM",
     "iaf": "iaf:IAF",

@@ -24,6 +24,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "autoencoder": {"latent": 3, "hidden": [8], "width": 4},
     "dcgan": {"latent": 4, "width": 4},
     "denoising_autoencoder": {"latent": 3, "hidden": [8], "width": 4},
+    "diffusion": {"timesteps": 5, "width": 4, "levels": 1, "hidden": [8]},
     "gan": {"latent": 4, "width": 4, "hidden": [8]},
     "gmm": {"components": 3, "variance_floor": 0.1},  # or the jitter makes ill-conditioned covariances
     "iaf": {"blocks": 2, "hidden": [8]},
@@ -103,6 +104,9 @@ def _cases() -> list[Case]:
         Case("autoencoder", COLOUR, {"architecture": "convolutional", "loss": "bce", "conditional": True}),
         Case("denoising_autoencoder", IMAGE, {"corruption": "gaussian"}),
         Case("denoising_autoencoder", IMAGE, {"corruption": "salt_and_pepper", "loss": "bce"}),
+        Case("diffusion", IMAGE, {"prediction": "v", "sampler": "ddim", "sampler_steps": 3, "bound_steps": 3}),
+        Case("diffusion", IMAGE, {"conditional": True, "label_dropout": 0.3, "guidance": 1.0, "schedule": "cosine"}),
+        Case("diffusion", VECTOR, {"loss": "bound"}),
         Case("made", IMAGE, {"orders": 2, "connectivities": 2}),
         Case("made", IMAGE, {"output": "logistic_mixture", "components": 2}),
         Case("made", VECTOR, {"orders": 2, "permutation": "reverse", "output": "gaussian_mixture"}),
