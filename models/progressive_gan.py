@@ -44,7 +44,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .contract import STRICT, Batch, Event, Family, FamilyConfig, Features, Player
-from .layers.adversarial import LOSSES, LossName, gradient_penalty, squared_slope
+from .layers.adversarial import LOSSES, LossName, gradient_penalty, r1_penalty
 from .layers.equalised import EqualisedConv2d, EqualisedLinear, MinibatchDeviation, PixelNorm
 from .layers.images import halvings
 from .layers.labels import append, chosen_labels, one_hot
@@ -57,6 +57,9 @@ LOWEST = 4  # the least side of the images that growth starts with
 @validated(frozen=True, config=STRICT)
 class ProgressiveGANConfig(FamilyConfig):
     """Configuration of the progressive GAN. `learning_rate` is the generator's."""
+
+    learning_rate: float = Field(default=5e-3, gt=0)
+    """Adam's step size for the generator. The paper has 1e-3, and a thousand times as many steps."""
 
     latent: int = Field(default=32, ge=1)
     """L, the length of the generator's input noise."""
@@ -298,19 +301,28 @@ class ProgressiveGAN(Family, Features):
         config, growth = self.config, self.growth(batch.step)
         self.step.copy_(batch.step)
         context = one_hot(batch.labels, self.classes)
-        real = self.real(batch.x, growth, batch.noise.uniform(*self.event.shape)).requires_grad_(config.r1 > 0)
+        real = self.real(batch.x, growth, batch.noise.uniform(*self.event.shape))
         fake = self._fake(batch, context, growth).detach()
+        on_real = self.discriminator(real, context, growth)
+        on_fake = self.discriminator(fake, context, growth)
+        loss = LOSSES[config.loss].discriminator(on_real, on_fake) + config.drift * on_real.square()
+        return (loss + self._penalty(real, fake, batch.noise.uniform(), context, growth)).mean()
+
+    # torch.compile differentiates once, and the gradient of a slope is a second derivative.
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _penalty(self, real: Tensor, fake: Tensor, u: Tensor, context: Tensor | None, growth: Growth) -> Tensor:
+        """What the discriminator pays for its slopes (N,)."""
 
         def score(x: Tensor) -> Tensor:
-            return self.discriminator(x, context, growth)
+            scores: Tensor = self.discriminator(x, context, growth)
+            return scores
 
-        on_real, on_fake = score(real), score(fake)
-        loss = LOSSES[config.loss].discriminator(on_real, on_fake) + config.drift * on_real.square()
-        if config.gradient_penalty:
-            loss = loss + config.gradient_penalty * gradient_penalty(score, real, fake, batch.noise.uniform())
-        if config.r1:
-            loss = loss + 0.5 * config.r1 * squared_slope(on_real, real)
-        return loss.mean()
+        penalty = real.new_zeros(len(real))
+        if self.config.gradient_penalty:
+            penalty = penalty + self.config.gradient_penalty * gradient_penalty(score, real, fake, u)
+        if self.config.r1:
+            penalty = penalty + self.config.r1 * r1_penalty(score, real)
+        return penalty
 
     def _generator_loss(self, batch: Batch) -> Tensor:
         growth = self.growth(batch.step)
@@ -353,12 +365,14 @@ class ProgressiveGAN(Family, Features):
         }
 
     def concerns(self, measured: Mapping[str, float]) -> list[str]:
+        """Has it not grown up? A training that ends so was too short for its phases."""
         full = self.event.shape[1]
-        remedy = f"train for more than {2 * self.doublings * self.config.phase_steps} steps, or lower phase_steps"
+        steps = 2 * self.doublings * self.config.phase_steps
+        grown = f"it is fully grown after {steps} steps, with a lower phase_steps after fewer"
         if measured.get("resolution", full) < full:
-            return [
-                f"it has not grown up: it makes images {measured['resolution']:g} pixels high, not {full}: {remedy}"
-            ]
+            return [f"its images are {measured['resolution']:g} pixels high, not {full}: {grown}"]
         if measured.get("fade_in", 1) < 1:
-            return [f"it has not grown up: the weight of its finest detail is {measured['fade_in']:.2f}: {remedy}"]
+            return [
+                f"the finest detail of its images is still fading in, its weight is {measured['fade_in']:.2f}: {grown}"
+            ]
         return []

@@ -273,7 +273,7 @@ def test_concerns_say_that_it_has_not_grown_up() -> None:
     assert gan.concerns({}) == []
     assert gan.concerns({"resolution": 16, "fade_in": 1.0}) == []
     (fading,) = gan.concerns({"resolution": 16, "fade_in": 0.25})
-    assert "0.25" in fading and f"{4 * S} steps" in fading and "phase_steps" in fading
+    assert "0.25" in fading and f"after {4 * S} steps" in fading and "phase_steps" in fading
     (low,) = gan.concerns({"resolution": 8, "fade_in": 1.0})
     assert "8 pixels high, not 16" in low
 
