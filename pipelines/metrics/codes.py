@@ -15,8 +15,8 @@ from .probe import raw_numbers
 def reconstruction_rmse(x: Tensor, decoded: Tensor, event: Event) -> float:
     """Root mean squared error of what was decoded of the codes of x ÷ that of the mean example, (N, *event) both.
 
-    0 is perfect, 1 no better than the mean. Columns of vectors that vary count alike, whatever their units; where levels are
-    names, a name is 1 where it stands and 0 elsewhere. NaN or infinite where examples do not differ.
+    0 is perfect, 1 no better than the mean. Columns of vectors that vary count alike, whatever their units; where
+    levels are names, a name is 1 where it stands and 0 elsewhere. NaN or infinite where examples do not differ.
     """
     y, made = raw_numbers(x, event), raw_numbers(decoded, event)
     if event.levels is None:

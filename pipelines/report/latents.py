@@ -38,7 +38,7 @@ def latent_space(meta: Meta, made: Latents, conditional: bool) -> LatentSpace | 
     length = int(made.length)
     about = f"The model gives each example a code of {length:,} number{'s' * (length > 1)}, and decodes codes to "
     about += "expected examples, without the noise that samples have."
-    if length == np.prod(meta["shape"]):
+    if len(made.dimensions) and length == np.prod(meta["shape"]):
         about += " The code has as many numbers as an example, so one number of it changes little."
     if conditional:
         about += (

@@ -40,7 +40,7 @@ READABLE = {  # what diagnostics are called where their names do not say it
     "active_units": "active units of the code",
     "classes_covered": "classes that samples cover",
     "distortion": "distortion, nats",
-    "diversity": "diversity ÷ that of real data",
+    "diversity": "diversity ÷ real",
     "generator_slope": "mean |∂L/∂d| of generator",
     "rate": "rate KL(q ‖ p), nats",
     "score_gap": "score d(real) − d(generated)",

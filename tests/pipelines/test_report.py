@@ -121,6 +121,23 @@ def test_charts_leave_out_blanks() -> None:
     assert sum(len(dots.get_offsets()) for dots in points.collections) == 3  # type: ignore[arg-type]
 
 
+def test_charts_show_what_else_was_measured() -> None:
+    measured = {"classes_covered": [3.0, 9.0], "D_on_real": [0.5, 0.9], "some_number": [1, 2], "D_on_fake": [0.5, 0.1]}
+    rows = history("generator_loss", "discriminator_loss")
+    for name, values in measured.items():
+        rows[name] = np.nan
+        rows.loc[rows["objective"].notna(), name] = values
+    rows["blank"] = np.nan
+    _, _, covered, both, plain = training_curves(rows, "val_fid").axes
+    assert [axes.get_title() for axes in (covered, both, plain)] == [
+        "classes that samples cover",
+        "discriminator's mean D",
+        "some number",
+    ]
+    assert [line.get_label() for line in both.lines] == ["real", "generated"]
+    assert list(covered.lines[0].get_xdata()) == [50, 100] and list(covered.lines[0].get_ydata()) == [3, 9]
+
+
 def test_search_picture_marks_stopped_and_best() -> None:
     weight, decoder = objective_against_parameters(trials(), ["kl_weight", "decoder"], "val_bits_per_dim").axes
     finished, stopped, best = (np.asarray(dots.get_offsets()).tolist() for dots in weight.collections)
@@ -220,7 +237,7 @@ def test_page_shows_every_entry_and_marks_bounds() -> None:
     assert "yes" in blank["parallel_sampling"]
     assert "1 pass<" in table_cells(html, "gmm")["samples_per_s"]
     assert "64 passes<" in blank["samples_per_s"]
-    assert "&lt;b&gt;escaped" in html
+    assert '<p class="warning"><strong>Watch out:</strong> &lt;b&gt;escaped' in html
 
 
 def test_page_compares_the_student_with_its_teacher() -> None:
