@@ -280,14 +280,11 @@ class Diffusion(Family, Density, Completion):
         return log_det - total.to(x_0)
 
     def _timesteps(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Timesteps (k, N) of the bound and how many of all T each stands for (k,).
-
-        t = 1 stands for itself alone, for its term is of another kind; the others are drawn one from each stratum.
-        """
-        T, n = self.config.timesteps, self.config.bound_steps or self.config.timesteps
-        edges = torch.tensor([1, *(2 + (T - 1) * i // (n - 1) for i in range(n))], device=batch.x.device)
+        """Timesteps (k, N) of the bound, one drawn from each stratum, and how many of all T each stands for (k,)."""
+        n = self.config.bound_steps or self.config.timesteps
+        edges = torch.tensor(self.schedule.strata(n), device=batch.x.device)
         first, sizes = edges[:-1], edges.diff()
-        if n == T:
+        if n == self.config.timesteps:
             return first[:, None].expand(-1, len(batch.x)), sizes
         u = batch.noise.uniform(n).T
         return first[:, None] + (u * sizes[:, None]).long().minimum(sizes[:, None] - 1), sizes

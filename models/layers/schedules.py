@@ -72,6 +72,19 @@ class Schedule(nn.Module):
         mean = into.sqrt().to(x_t) * x_0 + (1 - into - variance).clamp_min(0).sqrt().to(x_t) * epsilon
         return mean, variance.sqrt().to(x_t)
 
+    def strata(self, count: int) -> list[int]:
+        """Where `count` strata of 1 … T begin, and T + 1: a sum over all t is estimated by one t from each.
+
+        t = 1 is alone, for its term of the bound is of another kind. The others share evenly how far log(1 - ᾱ) rises,
+        to which the terms would sum up if data were Gaussian: so each has about its share of the bound.
+        """
+        left = (1 - self.alpha_bar[1:]).log().cpu()  # of t = 1 … T, rising
+        shares = torch.linspace(0, 1, count, dtype=torch.float64)
+        ideal = 2 + torch.searchsorted(left[1:].contiguous(), left[0] + shares * (left[-1] - left[0]))
+        place = torch.arange(count)  # each stratum has one timestep at least
+        begins = ((ideal - place).cummax(0).values + place).minimum(self.timesteps + 1 - place.flip(0))
+        return [1, *begins[:-1].tolist(), self.timesteps + 1]
+
     def grid(self, steps: int) -> list[int]:
         """`steps` timesteps from T down, evenly spaced, and 0 at the end."""
         return [round(step * self.timesteps / steps) for step in range(steps, -1, -1)]

@@ -263,6 +263,17 @@ def test_drawn_steps_stand_for_every_step_once(steps: int) -> None:
     torch.testing.assert_close(counts[1:] / 4000, torch.ones(12), atol=0.15, rtol=0)
 
 
+@schedules
+def test_strata_are_finer_where_the_bound_has_more_to_say(name: str) -> None:
+    schedule = Schedule(name, 1000, first=0.002)
+    begins = schedule.strata(9)
+    assert begins[:2] == [1, 2] and begins[-1] == 1001
+    left = (1 - schedule.alpha_bar[[begin - 1 for begin in begins[1:]]]).log()
+    torch.testing.assert_close(left.diff(), (-left[0] / 8).expand(8), atol=0.1, rtol=0)
+    assert schedule.strata(1000) == list(range(1, 1002))
+    assert min(b - a for a, b in pairwise(schedule.strata(997))) == 1
+
+
 def test_the_bound_says_how_it_was_computed() -> None:
     assert small().bound == "variational, T=6, all steps"
     model = small(bound_steps=3)
