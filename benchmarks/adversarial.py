@@ -51,15 +51,21 @@ Measure = Callable[[GAN], dict[str, float]]
 
 MODES, RADIUS, STD = 8, 2.0, 0.02
 RING_EXAMPLES, RING_SAMPLES = 50_000, 2_500
-RING_NETWORK = {"architecture": "mlp", "latent": 2, "hidden": (128, 128)}
-RING_LOOP = Loop(steps=5000, batch_size=128, schedule="linear", ema_decay=0.99)
+RING_NETWORK = {"architecture": "mlp", "latent": 2, "hidden": (128, 128), "learning_rate": 1e-3, "beta1": 0.5}
+RING_LOOP = Loop(steps=4000, batch_size=128, schedule="linear", ema_decay=0.999)
 RING: Settings = {
     "minimax": {"loss": "minimax"},
     "non_saturating": {"loss": "non_saturating"},
     "maximum_likelihood": {"loss": "maximum_likelihood"},
     "least_squares": {"loss": "least_squares"},
-    "wasserstein, weight_clip": {"loss": "wasserstein", "weight_clip": 0.1, "discriminator_steps": 5},
-    "wasserstein, gradient_penalty": {"loss": "wasserstein", "gradient_penalty": 0.1, "discriminator_steps": 5},
+    "wasserstein, weight_clip": {"loss": "wasserstein", "weight_clip": 0.03, "discriminator_steps": 3, "beta1": 0.0},
+    "wasserstein, gradient_penalty": {
+        "loss": "wasserstein",
+        "gradient_penalty": 0.1,
+        "discriminator_steps": 3,
+        "learning_rate": 2e-3,
+        "beta2": 0.9,
+    },
     "hinge": {"loss": "hinge"},
 }
 

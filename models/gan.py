@@ -202,21 +202,29 @@ class GAN(Family, Features):
             weight.clamp_(-clip, clip)
 
     def _discriminator_loss(self, batch: Batch) -> Tensor:
-        config, context = self.config, one_hot(batch.labels, self.classes)
+        context = one_hot(batch.labels, self.classes)
         real = self._blurred(self._real(batch), batch)
         with torch.no_grad():
             fake = self._blurred(self._fake(batch, context), batch)
-        if config.r1:
-            real.requires_grad_()
+        if self.config.r1 or self.config.gradient_penalty:
+            return self._penalised_loss(real, fake, context, batch.noise.uniform()).mean()
+        on_real, on_fake = self._scores(real, fake, context)
+        return self.loss.discriminator(on_real, on_fake, self.config.label_smoothing).mean()
+
+    # torch.compile differentiates once, and the gradient of a slope is a second derivative.
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _penalised_loss(self, real: Tensor, fake: Tensor, context: Tensor | None, u: Tensor) -> Tensor:
+        """The discriminator's loss (N,), and what it pays for its slopes."""
+        config = self.config
+        real.requires_grad_(config.r1 > 0)
         on_real, on_fake = self._scores(real, fake, context)
         loss = self.loss.discriminator(on_real, on_fake, config.label_smoothing)
         if config.gradient_penalty:
-            u = batch.noise.uniform()
             penalty = gradient_penalty(lambda x: self._score(x, context), real, fake, u)
             loss = loss + config.gradient_penalty * penalty
         if config.r1:
             loss = loss + (0.5 * config.r1) * squared_slope(on_real, real)
-        return loss.mean()
+        return loss
 
     def _generator_loss(self, batch: Batch) -> Tensor:
         context = one_hot(batch.labels, self.classes)

@@ -119,7 +119,7 @@ def _mlp_critic(event: Event, hidden: Sequence[int]) -> tuple[list[nn.Module], i
 def _dcgan_generator(event: Event, inputs: int, width: int) -> list[nn.Module]:
     stages = halvings(*event.shape[1:])
     widths = [*(width << stage for stage in reversed(range(stages))), event.shape[0]]
-    layers = _lowest_resolution(event, inputs, widths[0], bias=False)
+    layers = _lowest_resolution(event, inputs, widths[0])
     for before, after in pairwise(widths):
         layers += [GlobalBatchNorm(before), nn.ReLU(), nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False)]
     _small_weights(*layers)
@@ -160,7 +160,7 @@ class UpBlock(nn.Module):
             nn.Conv2d(width, width, 3, padding=1, bias=False),
             GlobalBatchNorm(width),
             nn.ReLU(),
-            nn.Conv2d(width, width, 3, padding=1),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),  # the next normalisation would take a bias away
         )
 
     def forward(self, h: Tensor) -> Tensor:
@@ -204,7 +204,7 @@ class SumPool(nn.Module):
 def _residual_generator(event: Event, inputs: int, width: int) -> list[nn.Module]:
     blocks = [UpBlock(width) for _ in range(halvings(*event.shape[1:]))]
     return [
-        *_lowest_resolution(event, inputs, width, bias=True),
+        *_lowest_resolution(event, inputs, width),
         *blocks,
         GlobalBatchNorm(width),
         nn.ReLU(),
@@ -221,7 +221,7 @@ def _residual_critic(event: Event, width: int) -> tuple[list[nn.Module], int]:
     return [*blocks, DownBlock(width, width), SumPool()], width
 
 
-def _lowest_resolution(event: Event, inputs: int, width: int, bias: bool) -> list[nn.Module]:
+def _lowest_resolution(event: Event, inputs: int, width: int) -> list[nn.Module]:
     """z → features (N, width, h, w) of the size that doublings bring to the event's."""
     sides = [side >> halvings(*event.shape[1:]) for side in event.shape[1:]]
-    return [nn.Linear(inputs, width * math.prod(sides), bias=bias), nn.Unflatten(1, (width, *sides))]
+    return [nn.Linear(inputs, width * math.prod(sides), bias=False), nn.Unflatten(1, (width, *sides))]
