@@ -178,7 +178,8 @@ def _pairs(labels: NDArray[np.int64], names: Sequence[str]) -> str:
     """The classes of pairs (P, 2), if they have any, as the end of a sentence."""
     if (labels < 0).any():
         return ""
-    return ". Row by row: " + ", ".join(f"{names[start]} → {names[end]}" for start, end in labels)
+    heading = "Classes" if len(labels) == 1 else "Classes, row by row"
+    return f". {heading}: " + ", ".join(f"{names[start]} → {names[end]}" for start, end in labels)
 
 
 # Sequences
@@ -193,4 +194,4 @@ def _waves(meta: Meta, made: Latents, path: NDArray[Any], what: str) -> Exhibit:
     flat = rows.reshape(-1, *rows.shape[2:])
     items = clips(meta, flat, titles, what.partition(":")[0])
     pairs = _pairs(made.end_labels, meta["class_names"])
-    return Exhibit(items, f"{what}, decoded{pairs}. Each card shows {about_clips(meta, flat)}.", "cards", across=4)
+    return Exhibit(items, f"{what}, decoded{pairs}. Each card shows {about_clips(meta, flat)}.", "cards", across=3)
