@@ -6,17 +6,15 @@ codes are normalised to zero mean and unit variance over the data, `sample` draw
 Gaussian has the mean and variance of the codes and not their shape: they lie on thin, curved sheets with holes between
 them, where the decoder was never trained, and most z fall into the holes.
 
-    z = (f(x) - mean f) / std f,  x̂ = g(z);    a denoising autoencoder: z from x̃ ~ c(x̃|x), and x̂ is compared with x
+    z = (f(x) - mean f) / std f,    x̂ = g(z), or σ(g(z)) for bce
 
     mse:  1/D Σ_d (x̂_d - x_d)²                                    x in standard deviations, or integers as x/(K-1)
-    bce:  -1/D Σ_d x_d log σ(ĥ_d) + (1 - x_d) log σ(-ĥ_d)          integers only, x/(K-1) as a probability
+    bce:  -1/D Σ_d x_d log σ(h_d) + (1 - x_d) log σ(-h_d)          integers only, x/(K-1) as a probability
 
-The corruption c adds Gaussian noise, or sets a share of the numbers to nothing (masking: the lowest level of integers,
-the mean of vectors) or to either end of the range (salt and pepper). To undo it the networks must know which examples
-are likely, so the codes depend less on what is incidental.
+Shapes: x (N, *event), z (N, L), outputs h (N, D).
 
-Shapes: x (N, *event), z (N, L), outputs ĥ (N, D). Rumelhart, Hinton & Williams, 1986; Hinton & Salakhutdinov, 2006;
-Vincent, Larochelle, Bengio & Manzagol, "Extracting and Composing Robust Features with Denoising Autoencoders", 2008.
+Rumelhart, Hinton & Williams, "Learning Internal Representations by Error Propagation", 1986; Hinton & Salakhutdinov,
+"Reducing the Dimensionality of Data with Neural Networks", 2006.
 """
 
 from __future__ import annotations
@@ -68,18 +66,6 @@ class AutoencoderConfig(FamilyConfig):
     """What restoring is measured by: the squared error, or the cross-entropy of integers as probabilities."""
 
 
-@validated(frozen=True, config=STRICT)
-class DenoisingAutoencoderConfig(AutoencoderConfig):
-    """Configuration of the denoising autoencoder."""
-
-    corruption: Literal["gaussian", "masking", "salt_and_pepper"] = "masking"
-    """What is done to the encoder's input; salt_and_pepper needs integers, whose range has ends."""
-
-    level: float = Field(default=0.3, gt=0, le=1)
-    """Standard deviation of Gaussian noise, as a share of the range of integers or in standard deviations of vectors;
-    else the share of the numbers that are set to something else."""
-
-
 class Autoencoder(Family, Reconstruction, Features):
     """Codes of zero mean and unit variance, and their networks; not a generative model, though it samples like one."""
 
@@ -114,7 +100,7 @@ class Autoencoder(Family, Reconstruction, Features):
         return self.reconstruction_error(batch).mean()
 
     def reconstruction_error(self, batch: Batch) -> Tensor:
-        """The loss (N,) of each example, per dimension; of a denoising autoencoder the one from corrupted examples."""
+        """The loss (N,) of each example, per dimension."""
         context, y = one_hot(batch.labels, self.classes), self._scaled(batch.x)
         h = self.decoder(self._code(self._seen(y, batch.noise), context), context)
         h, target = h.to(torch.promote_types(h.dtype, torch.float32)), y.flatten(1)
@@ -166,28 +152,3 @@ class Autoencoder(Family, Reconstruction, Features):
         z = (torch.special.ndtri(rows[:, :-1]) * temperature).to(weight)
         x = self.decode(z, None if chosen is None else chosen.to(weight.device))
         return x.float() if self.event.levels is None else x.round().to(torch.uint8)
-
-
-class DenoisingAutoencoder(Autoencoder):
-    """An autoencoder that is shown corrupted examples in training, and restores the clean ones."""
-
-    Config = DenoisingAutoencoderConfig
-    config: DenoisingAutoencoderConfig
-
-    def __init__(self, config: DenoisingAutoencoderConfig, event: Event) -> None:
-        if event.levels is None and config.corruption == "salt_and_pepper":
-            raise UnsuitableEvent(
-                "corruption: salt_and_pepper needs integers, whose range has ends; masking and gaussian take vectors"
-            )
-        super().__init__(config, event)
-
-    def _seen(self, y: Tensor, noise: Noise) -> Tensor:
-        """Examples on the scale of `_scaled` after the corruption c(x̃|x)."""
-        level = self.config.level
-        if self.config.corruption == "gaussian":
-            return y + level * noise.normal(*self.event.shape).to(y)
-        u = noise.uniform(*self.event.shape).to(y)
-        if self.config.corruption == "masking":
-            return y * (u >= level)
-        ends = (u < level / 2).to(y.dtype)  # of those below `level`, half go up and half go down
-        return torch.where(u < level, ends, y)

@@ -10,7 +10,7 @@ from .contract import Event, Family, FamilyConfig
 CATALOGUE = {
     "autoencoder": "autoencoder:Autoencoder",
     "dcgan": "dcgan:DCGAN",
-    "denoising_autoencoder": "autoencoder:DenoisingAutoencoder",
+    "denoising_autoencoder": "denoising_autoencoder:DenoisingAutoencoder",
     "diffusion": "diffusion:Diffusion",
     "gan": "gan:GAN",
     "gmm": "gmm:GMM",

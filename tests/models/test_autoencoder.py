@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.autoencoder import Autoencoder, AutoencoderConfig, DenoisingAutoencoder, DenoisingAutoencoderConfig
+from models.autoencoder import Autoencoder, AutoencoderConfig
 from models.contract import Batch, Event, UnsuitableEvent
+from models.denoising_autoencoder import DenoisingAutoencoder, DenoisingAutoencoderConfig
 from models.layers.units import Standardised
 from models.noise import Noise
 

@@ -153,6 +153,8 @@ print(json.dumps(changed))
 
 ALL = sorted(CATALOGUE)
 WATCHED = {
+    "models/autoencoder.py": ["autoencoder", "denoising_autoencoder"],
+    "models/denoising_autoencoder.py": ["denoising_autoencoder"],
     "models/gmm.py": ["gmm"],
     "models/vae.py": ["vae"],
     "models/dcgan.py": ["dcgan"],
@@ -162,10 +164,13 @@ WATCHED = {
     "models/pixelcnn.py": ["pixelcnn"],
     "models/pixelrnn.py": ["pixelrnn"],
     "models/wavenet.py": ["wavenet"],
-    "models/layers/made.py": ["iaf", "made", "maf"],
+    "models/layers/coders.py": ["autoencoder", "denoising_autoencoder", "vae"],
+    "models/layers/made.py": ["iaf", "made", "maf", "vae"],
     "models/layers/raster.py": ["made", "pixelcnn", "pixelrnn"],
     "models/layers/autoregressive.py": ["made", "pixelcnn", "pixelrnn", "wavenet"],
-    "models/layers/workers.py": ["dcgan", "gmm"],
+    "models/layers/workers.py": [
+        *("autoencoder", "dcgan", "denoising_autoencoder", "gan", "gmm", "progressive_gan", "vae"),
+    ],
     "models/contract.py": ALL,
     "models/noise.py": ALL,
     "pipelines/training/loop.py": ALL,

@@ -100,7 +100,7 @@ BAD: dict[str, tuple[Changes, str]] = {
     ),
     "unknown choice": (
         {"families.vae.decoder": "laplace"},
-        "families.vae.decoder: 'laplace' is not allowed: must be 'bernoulli', 'gaussian' or 'categorical'",
+        "families.vae.decoder: 'laplace' is not allowed: must be 'bernoulli', 'gaussian', 'discretised_logistic' *",
     ),
     "neither number nor word": (
         {"train.loop.batch_size": "al"},
