@@ -264,7 +264,12 @@ class Diffusion(Family, Density, Completion):
     # The bound
 
     def log_likelihood(self, batch: Batch) -> Tensor:
-        """The bound, over all timesteps or estimated without bias on `bound_steps` of them, each with one ε."""
+        """The bound, over all timesteps or estimated without bias on `bound_steps` of them, each with one ε.
+
+        Where labels are summed out, log 1/C Σ_y exp(bound_y) is biased upwards by the noise of the bounds, as far as
+        several classes are likely. They share ε and t, so that little of it is left: on digits, with 8 of 1000 steps
+        drawn, the bias was 0.001 bits per dimension, and with 20 it was 0.0001.
+        """
         x_0, context = self.start(batch.x), one_hot(batch.labels, self.classes)
         t, weights = self._timesteps(batch)
         total = self._prior(x_0).double()
@@ -303,9 +308,10 @@ class Diffusion(Family, Density, Completion):
     def _cost(self, x_0: Tensor, guess: Tensor, t: Tensor, s: Tensor) -> Tensor:
         """What a step from t to s costs (N, *event) in nats if it believes in a guess x̂_0: a KL, or L_0 at s = 0."""
         shape = -1, *[1] * (x_0.dim() - 1)
+        last, (_, std) = s.view(shape) == 0, self.schedule.scales(t, x_0)
         weight = self.schedule.weight(t, s.clamp_min(1)).to(x_0).view(shape)
-        std = (1 - self.schedule.alpha_bar[t]).sqrt().to(x_0).view(shape)
-        return torch.where(s.view(shape) == 0, -self._log_decoder(x_0, guess, std), weight * (x_0 - guess).square())
+        decoded = self._log_decoder(x_0, torch.where(last, guess, x_0), std)  # other guesses may be anywhere
+        return torch.where(last, -decoded, weight * (x_0 - guess).square())
 
     def _log_decoder(self, x_0: Tensor, mean: Tensor, std: Tensor) -> Tensor:
         """log p(x | x_1) of each number: of the bin of an integer, or of a standardised real one."""
