@@ -319,6 +319,13 @@ def test_the_loss_of_the_bound_is_the_bound_on_average() -> None:
     assert loss == pytest.approx(-model.log_prob(x[:1000]).mean().item() / 2, rel=0.05)
 
 
+@schedules
+def test_the_loss_of_the_bound_has_finite_gradients_wherever_a_bad_network_guesses(name: str) -> None:
+    model = small(loss="bound", schedule=name, timesteps=1000, jitter=0.5)
+    model.players()[0].loss(batch(IMAGE, 32)).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
 def test_labels_are_hidden_from_a_share_of_examples(monkeypatch: pytest.MonkeyPatch) -> None:
     model, seen = small(conditional=True, label_dropout=0.3), []
     forward = model.network.forward
