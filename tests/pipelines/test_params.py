@@ -86,7 +86,7 @@ BAD: dict[str, tuple[Changes, str]] = {
     ),
     "unknown key of a family": (
         {"families.vae.latnet": 1},
-        "families.vae.latnet: is no key that is known here; did you mean 'latent'?; allowed are: conditional, *",
+        "families.vae.latnet: is no key that is known here; did you mean 'latent'?; allowed are: architecture, *",
     ),
     "unknown key like no other": ({"data.zzz": 1}, "data.zzz: is no key that is known here; allowed are: binarise, *"),
     "text for a number": ({"data.seed": "zero"}, "data.seed: 'zero' is not allowed: must be a valid integer"),
