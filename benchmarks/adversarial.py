@@ -22,7 +22,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,17 +42,17 @@ from pipelines.prepared import Prepared
 from pipelines.project import Project
 from pipelines.training.examples import Examples
 from pipelines.training.loop import Task, Training
-from pipelines.validation import BATCH, feature_array, features_of
+from pipelines.validation import BATCH, FID_SAMPLES, feature_array, features_of
 
 from ._rows import RESULTS
 
 Settings = Mapping[str, Mapping[str, Any]]  # the name of a case → fields of its configuration
-Measure = Callable[[GAN], dict[str, float]]
+Measure = Callable[[GAN], float]
 
 MODES, RADIUS, STD = 8, 2.0, 0.02
 RING_EXAMPLES, RING_SAMPLES = 50_000, 2_500
 RING_NETWORK = {"architecture": "mlp", "latent": 2, "hidden": (128, 128), "learning_rate": 1e-3, "beta1": 0.5}
-RING_LOOP = Loop(steps=4000, batch_size=128, schedule="linear", ema_decay=0.999)
+RING_LOOP = Loop(steps=4000, batch_size=128, schedule="linear", ema_decay=0.999, validate_every=4000)
 RING: Settings = {
     "minimax": {"loss": "minimax"},
     "non_saturating": {"loss": "non_saturating"},
@@ -70,19 +70,39 @@ RING: Settings = {
 }
 
 DIGITS_SAMPLES = 2000
-DIGITS_NETWORK = {"architecture": "dcgan", "conditional": True, "latent": 32, "width": 32}
+DIGITS_NETWORK = {
+    "architecture": "dcgan",
+    "conditional": True,
+    "latent": 32,
+    "width": 32,
+    "learning_rate": 1e-3,
+    "beta1": 0.5,
+}
 DIGITS_LOOP = Loop(steps=1200, batch_size=64, schedule="constant", ema_decay=0.99)
 DIGITS: Settings = {
     "minimax": {"loss": "minimax"},
     "non_saturating": {"loss": "non_saturating"},
     "maximum_likelihood": {"loss": "maximum_likelihood"},
     "least_squares": {"loss": "least_squares"},
-    "wasserstein, weight_clip": {"loss": "wasserstein", "weight_clip": 0.1},
-    "wasserstein, gradient_penalty": {"loss": "wasserstein", "gradient_penalty": 10.0},
+    "wasserstein, weight_clip": {"loss": "wasserstein", "weight_clip": 0.1, "discriminator_steps": 3},
+    "wasserstein, gradient_penalty": {"loss": "wasserstein", "gradient_penalty": 10.0, "discriminator_steps": 3},
     "hinge": {"loss": "hinge"},
-    "non_saturating, r1": {"loss": "non_saturating", "r1": 1.0},
+    "non_saturating, r1": {"loss": "non_saturating", "r1": 0.5},
     "hinge, spectral_norm": {"loss": "hinge", "spectral_norm": True},
 }
+
+
+@dataclass(frozen=True)
+class Study:
+    """What all cases of a comparison share. `objective` chooses among the weights of a training: the least wins."""
+
+    settings: Settings
+    network: Mapping[str, Any]
+    loop: Loop
+    event: Event
+    data: Examples
+    objective: Measure
+    measures: Callable[[GAN], dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -95,17 +115,15 @@ class Outcome:
     measured: dict[str, float]
 
 
-def train(
-    case: str, config: GANConfig, event: Event, data: Examples, loop: Loop, seed: int, measure: Measure
-) -> Outcome:
-    """Train with one seed, and measure the averaged weights of the last step."""
+def train(study: Study, case: str, seed: int) -> Outcome:
+    """Train one case with one seed, and measure its best averaged weights."""
     torch.manual_seed(seed)
-    gan = GAN(config, event)
-    gan.initialise(*data.head(10_000), torch.Generator().manual_seed(seed))
-    task = Task(case, gan, gan.players(), data, lambda: {"objective": 0.0})
+    gan = GAN(GANConfig(**{**study.network, **study.settings[case]}), study.event)
+    gan.initialise(*study.data.head(10_000), torch.Generator().manual_seed(seed))
+    task = Task(case, gan, gan.players(), study.data, lambda: {"objective": study.objective(gan)})
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        training = Training(task, loop, seed, Path(folder), lambda row: None)
+        training = Training(task, study.loop, seed, Path(folder), lambda row: None)
         try:
             training.run()
         except UserError as error:
@@ -114,26 +132,16 @@ def train(
     seconds = time.perf_counter() - began
     gan.load_state_dict(training.best)
     with torch.no_grad():
-        measured = measure(gan.eval())
+        measured = study.measures(gan.eval())
     return Outcome(case, seed, seconds, measured if all(map(math.isfinite, measured.values())) else {})
 
 
-def compare(
-    settings: Settings,
-    network: Mapping[str, Any],
-    event: Event,
-    data: Examples,
-    loop: Loop,
-    seeds: int,
-    measure: Measure,
-) -> list[Outcome]:
+def compare(study: Study, seeds: int) -> list[Outcome]:
     """All cases with all seeds."""
-    steps = loop.model_copy(update={"validate_every": loop.steps, "checkpoint_every": loop.steps})
     outcomes = []
-    for case, fields in settings.items():
-        config = GANConfig(**{**network, **fields})
+    for case in study.settings:
         for seed in range(seeds):
-            outcomes.append(train(case, config, event, data, steps, seed, measure))
+            outcomes.append(train(study, case, seed))
             shown = "  ".join(f"{name} {value:.3f}" for name, value in outcomes[-1].measured.items()) or "diverged"
             print(f"{case}, seed {seed}: {shown}  ({outcomes[-1].seconds:.0f} s)", flush=True)
     return outcomes
@@ -163,34 +171,41 @@ def ring_measures(gan: GAN) -> dict[str, float]:
     }
 
 
-def ring(seeds: int, loop: Loop) -> list[Outcome]:
-    generator = torch.Generator().manual_seed(0)
+def ring() -> Study:
+    """The weights of the last step are measured: with nothing held out there is nothing to choose them by."""
     x = ring_modes().repeat(RING_EXAMPLES // MODES, 1)
-    x = x + STD * torch.randn(x.shape, generator=generator)
-    data = Examples(x.numpy(), None)
-    return compare(RING, RING_NETWORK, Event((2,), None), data, loop, seeds, ring_measures)
+    x = x + STD * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    data, event = Examples(x.numpy(), None), Event((2,), None)
+    return Study(RING, RING_NETWORK, RING_LOOP, event, data, lambda gan: 0.0, ring_measures)
 
 
 # The digits
 
 
-def digits(seeds: int, loop: Loop) -> list[Outcome]:
+def digits() -> Study:
+    """As the workflow does it, weights are chosen by the FID to the validation split, and measured by that to test."""
     project = Project.here()
     folder = project.artifacts("features")
     if not (project.prepared / "meta.json").exists() or not (folder / "model.safetensors").exists():
         raise SystemExit("the digits and their classifier are not there: run `make repro` first")
     data, classifier = Prepared.open(project.prepared), load_features(folder)
     assert isinstance(classifier, Classifier)
-    real = feature_array(classifier, examples(project, data, "test").batches(BATCH))
+    val, test = (feature_array(classifier, examples(project, data, split).batches(BATCH)) for split in ("val", "test"))
 
-    def measure(gan: GAN) -> dict[str, float]:
-        samples = gan.sample(DIGITS_SAMPLES, generator=torch.Generator().manual_seed(0))
-        features = features_of(classifier, samples)
-        classes = classifier.logits(samples).argmax(1).bincount(minlength=data.event.classes)
+    def samples(gan: GAN, n: int) -> Tensor:
+        return gan.sample(n, generator=torch.Generator().manual_seed(0))
+
+    def objective(gan: GAN) -> float:
+        return fid(val, features_of(classifier, samples(gan, FID_SAMPLES)))
+
+    def measures(gan: GAN) -> dict[str, float]:
+        x = samples(gan, DIGITS_SAMPLES)
+        classes = classifier.logits(x).argmax(1).bincount(minlength=data.event.classes)
         least = DIGITS_SAMPLES / data.event.classes / 10
-        return {"fid": fid(real, features), "classes": float((classes >= least).sum())}
+        return {"fid": fid(test, features_of(classifier, x)), "classes": float((classes >= least).sum())}
 
-    return compare(DIGITS, DIGITS_NETWORK, data.event, examples(project, data, "train"), loop, seeds, measure)
+    train = examples(project, data, "train")
+    return Study(DIGITS, DIGITS_NETWORK, DIGITS_LOOP, data.event, train, objective, measures)
 
 
 # What comes out
@@ -238,16 +253,16 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=None, help="steps of each training; then no results are written")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    run, network, settings, loop = {
-        "ring": (ring, RING_NETWORK, RING, RING_LOOP),
-        "digits": (digits, DIGITS_NETWORK, DIGITS, DIGITS_LOOP),
-    }[given.what]
-    loop = loop if given.steps is None else loop.model_copy(update={"steps": given.steps})
-    rows = summary(run(given.seeds, loop))
+    study = {"ring": ring, "digits": digits}[given.what]()
+    if given.steps is not None:
+        shorter = {"steps": given.steps, "validate_every": min(given.steps, study.loop.validate_every)}
+        study = replace(study, loop=study.loop.model_copy(update=shorter))
+    rows = summary(compare(study, given.seeds))
     print("\n" + markdown(rows))
     if given.steps is None:
         path = RESULTS / f"adversarial_{given.what}.json"
-        write_json(path, {"network": network, "settings": settings, "loop": loop.model_dump(), "cases": rows})
+        shared = {"network": study.network, "settings": study.settings, "loop": study.loop.model_dump()}
+        write_json(path, {**shared, "cases": rows})
         print(f"\nWritten to {path}")
 
 
