@@ -153,7 +153,8 @@ class Training:
     # One step
 
     def _step(self) -> None:
-        self.module.train()
+        if not self.module.training:  # validation left it so; to tell all its parts takes time
+            self.module.train()
         for player in self.task.players:
             if self.state.step % player.every == 0:
                 self._move(player, self._batch())
