@@ -42,9 +42,9 @@ HIDDEN, LATENT = (256, 256), 16
 SIZES = [(8, (64, 64), 128), (8, (64, 64), 448), (8, HIDDEN, 128), (28, HIDDEN, 128)]  # sides, hidden layers, batches
 BATCH = 128
 SAMPLES = 256
-EPOCHS = 40  # 560 steps: what a training does only once should not count for much
+EPOCHS = 20  # 280 steps: what a training does only once should not count for much
 RATE = 1e-3
-RUNS = 7
+RUNS = 5
 
 
 def images(side: int, levels: int) -> Tensor:
@@ -155,10 +155,10 @@ def sampling(device: torch.device) -> list[Row]:
     autoencoder = Autoencoder(AutoencoderConfig(latent=LATENT, hidden=HIDDEN), DIGITS)
     gan = GAN(GANConfig(), DIGITS)
     progressive = ProgressiveGAN(ProgressiveGANConfig(), DIGITS)
-    ddpm = Diffusion(DiffusionConfig(timesteps=100), DIGITS)
-    ddim = Diffusion(DiffusionConfig(timesteps=100, sampler="ddim", sampler_steps=20), DIGITS)
+    ddpm = Diffusion(DiffusionConfig(timesteps=50), DIGITS)
+    ddim = Diffusion(DiffusionConfig(timesteps=50, sampler="ddim", sampler_steps=10), DIGITS)
     code = partial(torch.randn, SAMPLES, device=device)
-    t = torch.full((SAMPLES,), 50, device=device)
+    t = torch.full((SAMPLES,), 25, device=device)
 
     def passes(diffusion: Diffusion) -> Callable[[], None]:
         x = torch.randn(SAMPLES, *DIGITS.shape, device=device)
@@ -177,8 +177,8 @@ def sampling(device: torch.device) -> list[Row]:
             progressive,
             lambda: progressive.generator(code(progressive.config.latent), progressive.growth()),
         ),
-        "diffusion, 100 steps": (ddpm, passes(ddpm)),
-        "diffusion, DDIM, 20 steps": (ddim, passes(ddim)),
+        "diffusion, 50 steps": (ddpm, passes(ddpm)),
+        "diffusion, DDIM, 10 steps": (ddim, passes(ddim)),
     }
     table = []
     for name, (family, network) in cases.items():

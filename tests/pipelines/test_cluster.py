@@ -293,7 +293,7 @@ def killed_tree(pid: int) -> None:
 @pytest.mark.slow
 def test_killed_search_ends_like_an_undisturbed_one(undisturbed: list[TrialResult], tmp_path: Path) -> None:
     code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import pathlib, test_cluster as t;"
-    code += f" t.search_quadratic(pathlib.Path({str(tmp_path)!r}), 0.3)"
+    code += f" t.search_quadratic(pathlib.Path({str(tmp_path)!r}), 0.1)"
     journal = tmp_path / "storage" / "search" / "toy" / "trials.json"
     with subprocess.Popen([sys.executable, "-c", code]) as process:
         deadline = time.monotonic() + 60
