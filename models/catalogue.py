@@ -9,7 +9,6 @@ from .contract import Event, Family, FamilyConfig
 
 CATALOGUE = {
     "autoencoder": "autoencoder:Autoencoder",
-    "dcgan": "dcgan:DCGAN",
     "denoising_autoencoder": "denoising_autoencoder:DenoisingAutoencoder",
     "diffusion": "diffusion:Diffusion",
     "gan": "gan:GAN",

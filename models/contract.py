@@ -164,7 +164,7 @@ class Family(Trainable):
         """
         if event.ordered:
             return None
-        name = cls.__name__.lower()
+        name = cls.__module__.rpartition(".")[2]  # as in the catalogue
         return f"{name} models numbers, and these levels are names, like the colours of a palette; a vae can model them"
 
     @property
@@ -303,6 +303,8 @@ class Invertible(Latent):
 
 class Completion(ABC):
     """A family that can draw what is missing of an example."""
+
+    approximation: ClassVar[str]  # how a missing number is drawn where completions are not exact, as a clause
 
     @abstractmethod
     def complete(

@@ -129,6 +129,7 @@ class Diffusion(Family, Density, Completion):
 
     Config = DiffusionConfig
     parallel_sampling = True  # T passes, whatever D is
+    approximation = "in each step the known numbers are put in place, with as much noise as the others still have"
     config: DiffusionConfig
 
     def __init__(self, config: DiffusionConfig, event: Event) -> None:

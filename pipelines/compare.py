@@ -11,6 +11,9 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
+from models.catalogue import family_class
+from models.contract import Completion
+
 from .completions import Completions
 from .files import read_json, write_text
 from .jobs import examples
@@ -113,7 +116,9 @@ def _samples(project: Project, data: Prepared, entry: str) -> Exhibit:
 def _completions(project: Project, data: Prepared, entry: str) -> Completed | None:
     """The completions that `evaluate` has kept, if the entry can complete."""
     made = Completions.load(project.artifacts("evaluate", entry) / "completions.npz")
-    return completed(data.meta, made, labels_drawn=_by_class(project, data, entry))
+    family = family_class(project.params.model(entry))
+    approximation = family.approximation if issubclass(family, Completion) else ""
+    return completed(data.meta, made, _by_class(project, data, entry), approximation)
 
 
 def _latents(project: Project, data: Prepared, entry: str) -> LatentSpace | None:

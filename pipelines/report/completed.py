@@ -13,10 +13,7 @@ from .exhibits import Exhibit, Item, Meta, about_clips, clips
 from .pictures import data_uri, image_grid
 
 EXACT = "Exact: drawn from p(missing | known)"
-APPROXIMATE = (
-    "Approximate: not quite drawn from p(missing | known). Each missing {part} is drawn given everything before it in "
-    "the model's order, blind to known {part}s that come later"
-)
+APPROXIMATE = "Approximate: not quite drawn from p(missing | known); "
 
 
 @dataclass(frozen=True)
@@ -27,19 +24,22 @@ class Completed:
     exhibits: Sequence[Exhibit]
 
 
-def completed(meta: Meta, made: Completions, labels_drawn: bool) -> Completed | None:
-    """Show the completions of an entry; None if it has none. `labels_drawn`: does the model draw labels, too?"""
+def completed(meta: Meta, made: Completions, labels_drawn: bool, approximation: str = "") -> Completed | None:
+    """Show the completions of an entry; None if it has none.
+
+    `labels_drawn` says whether the model draws labels, too, and `approximation` how it draws where it is not exact.
+    """
     if not len(made.masks):
         return None
     about = "Part of an example of the test split is taken away, and the model draws what is missing, several times."
     if labels_drawn:
-        about += " It is not told the label, but draws one first, from what is known before the first missing number."
+        about += " It is not told the label, but draws one first, from what is known."
     about += " Missing pixels are pink." if meta["kind"] == "image" else " The known part is shaded."
     show = _images if meta["kind"] == "image" else _sequences
-    return Completed(about, [show(meta, made, mask) for mask in range(len(made.masks))])
+    return Completed(about, [show(meta, made, mask, approximation) for mask in range(len(made.masks))])
 
 
-def _images(meta: Meta, made: Completions, mask: int) -> Exhibit:
+def _images(meta: Meta, made: Completions, mask: int, approximation: str) -> Exhibit:
     """A row for each example: what is known, the completions, the example itself."""
     name, (examples, each) = str(made.masks[mask]), made.drawn.shape[1:3]
     rows = np.concatenate([made.x[:, None], made.drawn[mask], made.x[:, None]], 1)  # (E, 1 + S + 1, C, H, W)
@@ -54,10 +54,10 @@ def _images(meta: Meta, made: Completions, mask: int) -> Exhibit:
     )
     alt = f"Grid of {examples} rows, {name}: what is known, {each} completions, and the real image"
     heads = [("known", 1), ("completions", each), ("real", 1)]
-    return Exhibit([Item(data_uri(picture), alt)], _caption(made, mask, "pixel"), "grid", heads=heads)
+    return Exhibit([Item(data_uri(picture), alt)], _caption(made, mask, approximation), "grid", heads=heads)
 
 
-def _sequences(meta: Meta, made: Completions, mask: int) -> Exhibit:
+def _sequences(meta: Meta, made: Completions, mask: int, approximation: str) -> Exhibit:
     """For each example a card with the example itself, and one for each completion."""
     name, each = str(made.masks[mask]), made.drawn.shape[2]
     rows = np.concatenate([made.x[:, None], made.drawn[mask]], 1)  # (E, 1 + S, 1, T)
@@ -66,7 +66,10 @@ def _sequences(meta: Meta, made: Completions, mask: int) -> Exhibit:
     flat = rows.reshape(-1, *rows.shape[2:])
     items = clips(meta, flat, titles, f"{name}, the known part shaded", made.known[mask][0])
     return Exhibit(
-        items, f"{_caption(made, mask, 'step')} Each card shows {about_clips(meta, flat)}.", "cards", across=len(kinds)
+        items,
+        f"{_caption(made, mask, approximation)} Each card shows {about_clips(meta, flat)}.",
+        "cards",
+        across=len(kinds),
     )
 
 
@@ -75,7 +78,7 @@ def _titles(meta: Meta, labels: NDArray[np.int64]) -> list[str]:
     return [f"{number}" if label < 0 else meta["class_names"][label] for number, label in enumerate(labels, start=1)]
 
 
-def _caption(made: Completions, mask: int, part: str) -> str:
+def _caption(made: Completions, mask: int, approximation: str) -> str:
     """The mask, and whether its completions are exact."""
     name = str(made.masks[mask])
-    return f"{name.capitalize()}. {EXACT if made.exact[mask] else APPROXIMATE.format(part=part)}."
+    return f"{name.capitalize()}. {EXACT if made.exact[mask] else APPROXIMATE + approximation}."

@@ -22,7 +22,6 @@ EVENTS = (IMAGE, COLOUR, VECTOR, PALETTE, SEQUENCE)
 
 SMALL: dict[str, dict[str, Any]] = {
     "autoencoder": {"latent": 3, "hidden": [8], "width": 4},
-    "dcgan": {"latent": 4, "width": 4},
     "denoising_autoencoder": {"latent": 3, "hidden": [8], "width": 4},
     "diffusion": {"timesteps": 5, "width": 4, "levels": 1, "hidden": [8]},
     "gan": {"latent": 4, "width": 4, "hidden": [8]},
@@ -118,7 +117,7 @@ def _cases() -> list[Case]:
         Case("wavenet", TOKENS, {}),
         Case("maf", IMAGE, {"permutation": "random"}),
         Case("iaf", VECTOR, {"permutation": "random"}),
-        Case("dcgan", IMAGE, {"discriminator_steps": 2}),
+        Case("gan", IMAGE, {"discriminator_steps": 2}),
         Case("progressive_gan", IMAGE, {"loss": "non_saturating", "gradient_penalty": 0.0, "r1": 1.0}),
         Case("gan", IMAGE, {"architecture": "residual", "spectral_norm": True, "loss": "hinge", "conditional": True}),
         Case("gan", IMAGE, {"loss": "wasserstein", "gradient_penalty": 1.0, "conditional": True}),

@@ -213,9 +213,9 @@ def test_a_conditional_model_needs_labels(model: str) -> None:
 
 def test_an_unsuitable_event_is_refused_with_a_reason() -> None:
     with pytest.raises(UnsuitableEvent, match="images of integers"):
-        build("dcgan", family_class("dcgan").Config(), VECTOR)
+        build("gan", family_class("gan").Config(), VECTOR)
     with pytest.raises(UnsuitableEvent, match="even and 4 or more"):
-        build("dcgan", family_class("dcgan").Config(), Event((1, 7, 8), 2))
+        build("gan", family_class("gan").Config(), Event((1, 7, 8), 2))
     with pytest.raises(UnsuitableEvent, match="gaussian"):
         build("vae", family_class("vae").Config(decoder="bernoulli"), VECTOR)
     for decoder in ("categorical", "discretised_logistic"):
@@ -227,7 +227,7 @@ def test_an_unsuitable_event_is_refused_with_a_reason() -> None:
     for event in (IMAGE, VECTOR):
         with pytest.raises(UnsuitableEvent, match=r"^wavenet models sequences of integers"):
             build("wavenet", family_class("wavenet").Config(), event)
-    for model in ("autoencoder", "dcgan", "diffusion", "gmm", "iaf", "maf"):
+    for model in ("autoencoder", "diffusion", "gan", "gmm", "iaf", "maf"):
         with pytest.raises(UnsuitableEvent, match=rf"^{model} models numbers, and these levels are names"):
             build(model, family_class(model).Config(), PALETTE)
 

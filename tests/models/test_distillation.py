@@ -19,7 +19,7 @@ PLANE = Event((2,), None, 3)
 
 
 def family(model: str, event: Event = PLANE, **options: Any) -> Family:
-    sizes = {} if model in ("gmm", "vae", "dcgan") else {"blocks": 2, "hidden": [16]}
+    sizes = {} if model in ("gmm", "vae", "gan") else {"blocks": 2, "hidden": [16]}
     return build(model, family_class(model).Config(**sizes, **options), event)
 
 
@@ -78,7 +78,7 @@ def test_the_student_takes_over_the_units_of_its_teacher() -> None:
     ("student", "teacher", "reason"),
     [
         (lambda: family("gmm"), lambda: family("maf"), "cannot score its own samples"),
-        (lambda: family("iaf", IMAGE), lambda: family("dcgan", IMAGE), "no density of real units"),
+        (lambda: family("iaf", IMAGE), lambda: family("gan", IMAGE), "no density of real units"),
         (lambda: family("iaf", conditional=True), lambda: family("maf"), "both be conditional"),
         (lambda: family("iaf", IMAGE, alpha=0.1), lambda: family("maf", IMAGE), "same alpha"),
     ],

@@ -175,11 +175,23 @@ def test_no_command_starts_with_mistaken_parameters(
 @pytest.mark.parametrize(
     ("stage", "entry", "allowed"),
     [
-        ("train", "iaf", "gmm, vae, dcgan, maf, made, pixelcnn, pixelrnn"),
-        ("train", "mfa", "gmm, vae, dcgan, maf, made, pixelcnn, pixelrnn"),
-        ("tune", "maf", "dcgan, vae"),
+        (
+            "train",
+            "iaf",
+            "gmm, autoencoder, denoising_autoencoder, vae, gan, progressive_gan, diffusion, maf, made, pixelcnn, pixelrnn",
+        ),
+        (
+            "train",
+            "mfa",
+            "gmm, autoencoder, denoising_autoencoder, vae, gan, progressive_gan, diffusion, maf, made, pixelcnn, pixelrnn",
+        ),
+        ("tune", "maf", "gan, vae"),
         ("distill", "maf", "iaf"),
-        ("evaluate", "GMM", "gmm, vae, dcgan, maf, iaf, made, pixelcnn, pixelrnn"),
+        (
+            "evaluate",
+            "GMM",
+            "gmm, autoencoder, denoising_autoencoder, vae, gan, progressive_gan, diffusion, maf, iaf, made, pixelcnn, pixelrnn",
+        ),
     ],
 )
 @pytest.mark.usefixtures("project")

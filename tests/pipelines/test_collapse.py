@@ -80,14 +80,14 @@ def test_samples_are_compared_with_real_examples_by_the_classifier() -> None:
 def test_a_family_without_likelihood_is_watched_at_each_validation() -> None:
     x, labels = examples(EVENT, 100)
     measured = {}
-    for case in (Case("dcgan", EVENT), Case("vae", EVENT)):
+    for case in (Case("gan", EVENT), Case("vae", EVENT)):
         family = case.build().eval()
         val = Examples(x.numpy(), labels.numpy())
         with torch.no_grad():
             measured[case.model] = family_validator(family, val, classifier(), 0, 0.0)()
-    assert {"objective", "diversity", "classes_covered"} <= set(measured["dcgan"])
+    assert {"objective", "diversity", "classes_covered"} <= set(measured["gan"])
     assert not {"diversity", "classes_covered"} & set(measured["vae"])
-    assert 0 <= measured["dcgan"]["diversity"] < 10
+    assert 0 <= measured["gan"]["diversity"] < 10
 
 
 # Sentences
@@ -103,7 +103,7 @@ def test_concerns_say_what_is_wrong() -> None:
 
 
 def test_those_of_the_family_follow(monkeypatch: pytest.MonkeyPatch) -> None:
-    family = Case("dcgan", EVENT).build()
+    family = Case("gan", EVENT).build()
 
     def concerns(measured: Mapping[str, float]) -> list[str]:
         return [f"the discriminator is at {measured['D']:.1f}"]

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from models.contract import Completion, Event
+from models.layers.autoregressive import Autoregressive
 from pipelines.completions import COMPLETED, DRAWN, Completions, chosen, draw, masks
 from pipelines.prepared import Prepared
 from pipelines.report.completed import Completed, completed
@@ -138,7 +139,7 @@ def test_an_entry_that_cannot_complete_has_no_block(tmp_path: Path) -> None:
 def test_a_picture_for_each_mask(tmp_path: Path, kind: str) -> None:
     data = prepared_folder(tmp_path, kind)
     made = guesses(data, Guess(2))
-    shown = completed(data.meta, made, labels_drawn=False)
+    shown = completed(data.meta, made, False, Autoregressive.approximation)
     assert shown is not None and "label" not in shown.about
     html = section(shown)
     assert html.count('class="grid"') == html.count('class="heads"') == len(made.masks) == 4
@@ -147,7 +148,7 @@ def test_a_picture_for_each_mask(tmp_path: Path, kind: str) -> None:
     )
     exact, *others = [exhibit.caption for exhibit in shown.exhibits]
     assert exact == "Top half known. Exact: drawn from p(missing | known)."
-    assert all("Approximate" in caption and "blind to known pixels that come later" in caption for caption in others)
+    assert all("Approximate" in caption and "blind to known ones that come later" in caption for caption in others)
     (item,) = shown.exhibits[2].items
     side = data.event.shape[1] + 1
     grid = pixels(item.picture)
@@ -167,13 +168,13 @@ def _alone(data: Prepared, x: np.ndarray) -> bytes:
 
 def test_sounds_can_be_heard_and_say_what_is_known(tmp_path: Path) -> None:
     data = prepared_folder(tmp_path, "tones")
-    shown = completed(data.meta, guesses(data, Guess(256)), labels_drawn=True)
+    shown = completed(data.meta, guesses(data, Guess(256)), True, Autoregressive.approximation)
     assert shown is not None and "It is not told the label, but draws one first" in shown.about
     prefix, gap = shown.exhibits
     assert [item.title.partition(", ")[2] for item in prefix.items] == ["real", "completion 1", "completion 2"] * 2
     assert all(item.sound and "first half known" in item.alt for item in prefix.items)
     assert prefix.caption.startswith("First half known. Exact: drawn from p(missing | known). ")
-    assert "blind to known steps that come later" in gap.caption and "8,000 samples per second" in gap.caption
+    assert "blind to known ones that come later" in gap.caption and "8,000 samples per second" in gap.caption
     html = section(shown)
     assert html.count("<audio ") == 12 and html.count('style="--across:3"') == 2
 

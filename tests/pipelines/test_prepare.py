@@ -207,7 +207,7 @@ def test_data_that_no_family_of_the_parameters_can_model_is_refused_once_its_fil
     raw = {
         "data": {"source": "npy", "path": "x.npy", "test_count": 0.2},
         "families": {
-            "dcgan": {"model": "dcgan"},
+            "progressive_gan": {"model": "progressive_gan"},
             "maf": {"model": "maf", "conditional": True},
             "gmm": {"model": "gmm"},
         },
@@ -215,7 +215,7 @@ def test_data_that_no_family_of_the_parameters_can_model_is_refused_once_its_fil
     with pytest.raises(UserError) as caught:
         prepare.run(Project(tmp_path, Params.model_validate(raw)))
     first, second = str(caught.value).splitlines()
-    assert first.startswith("params.yaml: families.dcgan: dcgan models images")
+    assert first.startswith("params.yaml: families.progressive_gan: progressive_gan models images")
     assert first.endswith("families that would fit: gmm, iaf, made, maf, vae")
     assert second.startswith("params.yaml: families.maf: conditional: true needs labels")
 

@@ -43,7 +43,7 @@ ROWS = [
     row(
         "vae", nll_bits_per_dim=1.9712, nll_kind="bound", nll_bound="IWAE, K=64", fid=5.0, recall=0.8, invertible=False
     ),
-    row("dcgan", fid=float("nan"), recall=0.8, samples_per_s=98000.0, sampling_passes=64, parallel_sampling=True),
+    row("gan", fid=float("nan"), recall=0.8, samples_per_s=98000.0, sampling_passes=64, parallel_sampling=True),
 ]
 
 
@@ -77,7 +77,7 @@ def page() -> str:
     sections = [
         EntrySection("gmm", "gmm", images, images, curve),
         EntrySection("vae", "vae", images, images, curve, search, notes=["<b>escaped</b>"]),
-        EntrySection("dcgan", "gan", images, images, distillation=student),
+        EntrySection("gan", "gan", images, images, distillation=student),
     ]
     return render(Report("Title", "Some data.", ROWS, sections, {"commit": "abc123"}, data_page="data.html"))
 
@@ -227,13 +227,13 @@ def test_page_is_self_contained() -> None:
 
 def test_page_shows_every_entry_and_marks_bounds() -> None:
     html = page()
-    for entry in ("gmm", "vae", "dcgan"):
+    for entry in ("gmm", "vae", "gan"):
         assert f'id="entry-{entry}"' in html
-    nll = {entry: table_cells(html, entry)["nll_bits_per_dim"] for entry in ("gmm", "vae", "dcgan")}
+    nll = {entry: table_cells(html, entry)["nll_bits_per_dim"] for entry in ("gmm", "vae", "gan")}
     assert "2.400" in nll["gmm"] and "≤" not in nll["gmm"]
     assert "≤ 1.971" in nll["vae"] and 'title="IWAE, K=64"' in nll["vae"] and "best" in nll["vae"]
-    blank = table_cells(html, "dcgan")
-    assert re.sub(r"<[^>]*>", "", nll["dcgan"] + blank["fid"] + blank["invertible"]) == ""
+    blank = table_cells(html, "gan")
+    assert re.sub(r"<[^>]*>", "", nll["gan"] + blank["fid"] + blank["invertible"]) == ""
     assert "yes" in blank["parallel_sampling"]
     assert "1 pass<" in table_cells(html, "gmm")["samples_per_s"]
     assert "64 passes<" in blank["samples_per_s"]
