@@ -161,7 +161,7 @@ def test_entries_that_can_complete_are_shown_doing_so(tmp_path: Path) -> None:
 def test_every_entry_of_the_digits(tmp_path: Path) -> None:
     """The default entries but those of the test above: the workflow's own test has a few, as stages of DVC."""
     raw = toy("digits", {}, drop=("gmm", "made", "diffusion"))
-    project, rows = rebuild(tmp_path, raw)
+    _, rows = rebuild(tmp_path, raw)
     assert list(rows) == list(raw["evaluate"]["entries"])
     for entry, row in rows.items():
         assert float(row["fid"]) > 0 and float(row["samples_per_s"]) > 0, entry

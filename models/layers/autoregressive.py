@@ -59,8 +59,10 @@ class PlainStepper(Stepper):
 class Autoregressive(MaximumLikelihood, Completion):
     """A product of conditionals, exact in one pass. A subclass says `output`, `order`, `network` and `stepper`."""
 
-    approximation = "each missing number is drawn given everything before it in the model's order, blind to known ones that come later"
-
+    approximation = (
+        "each missing number is drawn given everything before it in the model's order, blind to known ones that come"
+        " later"
+    )
     parallel_sampling = False
     # Numbers whose features stay in a CPU's cache from layer to layer: to score more at once is up to 3 times as slow.
     cached_numbers: ClassVar[int | None] = 2**13

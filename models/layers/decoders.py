@@ -73,6 +73,8 @@ class BernoulliDecoder(Likelihood):
         return self.trials * torch.sigmoid(h)
 
     def draw(self, h: Tensor, u: Tensor) -> Tensor:
+        if self.trials == 1:  # the same quantile function, without a table of masses
+            return (u > torch.sigmoid(-h)).to(h.dtype)
         levels = torch.arange(self.trials + 1, dtype=h.dtype, device=h.device)
         log_mass = (
             self.log_choices.to(h.dtype)

@@ -228,7 +228,7 @@ BAD: dict[str, tuple[Changes, str]] = {
     ),
     "teacher that is not trained": (
         {"distill.entries.iaf.teacher": "iaf"},
-        "distill.entries.iaf.teacher: 'iaf' is not allowed: must be one of train.entries: gmm, autoencoder, denoising_autoencoder, vae, *",
+        "distill.entries.iaf.teacher: 'iaf' is not allowed: must be one of train.entries: gmm, autoencoder, *",
     ),
     "evaluation of what another stage makes": (
         {"evaluate.entries.iaf": "train"},
