@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 
 from models.catalogue import CATALOGUE, family_class, suitable
 from models.contract import Event, config_fields
+from models.layers.adversarial import LOSSES
 from pipelines.errors import UserError
 from pipelines.param_checks import expected_event
 from pipelines.param_file import load, parse
@@ -493,6 +494,9 @@ def test_profiles_are_complete_and_valid(profile: Path, committed: dict[str, Any
     raw = YAML(typ="safe", pure=True).load(profile)
     assert raw.keys() == committed.keys()
     params = load(profile)
+    if profile.stem == "gans":  # one family, many losses
+        assert {values["loss"] for values in params.families.values() if "loss" in values} == set(LOSSES)
+        return
     assert params.data.folder == profile.stem
     fitting = {params.model(entry) for entry in params.families}
     event = expected_event(params.data) or Event((6,), None)  # only the files of power can tell that they are vectors
@@ -501,7 +505,7 @@ def test_profiles_are_complete_and_valid(profile: Path, committed: dict[str, Any
 
 
 def test_there_is_a_profile_of_each_kind_of_data(root: Path) -> None:
-    names = ["binarized_mnist", "cifar10", "digits", "fashion_mnist", "mnist", "power", "speech"]
+    names = ["binarized_mnist", "cifar10", "digits", "fashion_mnist", "gans", "mnist", "power", "speech"]
     assert [path.stem for path in PROFILES] == names
     assert (root / "params.yaml").read_text() == (root / "profiles" / "digits.yaml").read_text()
 
