@@ -20,6 +20,7 @@ from PIL import Image
 from pipelines import compare
 from pipelines.completions import Completions
 from pipelines.files import write_json
+from pipelines.latents import Latents
 from pipelines.prepared import Prepared
 from pipelines.report import statistics
 from pipelines.report.data_page import data_page, describe, render_data
@@ -249,6 +250,7 @@ def test_report_of_every_kind(
         write_json(seen / "metrics.json", row)
         x = data.split("train").x
         Completions.none(data.event).save(seen / "completions.npz")
+        Latents.none(data.event).save(seen / "latents.npz")
         np.save(seen / "samples.npy", x[np.resize(np.arange(len(x)), len(column_labels(data.event)))])
     params = SimpleNamespace(
         evaluate=SimpleNamespace(entries=stages, seed=0),
