@@ -7,7 +7,8 @@ So the codes hold what several numbers agree on, and less of what is incidental.
 
 The corruption c adds Gaussian noise, or sets a share of the numbers to nothing (masking: the lowest level of integers,
 the mean of vectors) or to either end of their range (salt and pepper). Losses, shapes and samples are those of
-`autoencoder.py`. Codes of given examples (`encode`) are those of the examples as they are.
+`autoencoder.py`. Codes of given examples (`encode`) are those of the examples as they are; it is the codes of corrupted
+ones that have mean 0 and variance 1.
 
 Vincent, Larochelle, Bengio & Manzagol, "Extracting and Composing Robust Features with Denoising Autoencoders", 2008.
 """

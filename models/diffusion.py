@@ -24,9 +24,9 @@ Samplers take the steps t → s of any subset of 1 … T. With x̂_0 and the noi
     x_s = √ᾱ_s x̂_0 + √(1 - ᾱ_s - σ²) ε̂ + σ z,   σ² = η² (1 - ᾱ_s)/(1 - ᾱ_t) (1 - ᾱ_t/ᾱ_s)
 
 which for η = 1 is a draw from p(x_s | x_t) (ancestral sampling), and for η = 0 (DDIM) has no randomness but x_T. For
-integers x̂_0 is clipped to their range, in the bound as in the samplers, so that both are of one model. The last step
-returns x̂_0 without noise, as DDPM does. Guidance moves the prediction away from that for no label:
-ε̂ = (1 + w) ε̂(x_t, y) - w ε̂(x_t).
+integers x̂_0 is clipped to their range, in the bound as in the samplers, so that both are of one model: that of all T
+ancestral steps without guidance. The last step returns x̂_0 without noise, as DDPM does. Guidance moves the prediction
+away from that for no label: ε̂ = (1 + w) ε̂(x_t, y) - w ε̂(x_t).
 
 Ho, Jain & Abbeel, "Denoising Diffusion Probabilistic Models", 2020 (arXiv:2006.11239); cosine: Nichol & Dhariwal, 2021
 (arXiv:2102.09672); v: Salimans & Ho, 2022 (arXiv:2202.00512); DDIM: Song, Meng & Ermon, 2021 (arXiv:2010.02502);

@@ -272,7 +272,8 @@ class GAN(Family, Features):
     def diagnostics(self, batch: Batch) -> dict[str, float]:
         """How well the discriminator tells real from generated, and how steep the generator's loss is there.
 
-        `score_gap` is E[d(x)] - E[d(G(z))], `generator_slope` E|dL_G/dd|; D = σ(d) where d is a logit.
+        `score_gap` is E[d(x)] - E[d(G(z))], `generator_slope` E|dL_G/dd|; D = σ(d) where d is a logit. They are those
+        of a finished model: without instance noise, and with the running moments of a batch normalisation.
         """
         context = one_hot(batch.labels, self.classes)
         real, fake = self._score(self._real(batch), context), self._score(self._fake(batch, context), context)

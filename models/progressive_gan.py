@@ -226,6 +226,7 @@ class Discriminator(nn.Module):
         """Scores (N,); of a conditional model by projection on the class."""
         h = self.features(x, growth)
         score: Tensor = self.head(h)[:, 0]
+        score = score.to(torch.promote_types(score.dtype, torch.float32))
         if self.class_head is None or context is None:
             return score
         return score + (self.class_head(h) * context.to(h.dtype)).sum(1)
@@ -241,7 +242,7 @@ class ProgressiveGAN(Family, Features):
 
     def __init__(self, config: ProgressiveGANConfig, event: Event) -> None:
         super().__init__(config, event)
-        self.doublings = halvings(event.shape[1], event.shape[2], LOWEST)
+        self.doublings = halvings(event.shape[1], event.shape[2], LOWEST, most=8)
         self.generator = Generator(event, self.classes, config, self.doublings)
         self.discriminator = Discriminator(event, self.classes, config, self.doublings)
         # An integer: the training loop averages weights, and copies what counts.
@@ -280,7 +281,7 @@ class ProgressiveGAN(Family, Features):
         ]
 
     def growth(self, step: Tensor | None = None) -> Growth:
-        """How far the networks have grown at a step (a scalar on the CPU); by default at the last one of training."""
+        """How far the networks have grown at a step (a scalar on the CPU); by default after the last of training."""
         return Growth.at(self.step.cpu() if step is None else step, self.config.phase_steps, self.doublings)
 
     def real(self, x: Tensor, growth: Growth, u: float | Tensor = 0.5) -> Tensor:
@@ -299,7 +300,7 @@ class ProgressiveGAN(Family, Features):
 
     def _discriminator_loss(self, batch: Batch) -> Tensor:
         config, growth = self.config, self.growth(batch.step)
-        self.step.copy_(batch.step)
+        self.step.copy_(batch.step + 1)
         context = one_hot(batch.labels, self.classes)
         real = self.real(batch.x, growth, batch.noise.uniform(*self.event.shape))
         fake = self._fake(batch, context, growth).detach()

@@ -240,9 +240,11 @@ class VAE(Family, Density, Latent, Features):
         active = measured.get("active_units", units)
         if 2 * active >= units:
             return []
+        weighed = self.config.training_samples == 1  # or there is no rate to weigh
+        remedy = "lower kl_weight, or set kl_warmup_steps or free_bits" if weighed else "set training_samples to 1"
         return [
             f"posterior collapse: {units - active:.0f} of {units} latent units are inactive (their posterior means vary"
-            f" by less than {ACTIVE} between examples); lower kl_weight, or set kl_warmup_steps or free_bits"
+            f" by less than {ACTIVE} between examples); {remedy}"
         ]
 
     # The parts of the bound

@@ -110,6 +110,7 @@ def squared_slope(scores: Tensor, x: Tensor) -> Tensor:
     """‖∇_x d(x)‖² (N,) of scores (N,) that were computed from x (N, …), differentiable in the discriminator's weights.
 
     It is the slope at each row only where no row's score depends on another row: there must be no batch normalisation.
+    (Progressive GANs have a statistic of the minibatch there, and leave it at that, as their paper does.)
     """
     (gradient,) = torch.autograd.grad(scores.sum(), x, create_graph=True)
     return gradient.flatten(1).square().sum(1)

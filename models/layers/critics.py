@@ -20,9 +20,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils import parametrizations
+from torch.nn.utils import parametrize
 
 from ..contract import Event
 from .images import halvings
@@ -89,11 +90,45 @@ class Critic(nn.Module):
         return d + (h * self.class_head(context.to(h.dtype))).sum(1)
 
 
+class SpectralNorm(nn.Module):
+    """W / σ(W), σ the largest singular value of a weight W (outputs, …) as a matrix.
+
+    In training each use of the weight adds a step of power iteration, u ← W v / ‖W v‖ with v = Wᵀ u / ‖Wᵀ u‖, and
+    σ = uᵀ W v. In evaluation σ is exact: the average over the training that is evaluated has a u which is no singular
+    vector of its weights, and by which σ would be far too small. (`torch.nn.utils` would take it.)
+    """
+
+    WARM_UP = 15  # steps before the first use
+    u: Tensor
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("u", F.normalize(torch.randn(len(weight)), dim=0))
+        for _ in range(self.WARM_UP):
+            self._iterate(weight.detach().flatten(1))
+
+    @torch.no_grad()
+    def _iterate(self, w: Tensor) -> tuple[Tensor, Tensor]:
+        """One step; the new u and v."""
+        v = F.normalize(w.T @ self.u, dim=0)
+        u = F.normalize(w @ v, dim=0)
+        self.u.copy_(u)
+        return u, v
+
+    def forward(self, weight: Tensor) -> Tensor:
+        with torch.autocast(weight.device.type, enabled=False):  # bfloat16 would know σ to half a percent
+            w = weight.flatten(1)
+            if not self.training:
+                return weight / torch.linalg.matrix_norm(w, 2)
+            u, v = self._iterate(w)
+            return weight / (u @ w @ v)
+
+
 def normalise_spectrally(network: nn.Module) -> None:
-    """Divide the weights of all maps by their largest singular value, which a power iteration follows in training."""
+    """Divide the weights of all maps by their largest singular value."""
     for layer in list(network.modules()):
         if isinstance(layer, MAPS):
-            parametrizations.spectral_norm(layer)
+            parametrize.register_parametrization(layer, "weight", SpectralNorm(layer.weight))
 
 
 # Linear layers

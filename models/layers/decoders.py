@@ -128,8 +128,10 @@ class GaussianDecoder(Likelihood):
         std = self.log_std.exp() * self.unit
         if self.levels is None:
             return h, std
-        # A tenth of a bin's width puts all mass into one bin. Less gains nothing, and makes other bins impossible.
-        return h * self.unit + (self.levels - 1) / 2, std.clamp_min(0.1)
+        # A tenth of a bin's width puts all mass into one bin. Less gains nothing, and makes other bins impossible. It
+        # is added to a learnt one: behind a limit it would find no way back.
+        learnt = isinstance(self.log_std, nn.Parameter)
+        return h * self.unit + (self.levels - 1) / 2, std + 0.1 if learnt else std.clamp_min(0.1)
 
     def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
         mean, std = self._location_scale(h)
@@ -153,9 +155,8 @@ class GaussianDecoder(Likelihood):
 class LogisticDecoder(Likelihood):
     """Integers take the mass that a logistic of mean μ and scale s gives to their bins, in each dimension."""
 
-    NARROWEST = (
-        0.05  # bins: all mass is in one. Added, not a limit: behind a limit a learnt scale would find no way back
-    )
+    # Bins: all mass is in one. Added, not a limit: behind a limit a learnt scale would find no way back.
+    NARROWEST = 0.05
     log_std: Tensor
 
     def __init__(self, event: Event, variance: float | None) -> None:

@@ -135,6 +135,18 @@ def test_every_loss_trains_every_architecture(loss: LossName, architecture: Arch
         assert weight.isfinite().all() and not torch.equal(weight, before[name]), name
 
 
+def test_averaged_critics_are_normalised_by_their_own_singular_values() -> None:
+    gan, other = (small(spectral_norm=True) for _ in range(2))
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.add_(torch.randn_like(parameter))
+    weights = zip(gan.state_dict().items(), other.state_dict().values(), strict=True)
+    gan.load_state_dict({key: (a + b) / 2 if a.is_floating_point() else a for (key, a), b in weights})
+    for layer in gan.eval().discriminator.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1, abs=1e-4)
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("options", [{"r1": 1.0}, BOUNDED, {"spectral_norm": True}], ids=str)
 def test_every_regulariser_trains_every_architecture(
