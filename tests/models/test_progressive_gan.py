@@ -250,7 +250,7 @@ def test_killed_in_any_phase_it_ends_with_the_same_bits(undisturbed: Training, t
 
 def test_averaged_and_best_weights_know_how_far_they_have_grown(undisturbed: Training) -> None:
     assert int(undisturbed.ema["step"]) == STEPS
-    assert int(undisturbed.best["step"]) == undisturbed.state.best_step - 1
+    assert int(undisturbed.best["step"]) == undisturbed.state.best_step
     grown = [(row["resolution"], row["fade_in"]) for row in undisturbed.state.history]
     assert grown == [(4, 1), (4, 1), (8, 0), (8, 0.5), (8, 1), (8, 1), (16, 0), (16, 0.5), (16, 1), (16, 1), (16, 1)]
 
