@@ -252,7 +252,7 @@ def test_averaged_and_best_weights_know_how_far_they_have_grown(undisturbed: Tra
     assert int(undisturbed.ema["step"]) == STEPS
     assert int(undisturbed.best["step"]) == undisturbed.state.best_step
     grown = [(row["resolution"], row["fade_in"]) for row in undisturbed.state.history]
-    assert grown == [(4, 1), (4, 1), (8, 0), (8, 0.5), (8, 1), (8, 1), (16, 0), (16, 0.5), (16, 1), (16, 1), (16, 1)]
+    assert grown == [(4, 1), (8, 0), (8, 0.5), (8, 1), (8, 1), (16, 0), (16, 0.5), (16, 1), (16, 1), (16, 1), (16, 1)]
 
 
 def test_a_weight_has_no_moments_before_its_first_use(tmp_path: Path) -> None:
