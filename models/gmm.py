@@ -27,7 +27,7 @@ from torch.nn import functional as F
 
 from .contract import STRICT, Batch, Event, Family, FamilyConfig, Player, RealDensity
 from .layers.labels import chosen_labels, known
-from .layers.units import Units, bound_of, real_units
+from .layers.units import Units, real_units
 from .layers.workers import sum_over_workers
 from .noise import uniform_rows
 
@@ -88,7 +88,7 @@ class GMM(Family, RealDensity):
 
     @property
     def bound(self) -> str | None:
-        return bound_of(self.event)
+        return self.units.bound
 
     @property
     def scoring_passes(self) -> int:

@@ -10,35 +10,23 @@ never pays for the slow direction.
 (Kingma's y = μ' + σ u, with σ = exp(-α) and μ' = -μ exp(-α): the same functions, since μ and α are free.)
 
 Cost in sequential network passes, with B blocks and D dimensions: `sample`, `decode` and `sample_density` B,
-`log_prob` and `encode` B·D. Kingma et al., "Improving Variational Inference with Inverse Autoregressive Flow", 2016
-(arXiv:1606.04934).
+`log_prob` and `encode` B·D, which are D small steps of each block here, with the arithmetic of one pass together.
+Kingma et al., "Improving Variational Inference with Inverse Autoregressive Flow", 2016 (arXiv:1606.04934).
 """
 
 from __future__ import annotations
 
-from torch import Tensor
-
-from .layers.flow import AutoregressiveFlow, AutoregressiveFlowConfig
+from .layers.autoregressive_flow import AutoregressiveFlowConfig, autoregressive_blocks
+from .layers.bijections import Bijection, Inverse
+from .layers.flow import Flow
 
 IAFConfig = AutoregressiveFlowConfig
 
 
-class IAF(AutoregressiveFlow):
+class IAF(Flow):
     """Blocks whose single pass leads from the noise to the data."""
 
     Config = IAFConfig
-    parallel_sampling = True
 
-    @property
-    def sampling_passes(self) -> int:
-        return int(self.config.blocks)
-
-    @property
-    def scoring_passes(self) -> int:
-        return self.config.blocks * self.event.dimensions
-
-    def _to_noise(self, y: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        return self._back(y, context)
-
-    def _to_data(self, u: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        return self._through(u, context)
+    def make_bijection(self) -> Bijection:
+        return Inverse(autoregressive_blocks(self.config, self.event.dimensions, self.classes))

@@ -6,35 +6,28 @@ dimension.
 
     u_i = (y_i - μ_i(y_<i)) exp(-α_i(y_<i)),      log p(y) = log N(u; 0, I) - Σ_i α_i        (per block)
 
+With `mixture_components` a last block has mixtures of Gaussians for conditionals in place of single ones (MAF MoG).
+With `batch_norm` each block is followed by an invertible batch normalisation.
+
 Cost in sequential network passes, with B blocks and D dimensions: `log_prob` and `encode` B, `sample` and `decode`
-B·D. Papamakarios, Pavlakou & Murray, "Masked Autoregressive Flow for Density Estimation", 2017 (arXiv:1705.07057).
+B·D, which are D small steps of each block here, with the arithmetic of one pass together. Papamakarios, Pavlakou &
+Murray, "Masked Autoregressive Flow for Density Estimation", 2017 (arXiv:1705.07057).
 """
 
 from __future__ import annotations
 
-from torch import Tensor
-
-from .layers.flow import AutoregressiveFlow, AutoregressiveFlowConfig
+from .layers.autoregressive_flow import AutoregressiveFlowConfig, autoregressive_blocks
+from .layers.bijections import Bijection
+from .layers.flow import Flow
 
 MAFConfig = AutoregressiveFlowConfig
 
 
-class MAF(AutoregressiveFlow):
+class MAF(Flow):
     """Blocks whose single pass leads from the data to the noise."""
 
     Config = MAFConfig
     parallel_sampling = False
 
-    @property
-    def sampling_passes(self) -> int:
-        return self.config.blocks * self.event.dimensions
-
-    @property
-    def scoring_passes(self) -> int:
-        return int(self.config.blocks)
-
-    def _to_noise(self, y: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        return self._through(y, context)
-
-    def _to_data(self, u: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        return self._back(u, context)
+    def make_bijection(self) -> Bijection:
+        return autoregressive_blocks(self.config, self.event.dimensions, self.classes)

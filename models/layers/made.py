@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .bijections import Bijection
 from .normal import bounded
 
 
@@ -162,7 +163,7 @@ class IncrementalMADE:
                 self.units[layer][:, new] = F.relu(h)
 
 
-class AutoregressiveAffine(nn.Module):
+class AutoregressiveAffine(Bijection):
     """The bijection w = f(v) with, for each dimension i in order,
 
         w_i = (v_i - μ_i(v_<i)) exp(-α_i(v_<i)),      log |det dw/dv| = -Σ_i α_i
@@ -175,6 +176,14 @@ class AutoregressiveAffine(nn.Module):
         super().__init__()
         self.order = order.tolist()
         self.made = MADE([order], hidden, outputs=2, context=context)
+
+    @property
+    def passes(self) -> int:
+        return 1
+
+    @property
+    def inverse_passes(self) -> int:
+        return len(self.order)
 
     def conditioner(self, v: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """μ and α (N, D each) for v (N, D)."""

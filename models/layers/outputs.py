@@ -89,7 +89,7 @@ class LogisticMixture(Levels):
         return _apart(self.size // 3)
 
     def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
-        logits, mean, scale = self._parameters(_at_least_float32(h))
+        logits, mean, scale = self.parameters(_at_least_float32(h))
         x = x.to(mean.dtype)[..., None]
         return (F.log_softmax(logits, -1) + log_logistic_bin(x, mean, scale, self.levels)).logsumexp(-1)
 
@@ -97,7 +97,7 @@ class LogisticMixture(Levels):
         levels = torch.arange(self.levels, device=h.device)
         return self.log_prob(h[..., None, :], levels.expand(*h.shape[:-1], self.levels))
 
-    def _parameters(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def parameters(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits of π, and μ and s in units of levels; outputs of 0 give means at the middle of the range."""
         logits, mean, log_scale = h.chunk(3, -1)
         half = self.levels / 2
@@ -116,20 +116,20 @@ class GaussianMixture(Output):
         return _apart(self.size // 3)
 
     def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
-        logits, mean, log_std = self._parameters(_at_least_float32(h))
+        logits, mean, log_std = self.parameters(_at_least_float32(h))
         z = (x[..., None] - mean) * torch.exp(-log_std)
         log_normal = -0.5 * (z.square() + math.log(2 * math.pi)) - log_std
         return (F.log_softmax(logits, -1) + log_normal).logsumexp(-1)
 
     def draw(self, h: Tensor, u: Tensor, temperature: float) -> Tensor:
         """A component by the first uniform number, then its Gaussian, whose standard deviation is scaled by T."""
-        logits, mean, log_std = self._parameters(h.double())
+        logits, mean, log_std = self.parameters(h.double())
         steps = logits.softmax(-1).cumsum(-1)
         component = (u[..., :1].to(steps) > steps[..., :-1]).sum(-1, keepdim=True)
         mean, log_std = mean.gather(-1, component)[..., 0], log_std.gather(-1, component)[..., 0]
         return mean + temperature * log_std.exp() * torch.special.ndtri(u[..., 1].to(steps))
 
-    def _parameters(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def parameters(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits, means and log standard deviations."""
         logits, mean, log_std = h.chunk(3, -1)
         return logits, mean, bounded(log_std)

@@ -13,7 +13,12 @@ from ..noise import Noise
 
 
 class Units(nn.Module):
-    """A bijection between examples in the data's units and real vectors y (N, D)."""
+    """A bijection between examples in the data's units and real vectors y (N, D).
+
+    `bound` says what bound a density of y puts on the probability of examples: None where it is exact.
+    """
+
+    bound: str | None = None
 
     def forward(self, x: Tensor, noise: Noise | None = None) -> tuple[Tensor, Tensor]:
         """y (N, D) of examples x (N, *event), and log |det dy/dx| (N,)."""
@@ -43,6 +48,8 @@ class Dequantised(Units):
     middle of the bin, which `inverse` maps back to x.
     """
 
+    bound = "dequantised, 1 draw"
+
     def __init__(self, event: Event, alpha: float | None = None) -> None:
         super().__init__()
         assert event.levels is not None
@@ -52,15 +59,21 @@ class Dequantised(Units):
         return f"levels={self.levels}, alpha={self.alpha}"
 
     def forward(self, x: Tensor, noise: Noise | None = None) -> tuple[Tensor, Tensor]:
-        u = 0.5 if noise is None else noise.uniform(self.event.dimensions)
+        u, log_q = self.within_bins(x, noise)
         v = (x.flatten(1).to(torch.get_default_dtype()) + u) / self.levels
-        log_det = v.new_full((len(v),), -math.log(self.levels) * self.event.dimensions)
+        log_det = -log_q - math.log(self.levels) * self.event.dimensions
         if self.alpha is None:
             return v, log_det
         y = torch.logit(self.alpha + (1 - 2 * self.alpha) * v)
         # d logit(s)/ds = 1/(s(1-s)), and log s(1-s) = -softplus(-y) - softplus(y)
         stretch = math.log(1 - 2 * self.alpha) + F.softplus(y) + F.softplus(-y)
         return y, log_det + stretch.sum(1)
+
+    def within_bins(self, x: Tensor, noise: Noise | None) -> tuple[Tensor, Tensor]:
+        """u (N, D) in [0, 1), and the log density (N,) of its draw given x: of a uniform one, none at all."""
+        shape = len(x), self.event.dimensions
+        u = torch.full(shape, 0.5, device=x.device) if noise is None else noise.uniform(self.event.dimensions)
+        return u, u.new_zeros(len(x))
 
     def inverse(self, y: Tensor) -> Tensor:
         return self._continuous(y) - 0.5
@@ -102,11 +115,6 @@ class Standardised(Units):
 def real_units(event: Event, alpha: float | None = None) -> Units:
     """The bijection for an event: `Dequantised` for integers (logit with `alpha`), `Standardised` for vectors."""
     return Standardised(event) if event.levels is None else Dequantised(event, alpha)
-
-
-def bound_of(event: Event) -> str | None:
-    """The bound that a continuous density puts on an event: none for vectors, dequantisation for integers."""
-    return None if event.levels is None else "dequantised, 1 draw"
 
 
 def input_channels(event: Event) -> int:

@@ -44,24 +44,33 @@ class GlobalBatchNorm(nn.Module):
         x = x.to(torch.promote_types(x.dtype, torch.float32))  # moments in bfloat16 would be worthless
         if not self.training:
             return self._affine(x, self.running_mean, self.running_var)
-        axes = [axis for axis in range(x.dim()) if axis != 1]
-        count = x.numel() // x.shape[1]
-        # Two passes, mean then variance: E[x²] - E[x]² would cancel in float32.
-        total = sum_over_workers(torch.cat([x.sum(axes), x.new_full((1,), count)]))
-        mean, count_all = total[:-1] / total[-1], total[-1].detach()
-        var = sum_over_workers((x - self._channelwise(mean, x)).square().sum(axes)) / count_all
-        with torch.no_grad():
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(var * count_all / (count_all - 1).clamp_min(1), self.momentum)
+        mean, var, count = self.moments(x)
+        self.track(mean, var, count)
         return self._affine(x, mean, var)
+
+    def moments(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean and variance (C,) of x (N, C, …) over the global batch, differentiable, and of how many numbers."""
+        axes = [axis for axis in range(x.dim()) if axis != 1]
+        # Two passes, mean then variance: E[x²] - E[x]² would cancel in float32.
+        total = sum_over_workers(torch.cat([x.sum(axes), x.new_full((1,), x.numel() // x.shape[1])]))
+        count = total[-1].detach()
+        mean = total[:-1] / count
+        return mean, sum_over_workers((x - channelwise(mean, x)).square().sum(axes)) / count, count
+
+    @torch.no_grad()
+    def track(self, mean: Tensor, var: Tensor, count: Tensor) -> None:
+        """Bring the running moments nearer to those of a batch."""
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(var * count / (count - 1).clamp_min(1), self.momentum)
 
     def _affine(self, x: Tensor, mean: Tensor, var: Tensor) -> Tensor:
         scale = torch.rsqrt(var + self.eps)
         if self.weight is None or self.bias is None:
-            return (x - self._channelwise(mean, x)) * self._channelwise(scale, x)
+            return (x - channelwise(mean, x)) * channelwise(scale, x)
         scale = self.weight * scale
-        return (x - self._channelwise(mean, x)) * self._channelwise(scale, x) + self._channelwise(self.bias, x)
+        return (x - channelwise(mean, x)) * channelwise(scale, x) + channelwise(self.bias, x)
 
-    @staticmethod
-    def _channelwise(values: Tensor, x: Tensor) -> Tensor:
-        return values.view(1, -1, *[1] * (x.dim() - 2))
+
+def channelwise(values: Tensor, x: Tensor) -> Tensor:
+    """Values (C,) in the shape in which they meet the channels of x (N, C, …)."""
+    return values.view(1, -1, *[1] * (x.dim() - 2))
