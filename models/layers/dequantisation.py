@@ -2,7 +2,7 @@
 
 Any q(u | x) on the unit cube gives a lower bound, of which uniform noise is the plain case:
 
-    log P(x) ≥ E_q [log p(x + u) - log q(u | x)],      u = σ(g(ε; x)),  ε ~ N(0, I)
+    log P(x) ≥ E_q [log p(x + u) - log q(u | x)],      u = δ + (1 - 2δ) σ(g(ε; x)),  ε ~ N(0, I)
 
 Uniform noise asks the density to be flat inside each bin, which smooth flows are not; a learnt q gives it what it
 likes, and the bound is tighter. g is a stack of affine couplings: half of the numbers are shifted and scaled by a
@@ -11,6 +11,7 @@ network of the other half and of x. Ho et al., "Flow++", 2019 (arXiv:1902.00275)
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -26,6 +27,7 @@ from .units import real_units as fixed_units
 Dequantisation = Literal["uniform", "variational"]
 COUPLINGS = 2
 WIDTH = 128
+MARGIN = 1e-4  # δ keeps x + u off the next integer, to which it could be rounded
 
 
 class VariationallyDequantised(Dequantised):
@@ -60,9 +62,9 @@ class VariationallyDequantised(Dequantised):
             log_scale = torch.where(moved, bounded(log_scale), 0.0)
             g = g * torch.exp(log_scale) + torch.where(moved, shift, 0.0)
             log_q = log_q - log_scale.sum(1)
-        # du/dg = σ(g) σ(-g); u stays below 1, or x + u would be the next integer
-        log_q = log_q - (F.logsigmoid(g) + F.logsigmoid(-g)).sum(1)
-        return torch.sigmoid(g).clamp_max(1 - torch.finfo(g.dtype).eps), log_q
+        # du/dg = (1 - 2δ) σ(g) σ(-g)
+        log_q = log_q - (F.logsigmoid(g) + F.logsigmoid(-g) + math.log1p(-2 * MARGIN)).sum(1)
+        return MARGIN + (1 - 2 * MARGIN) * torch.sigmoid(g), log_q
 
 
 def real_units(event: Event, alpha: float | None, dequantisation: Dequantisation) -> Units:
