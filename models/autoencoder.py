@@ -41,6 +41,7 @@ from .contract import (
 )
 from .layers.coders import Architecture, code_of_any_class, decoder, encoder
 from .layers.labels import chosen_labels, one_hot
+from .layers.precision import at_least_float32
 from .layers.units import Standardised
 from .layers.workers import GlobalBatchNorm
 from .noise import Noise, uniform_rows
@@ -103,7 +104,7 @@ class Autoencoder(Family, Reconstruction, Features):
         """The loss (N,) of each example, per dimension."""
         context, y = one_hot(batch.labels, self.classes), self._scaled(batch.x)
         h = self.decoder(self._code(self._seen(y, batch.noise), context), context)
-        h, target = h.to(torch.promote_types(h.dtype, torch.float32)), y.flatten(1)
+        h, target = at_least_float32(h), y.flatten(1)
         if self.config.loss == "mse":
             return (h - target).square().mean(1)
         return F.binary_cross_entropy_with_logits(h, target, reduction="none").mean(1)

@@ -47,6 +47,7 @@ from torch import Tensor, nn
 from .contract import STRICT, Batch, Completion, Density, Event, Family, FamilyConfig, Player, Width
 from .layers.decoders import log_normal_mass
 from .layers.labels import chosen_labels, one_hot
+from .layers.precision import at_least_float32
 from .layers.schedules import Schedule
 from .layers.streams import normal_stream, seeds_of
 from .layers.unet import TimedMLP, UNet
@@ -242,7 +243,7 @@ class Diffusion(Family, Density, Completion):
     def _output(self, x_t: Tensor, t: Tensor, context: Tensor | None) -> Tensor:
         """ε̂ or v̂ (N, *event) of x_t (N, *event) at timesteps t (N,), in float32 at least."""
         h = self.network(x_t, t / self.config.timesteps, context)
-        return h.to(torch.promote_types(h.dtype, torch.float32))
+        return at_least_float32(h)
 
     def _guided(self, x_t: Tensor, t: Tensor, context: Tensor | None) -> Tensor:
         """The output, led away from that for no label; ε̂ and v̂ are led alike, each being linear in the other."""

@@ -35,6 +35,7 @@ from .layers.adversarial import LOSSES, LossName, gradient_penalty, squared_slop
 from .layers.critics import Architecture, Critic, generator, normalise_spectrally
 from .layers.images import halvings
 from .layers.labels import append, chosen_labels, one_hot
+from .layers.precision import at_least_float32
 from .layers.units import Standardised, centred, network_input
 from .noise import uniform_rows
 
@@ -253,7 +254,7 @@ class GAN(Family, Features):
     def _score(self, x: Tensor, context: Tensor | None) -> Tensor:
         """d(x) (N,), in float32 where the network computes in bfloat16."""
         d: Tensor = self.discriminator(x, context)
-        return d.to(torch.promote_types(d.dtype, torch.float32))
+        return at_least_float32(d)
 
     def _scores(self, real: Tensor, fake: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """d(x) and d(G(z)) (N,), in one pass where that changes nothing and costs nothing.

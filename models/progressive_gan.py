@@ -48,6 +48,7 @@ from .layers.adversarial import LOSSES, LossName, gradient_penalty, r1_penalty
 from .layers.equalised import EqualisedConv2d, EqualisedLinear, MinibatchDeviation, PixelNorm
 from .layers.images import halvings
 from .layers.labels import append, chosen_labels, one_hot
+from .layers.precision import at_least_float32
 from .layers.units import centred
 from .noise import uniform_rows
 
@@ -226,7 +227,7 @@ class Discriminator(nn.Module):
         """Scores (N,); of a conditional model by projection on the class."""
         h = self.features(x, growth)
         score: Tensor = self.head(h)[:, 0]
-        score = score.to(torch.promote_types(score.dtype, torch.float32))
+        score = at_least_float32(score)
         if self.class_head is None or context is None:
             return score
         return score + (self.class_head(h) * context.to(h.dtype)).sum(1)

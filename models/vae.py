@@ -43,6 +43,7 @@ from .layers.decoders import DecoderName, likelihood
 from .layers.labels import chosen_labels, one_hot
 from .layers.made import MADE, orders
 from .layers.normal import bounded
+from .layers.precision import at_least_float32
 from .layers.units import Standardised, network_input
 from .layers.workers import mean_over_rows
 from .noise import uniform_rows
@@ -227,7 +228,7 @@ class VAE(Family, Density, Latent, Features):
     def diagnostics(self, batch: Batch) -> dict[str, float]:
         """Mean distortion and rate, in nats per example, and the codes' dimensions that are in use."""
         distortion, rate = self.distortion_and_rate(batch)
-        active = self.encode(batch.x, batch.labels).var(0) > ACTIVE
+        active = self.encode(batch.x, batch.labels).var(0, correction=0) > ACTIVE
         return {
             "distortion": distortion.mean().item(),
             "rate": rate.mean().item(),
@@ -252,7 +253,7 @@ class VAE(Family, Density, Latent, Features):
     def posterior(self, x: Tensor, context: Tensor | None) -> Posterior:
         """q(z|x) of examples x (N, *event) in the context of their classes (N, C)."""
         outputs = self.encoder(network_input(x, self.event, self.units), context)
-        mean, log_std, h = _at_least_float32(outputs).tensor_split([self.config.latent, 2 * self.config.latent], 1)
+        mean, log_std, h = at_least_float32(outputs).tensor_split([self.config.latent, 2 * self.config.latent], 1)
         return Posterior(mean, bounded(log_std), None if self.iaf is None else h)
 
     def _codes(self, posterior: Posterior, noise: Tensor) -> tuple[Tensor, Tensor]:
@@ -270,7 +271,7 @@ class VAE(Family, Density, Latent, Features):
         """log p(x|z) (…, N) of codes (…, N, L), in the data's units; vectors are decoded in standardised ones."""
         if context is not None:
             context = context.expand(*z.shape[:-1], -1).flatten(0, -2)
-        h = _at_least_float32(self.decoder(z.flatten(0, -2), context)).unflatten(0, z.shape[:-1])
+        h = at_least_float32(self.decoder(z.flatten(0, -2), context)).unflatten(0, z.shape[:-1])
         if self.units is None:
             return self.likelihood.log_prob(h, x.flatten(1).to(h.dtype))
         y, log_det = self.units(x)
@@ -338,8 +339,3 @@ class VAE(Family, Density, Latent, Features):
     def features(self, x: Tensor) -> Tensor:
         """The codes of examples; a conditional model, which is not told the labels, averages those of all labels."""
         return code_of_any_class(self.encode, x, self.classes)
-
-
-def _at_least_float32(outputs: Tensor) -> Tensor:
-    """Half precision cannot tell neighbouring levels apart."""
-    return outputs.to(torch.promote_types(outputs.dtype, torch.float32))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .precision import at_least_float32
 from .workers import sum_over_workers
 
 EPSILON = 1e-8
@@ -49,7 +50,7 @@ class PixelNorm(nn.Module):
     """x / √(mean over channels of x²): each pixel's feature vector gets the length √C. x is (N, C, …)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.to(torch.promote_types(x.dtype, torch.float32))  # squares in bfloat16 would be too coarse
+        x = at_least_float32(x)  # squares in bfloat16 would be too coarse
         return x * torch.rsqrt(x.square().mean(1, keepdim=True) + EPSILON)
 
 
@@ -69,7 +70,7 @@ class MinibatchDeviation(nn.Module):
         self.register_buffer("running", torch.ones(()))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.to(torch.promote_types(x.dtype, torch.float32))
+        x = at_least_float32(x)
         deviation = self._deviation(x) if self.training else self.running
         return torch.cat([x, deviation.expand(len(x), 1, *x.shape[2:])], 1)
 

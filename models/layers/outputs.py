@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from ..contract import Event, UnsuitableEvent
 from .normal import bounded
+from .precision import at_least_float32
 
 NARROWEST = -7.0  # log of the smallest scale of a logistic, in half ranges: a fraction of a bin for 256 levels
 
@@ -72,7 +73,7 @@ class Softmax(Levels):
         self.size = levels
 
     def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
-        return self.log_masses(_at_least_float32(h)).gather(-1, x.long()[..., None])[..., 0]
+        return self.log_masses(at_least_float32(h)).gather(-1, x.long()[..., None])[..., 0]
 
     def log_masses(self, h: Tensor) -> Tensor:
         return F.log_softmax(h, -1)
@@ -89,7 +90,7 @@ class LogisticMixture(Levels):
         return _apart(self.size // 3)
 
     def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
-        logits, mean, scale = self.parameters(_at_least_float32(h))
+        logits, mean, scale = self.parameters(at_least_float32(h))
         x = x.to(mean.dtype)[..., None]
         return (F.log_softmax(logits, -1) + log_logistic_bin(x, mean, scale, self.levels)).logsumexp(-1)
 
@@ -116,7 +117,7 @@ class GaussianMixture(Output):
         return _apart(self.size // 3)
 
     def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
-        logits, mean, log_std = self.parameters(_at_least_float32(h))
+        logits, mean, log_std = self.parameters(at_least_float32(h))
         z = (x[..., None] - mean) * torch.exp(-log_std)
         log_normal = -0.5 * (z.square() + math.log(2 * math.pi)) - log_std
         return (F.log_softmax(logits, -1) + log_normal).logsumexp(-1)
@@ -177,8 +178,3 @@ def _apart(components: int) -> Tensor:
     """Outputs (3 · components,) of equal weights and scales, and means spread over -1 … 1."""
     means = torch.linspace(-1, 1, components) if components > 1 else torch.zeros(1)
     return torch.cat([torch.zeros(components), means, torch.zeros(components)])
-
-
-def _at_least_float32(h: Tensor) -> Tensor:
-    """Half precision cannot tell neighbouring levels apart."""
-    return h.to(torch.promote_types(h.dtype, torch.float32))

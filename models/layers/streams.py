@@ -26,7 +26,8 @@ def normal_stream(seeds: Tensor, block: int, width: int) -> Tensor:
     """Standard normal numbers (n, width), float64: the block of that number of the streams of the seeds (n,)."""
     position = torch.arange(1 + block * width, 1 + (block + 1) * width, device=seeds.device)
     bits = _mix(seeds[:, None] + position * GAMMA)
-    return torch.special.ndtri((_shifted(bits, 11).double() + 0.5) * 2**-53)
+    # 52 bits and a half are a float64 exactly; of 53 the last would be rounded up, to a number without a quantile.
+    return torch.special.ndtri((_shifted(bits, 12).double() + 0.5) * 2**-52)
 
 
 def _mix(z: Tensor) -> Tensor:

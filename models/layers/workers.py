@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from torch.distributed import is_available, is_initialized
 from torch.distributed.nn.functional import all_reduce
 
+from .precision import at_least_float32
+
 
 def sum_over_workers(x: Tensor) -> Tensor:
     """The sum of `x` over all workers, differentiable; `x` itself where there is one worker."""
@@ -41,7 +43,7 @@ class GlobalBatchNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x (N, C, …) by moments over all but the channels; in evaluation by the running ones."""
-        x = x.to(torch.promote_types(x.dtype, torch.float32))  # moments in bfloat16 would be worthless
+        x = at_least_float32(x)  # moments in bfloat16 would be worthless
         if not self.training:
             return self._affine(x, self.running_mean, self.running_var)
         mean, var, count = self.moments(x)
