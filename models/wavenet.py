@@ -2,8 +2,9 @@
 
     p(x) = Π_t p(x_t | x_<t)
 
-The input is an embedding of the previous number, h_t = E[x_{t-1}] (zeros at the start). Layer l looks back in strides
-of its dilation d, which doubles from layer to layer, 1, 2, 4, …, and begins anew with each stack:
+The input is an embedding of the previous number, h_t = E[x_{t-1}], or the number itself on the scale -1 … 1, times a
+vector, h_t = E c(x_{t-1}) + e (zeros at the start). Layer l looks back in strides of its dilation d, which doubles from
+layer to layer, 1, 2, 4, …, and begins anew with each stack:
 
     y_t = Σ_k W_k h_{t-kd} + b + V label,   k = 0 … K-1
     z   = tanh(y_a) ⊙ σ(y_b),   y = [y_a, y_b]
@@ -12,16 +13,23 @@ of its dilation d, which doubles from layer to layer, 1, 2, 4, …, and begins a
 and the outputs are a 1 × 1 network of the sum: skip → ReLU → A → ReLU → B. So output t sees the `receptive_field`
 numbers before it, which grow with 2^layers where the cost grows with the layers. Labels, if any, shift all gates.
 
+With scalar input and rounded real numbers for outputs it is a density of real sequences as well, and can teach: in the
+units y = (x + ½) / K the conditional of y_t is the Gaussian or the mixture of logistics before it is rounded, so the
+mass P(x_t) of a level is the integral of p(y_t | y_<t) over its bin. It is differentiable in all of y.
+
 Shapes: x (N, 1, T) integers; features h (N, channels, T); gates z (N, gate_channels, T); outputs (N, T, P). `log_prob`
 is one pass. `sample` takes T steps: each layer remembers the past that its kernel still looks at, in a ring buffer, so
 that a step computes each layer once, and all steps together take the arithmetic of one pass.
 
 van den Oord et al., "WaveNet: A Generative Model for Raw Audio", 2016 (arXiv:1609.03499). Sampling by ring buffers:
 Le Paine et al., "Fast Wavenet Generation Algorithm", 2016 (arXiv:1611.09482). Mixtures of logistics: van den Oord et
-al., "Parallel WaveNet", 2017 (arXiv:1711.10433).
+al., "Parallel WaveNet", 2017 (arXiv:1711.10433). Single Gaussians: Ping et al., "ClariNet", 2018 (arXiv:1807.07281).
 """
 
 from __future__ import annotations
+
+import math
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -29,10 +37,13 @@ from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .contract import STRICT, Event, FamilyConfig, Width
+from .contract import STRICT, Batch, Event, FamilyConfig, UnsuitableEvent, Width
 from .layers.autoregressive import Autoregressive, Stepper
+from .layers.causal import GatedLayer
+from .layers.conditionals import Conditionals, Gaussians, OutputConditionals, Teaching
 from .layers.labels import one_hot
-from .layers.outputs import LevelsName, output_for
+from .layers.outputs import LevelsName, Rounded, RoundedGaussian, output_for
+from .layers.units import Dequantised
 
 
 @validated(frozen=True, config=STRICT)
@@ -57,54 +68,54 @@ class WaveNetConfig(FamilyConfig):
     kernel_size: int = Field(default=2, ge=2)
     """Taps K of a convolution: the present one, and K - 1 in the past."""
 
+    input: Literal["embedding", "scalar"] = "embedding"
+    """What is seen of a number: a vector of its own for each level, or its value, which can then be any real number."""
+
+    input_noise: float = Field(default=0.0, ge=0)
+    """Width, in levels, of uniform noise on scalar inputs in training; 1 fills the gaps between levels."""
+
     output: LevelsName = "softmax"
-    """p(x_t | x_<t): a probability for each level, or a mixture of logistics."""
+    """p(x_t | x_<t): a probability for each level, or what rounds a mixture of logistics, or a single Gaussian."""
 
     components: int = Field(default=10, ge=1)
     """Components of a mixture."""
 
 
-class GatedLayer(nn.Module):
-    """A dilated causal convolution, its gates, and what they add to the two paths; the equations are above.
-
-    The last layer has no residual path, which would lead nowhere.
-    """
-
-    def __init__(self, config: WaveNetConfig, dilation: int, classes: int, last: bool) -> None:
-        super().__init__()
-        self.skip_channels, self.last = config.skip_channels, last
-        self.dilation, self.reach = dilation, dilation * (config.kernel_size - 1)
-        self.gates = nn.Conv1d(config.channels, 2 * config.gate_channels, config.kernel_size, dilation=dilation)  # W, b
-        self.paths = nn.Conv1d(config.gate_channels, config.skip_channels + (0 if last else config.channels), 1)  # S, R
-        self.context = nn.Linear(classes, 2 * config.gate_channels, bias=False) if classes else None  # V
-
-    def forward(self, h: Tensor, skip: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The next features h (N, channels, T) and sum of skips (N, skip_channels, T)."""
-        y = self.gates(F.pad(h, (self.reach, 0)))  # for a dilated kernel faster than a product of matrices for each tap
-        if self.context is not None:
-            y = y + self.context(context)[:, :, None]
-        a, b = y.chunk(2, 1)
-        paths = self.paths(torch.tanh(a) * torch.sigmoid(b))
-        skip = skip + paths[:, : self.skip_channels]
-        return h if self.last else h + paths[:, self.skip_channels :], skip
-
-
-class WaveNet(Autoregressive):
+class WaveNet(Autoregressive, Teaching):
     """Stacks of dilated causal convolutions and a distribution for each number."""
 
     Config = WaveNetConfig
     config: WaveNetConfig
+    units: Dequantised
 
     def __init__(self, config: WaveNetConfig, event: Event) -> None:
         super().__init__(config, event)
         assert event.levels is not None  # see `refusal`
+        if config.input == "scalar" and not event.ordered:
+            raise UnsuitableEvent("input: scalar needs levels that are numbers; input: embedding takes names")
+        if config.input == "embedding" and config.input_noise:
+            raise UnsuitableEvent("input_noise needs input: scalar: an embedding knows nothing between its levels")
+        self.units = Dequantised(event)
+        self.levels = event.levels
         self.output = output_for(event, config.output, config.components)
         self.order = list(range(event.dimensions))
-        self.embedding = nn.Embedding(event.levels, config.channels)
+        scalar = config.input == "scalar"
+        self.embedding: nn.Embedding | nn.Linear = (
+            nn.Linear(1, config.channels) if scalar else nn.Embedding(event.levels, config.channels)
+        )  # E
         dilations = [2**layer for layer in range(config.layers)] * config.stacks
         last = len(dilations) - 1
         self.layers = nn.ModuleList(
-            GatedLayer(config, dilation, self.classes, last=i == last) for i, dilation in enumerate(dilations)
+            GatedLayer(
+                config.channels,
+                config.gate_channels,
+                config.skip_channels,
+                config.kernel_size,
+                dilation,
+                self.classes,
+                last=i == last,
+            )
+            for i, dilation in enumerate(dilations)
         )
         final = nn.Linear(config.skip_channels, self.output.size)
         self.head = nn.Sequential(nn.ReLU(), nn.Linear(config.skip_channels, config.skip_channels), nn.ReLU(), final)
@@ -127,8 +138,40 @@ class WaveNet(Autoregressive):
         """How many numbers before x_t its distribution depends on: 1 + stacks · (K - 1) · (2^layers - 1)."""
         return 1 + sum(layer.reach for layer in self._layers())
 
+    @property
+    def teaches(self) -> bool:
+        return self.config.input == "scalar" and isinstance(self.output, Rounded)
+
+    @property
+    def gaussian(self) -> bool:
+        return isinstance(self.output, RoundedGaussian)
+
+    lesson = "wavenet can teach with input: scalar and output: gaussian or logistic_mixture"
+
+    def log_likelihood(self, batch: Batch) -> Tensor:
+        if not (self.training and self.config.input_noise):
+            return super().log_likelihood(batch)
+        noise = batch.noise.uniform(*self.event.shape) - 0.5
+        h = self.network(batch.x + self.config.input_noise * noise, batch.labels)
+        return self.output.log_prob(h, batch.x.flatten(1)).sum(1)
+
+    def conditionals(self, y: Tensor, labels: Tensor | None = None) -> Conditionals:
+        """What p(y_t | y_<t) is in the units y = (x + ½) / K, for all t of y (N, T): one pass."""
+        assert isinstance(self.output, Rounded)  # see `teaches`
+        h = self.network(self.units.inverse(y), labels)
+        if isinstance(self.output, RoundedGaussian):
+            mean, log_std = self.output.parameters(h)
+            return Gaussians((mean + 0.5) / self.levels, log_std - math.log(self.levels))
+        return OutputConditionals(self.output, h, self.levels)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Features (…, channels) of numbers x (…) in the data's units."""
+        if self.config.input == "embedding":
+            return self.embedding(x.long())
+        return self.embedding(((x.to(self.embedding.weight.dtype) + 0.5) * (2 / self.levels) - 1)[..., None])
+
     def network(self, x: Tensor, labels: Tensor | None) -> Tensor:
-        h = self.embedding(x[:, 0, :-1].long()).transpose(1, 2)
+        h = self.embed(x[:, 0, :-1]).transpose(1, 2)
         return self.head(self.skips(F.pad(h, (1, 0)), labels).transpose(1, 2))
 
     def skips(self, h: Tensor, labels: Tensor | None) -> Tensor:
@@ -205,7 +248,7 @@ class _Stepper(Stepper):
 
     def feed(self, place: int, x: Tensor) -> None:
         if place + 1 < self.family.event.dimensions:
-            self.h[0] = self.family.embedding(x.long())
+            self.h[0] = self.family.embed(x)
             self.step(place + 1)
 
     def _advance(self, t: int) -> None:

@@ -5,7 +5,10 @@ numbers, so that samples are a function of them alone. The mixture of logistics 
 
     P(v) = Σ_m π_m [σ((v + ½ - μ_m) / s_m) - σ((v - ½ - μ_m) / s_m)],   the outermost bins open to infinity,
 
-so its levels sum to one. Salimans et al., "PixelCNN++", 2017 (arXiv:1701.05517).
+so its levels sum to one. Salimans et al., "PixelCNN++", 2017 (arXiv:1701.05517). A single Gaussian has Φ in place of σ.
+
+Such an output is also a density of the real number x that is rounded to v, p(x) = Σ_m π_m Logistic(x; μ_m, s_m): the
+mass of a level is the integral of p over its bin. It is what a student of real numbers can learn from.
 """
 
 from __future__ import annotations
@@ -79,7 +82,15 @@ class Softmax(Levels):
         return F.log_softmax(h, -1)
 
 
-class LogisticMixture(Levels):
+class Rounded(Levels):
+    """Levels that are rounded real numbers, the outermost ones all that lies beyond."""
+
+    @abstractmethod
+    def log_density(self, h: Tensor, x: Tensor) -> Tensor:
+        """log p(x) (…) of real x (…) in units of levels; its integral over x - ½ … x + ½ is the mass of a level x."""
+
+
+class LogisticMixture(Rounded):
     """M logistics on the scale of the levels, each level the mass of its bin: smooth, with few outputs."""
 
     def __init__(self, levels: int, components: int) -> None:
@@ -95,14 +106,42 @@ class LogisticMixture(Levels):
         return (F.log_softmax(logits, -1) + log_logistic_bin(x, mean, scale, self.levels)).logsumexp(-1)
 
     def log_masses(self, h: Tensor) -> Tensor:
-        levels = torch.arange(self.levels, device=h.device)
-        return self.log_prob(h[..., None, :], levels.expand(*h.shape[:-1], self.levels))
+        return self.log_prob(h[..., None, :], _all_levels(h, self.levels))
+
+    def log_density(self, h: Tensor, x: Tensor) -> Tensor:
+        logits, mean, scale = self.parameters(at_least_float32(h))
+        z = (x.to(mean.dtype)[..., None] - mean) / scale
+        log_logistic = F.logsigmoid(z) + F.logsigmoid(-z) - torch.log(scale)
+        return (F.log_softmax(logits, -1) + log_logistic).logsumexp(-1)
 
     def parameters(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits of π, and μ and s in units of levels; outputs of 0 give means at the middle of the range."""
         logits, mean, log_scale = h.chunk(3, -1)
         half = self.levels / 2
         return logits, half - 0.5 + half * mean, half * torch.exp(log_scale.clamp_min(NARROWEST))
+
+
+class RoundedGaussian(Rounded):
+    """A single Gaussian on the scale of the levels: the conditional that a distillation has a closed form for."""
+
+    size = 2
+
+    def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
+        mean, log_std = self.parameters(at_least_float32(h))
+        return log_gaussian_bin(x.to(mean.dtype), mean, torch.exp(log_std), self.levels)
+
+    def log_masses(self, h: Tensor) -> Tensor:
+        return self.log_prob(h[..., None, :], _all_levels(h, self.levels))
+
+    def log_density(self, h: Tensor, x: Tensor) -> Tensor:
+        mean, log_std = self.parameters(at_least_float32(h))
+        return -0.5 * (((x - mean) * torch.exp(-log_std)).square() + math.log(2 * math.pi)) - log_std
+
+    def parameters(self, h: Tensor) -> tuple[Tensor, Tensor]:
+        """μ and log σ in units of levels; outputs of 0 give a mean at the middle of the range."""
+        mean, log_std = h.unbind(-1)
+        half = self.levels / 2
+        return half - 0.5 + half * mean, math.log(half) + log_std.clamp_min(NARROWEST)
 
 
 class GaussianMixture(Output):
@@ -149,7 +188,21 @@ def log_logistic_bin(x: Tensor, mean: Tensor, scale: Tensor, levels: int) -> Ten
     return log_above + log_below + log_inside
 
 
-LevelsName = Literal["softmax", "logistic_mixture"]
+def log_gaussian_bin(x: Tensor, mean: Tensor, std: Tensor, levels: int) -> Tensor:
+    """log(Φ(b) - Φ(a)) of the bin of x, from a = (x - ½ - μ) / σ to b = (x + ½ - μ) / σ, accurate in both tails.
+
+    Where a + b > 0 it is computed as Φ(-a) - Φ(-b); of the open bins of the first and the last of the levels Φ(b) or
+    Φ(-a) is left.
+    """
+    a, b = (x - 0.5 - mean) / std, (x + 0.5 - mean) / std
+    low, high = torch.where(a + b > 0, -b, a), torch.where(a + b > 0, -a, b)
+    first, last = x <= 0, x >= levels - 1
+    log_mass = torch.special.log_ndtr(torch.where(first, b, torch.where(last, -a, high)))
+    inside = torch.log(-torch.expm1(torch.special.log_ndtr(low) - torch.special.log_ndtr(high)))
+    return log_mass + torch.where(first | last, 0.0, inside)
+
+
+LevelsName = Literal["softmax", "logistic_mixture", "gaussian"]
 OutputName = Literal[LevelsName, "gaussian_mixture"]
 
 
@@ -171,7 +224,12 @@ def output_for(event: Event, name: OutputName, components: int) -> Output:
             f"output: {name} models numbers, and these levels are names, like the colours of a palette;"
             " output: softmax takes them"
         )
-    return LogisticMixture(event.levels, components)
+    return RoundedGaussian(event.levels) if name == "gaussian" else LogisticMixture(event.levels, components)
+
+
+def _all_levels(h: Tensor, levels: int) -> Tensor:
+    """0 … levels-1 (…, levels) for each of the outputs h (…, P)."""
+    return torch.arange(levels, device=h.device).expand(*h.shape[:-1], levels)
 
 
 def _apart(components: int) -> Tensor:

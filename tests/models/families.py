@@ -114,6 +114,7 @@ def _cases() -> list[Case]:
         Case("pixelrnn", IMAGE, {"recurrence": "row_lstm"}),
         Case("pixelrnn", COLOUR, {"recurrence": "row_lstm", "output": "logistic_mixture", "components": 2}),
         Case("wavenet", SEQUENCE, {"output": "logistic_mixture", "components": 2, "kernel_size": 3}),
+        Case("wavenet", SEQUENCE, {"input": "scalar", "output": "gaussian", "conditional": True}),
         Case("wavenet", TOKENS, {}),
         Case("maf", IMAGE, {"permutation": "random"}),
         Case("iaf", VECTOR, {"permutation": "random"}),

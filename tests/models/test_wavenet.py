@@ -89,6 +89,8 @@ def test_an_output_does_not_see_its_own_number() -> None:
         {"kernel_size": 3},
         {"kernel_size": 3, "stacks": 2, "layers": 2, "output": "logistic_mixture", "components": 2},
         {"layers": 1},
+        {"input": "scalar", "output": "gaussian"},
+        {"input": "scalar", "kernel_size": 3, "output": "logistic_mixture", "components": 2},
     ],
     ids=str,
 )
@@ -121,11 +123,70 @@ def test_ring_buffers_give_the_outputs_of_a_whole_pass() -> None:
             stepper.feed(t, x[:, 0, t])
 
 
-@pytest.mark.parametrize("output", ["softmax", "logistic_mixture"])
+@pytest.mark.parametrize("output", ["softmax", "logistic_mixture", "gaussian"])
 def test_the_masses_of_all_sequences_sum_to_one(output: str) -> None:
     family = wavenet(STATES, output=output)
     with torch.no_grad():
         assert family.log_prob(sequences(STATES)).exp().sum().item() == pytest.approx(1, abs=1e-12)
+
+
+REAL = ["gaussian", "logistic_mixture"]  # outputs that are densities of real numbers too
+
+
+def teacher(event: Event, output: str, **options: Any) -> WaveNet:
+    return wavenet(event, input="scalar", output=output, components=2, **options)
+
+
+@pytest.mark.parametrize("output", REAL)
+def test_the_mass_of_a_level_is_the_integral_of_the_density_over_its_bin(output: str) -> None:
+    """Given the same past, which is at the middles of its bins; the outermost levels get the tails."""
+    event = Event((1, 3), 5)
+    family, each, width = teacher(event, output), 0.05, 60  # levels, around the five there are
+    x = torch.tensor([[[3, 1, 0]]], dtype=torch.uint8)
+    with torch.no_grad():
+        bins = torch.arange(-width, 5 + width, each, dtype=torch.float64) + each / 2
+        past = family.units(x)[0].double().expand(len(bins), -1).clone()
+        past[:, 2] = bins / 5
+        density = family.conditionals(past).log_density(past)[:, 2].exp()
+        level = bins.floor().clamp(0, 4).long()
+        mass = torch.zeros(5, dtype=torch.float64).index_add(0, level, density * each / 5)
+        every = x.expand(5, -1, -1).clone()
+        every[:, 0, 2] = torch.arange(5)
+        torch.testing.assert_close(mass, family.log_conditionals(every, None)[:, 2].exp(), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("output", REAL)
+def test_the_density_of_real_numbers_integrates_to_one(output: str, double: None) -> None:
+    event = Event((1, 2), 4, 2)
+    family = teacher(event, output, conditional=True)
+    side = torch.arange(-14, 15, 0.2)
+    grid = torch.cartesian_prod(side, side)
+    with torch.no_grad():
+        mass = family.log_density(grid, torch.ones(len(grid), dtype=torch.long)).exp().sum() * 0.2**2
+    assert mass.item() == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize("output", REAL)
+def test_the_density_of_real_numbers_has_the_slopes_of_its_differences(output: str, double: None) -> None:
+    family = teacher(Event((1, 5), 4, 2), output, conditional=True)
+    labels = torch.tensor([0, 1])
+    y = torch.rand(2, 5, generator=seeded(), requires_grad=True)
+    assert torch.autograd.gradcheck(lambda v: family.log_density(v, labels), (y,))
+
+
+def test_noise_on_the_inputs_is_for_training_only() -> None:
+    family = teacher(Event((1, 12), 8), "gaussian", input_noise=1.0).float()
+    x = torch.randint(8, (4, 1, 12), generator=seeded())
+    scores = [family.train(mode).log_likelihood(Batch(x, None, Noise(seeded(), 4))) for mode in (False, True)]
+    torch.testing.assert_close(scores[0], family.eval().log_conditionals(x, None).sum(1))
+    assert not torch.allclose(*scores)
+
+
+def test_inputs_that_are_values_need_numbers() -> None:
+    with pytest.raises(UnsuitableEvent, match=r"numbers.*embedding"):
+        wavenet(Event((1, 4), 5, ordered=False), input="scalar")
+    with pytest.raises(UnsuitableEvent, match=r"input_noise needs input: scalar"):
+        wavenet(Event((1, 4), 5), input_noise=1.0)
 
 
 def test_labels_condition_every_mass(double: None) -> None:

@@ -1,0 +1,126 @@
+"""Dilated causal convolutions: the layer of WaveNet, and a whole network of them as conditioner of a flow.
+
+Layer l looks back in strides of its dilation d:
+
+    y_t = Σ_k W_k h_{t-kd} + b + V context,   k = 0 … K-1
+    z   = tanh(y_a) ⊙ σ(y_b),   y = [y_a, y_b]
+    h'  = h + R z,   skip += S z
+
+van den Oord et al., "WaveNet: A Generative Model for Raw Audio", 2016 (arXiv:1609.03499); as conditioner of inverse
+autoregressive flows: van den Oord et al., "Parallel WaveNet", 2017 (arXiv:1711.10433).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .bijections import Bijection
+
+OCTAVES = 6  # of the waves that tell a network where it is in a sequence
+
+
+class GatedLayer(nn.Module):
+    """A dilated causal convolution, its gates, and what they add to the two paths; the equations are above.
+
+    The last layer has no residual path, which would lead nowhere.
+    """
+
+    def __init__(
+        self, channels: int, gates: int, skips: int, kernel_size: int, dilation: int, context: int, last: bool
+    ) -> None:
+        super().__init__()
+        self.skip_channels, self.last = skips, last
+        self.dilation, self.reach = dilation, dilation * (kernel_size - 1)
+        self.gates = nn.Conv1d(channels, 2 * gates, kernel_size, dilation=dilation)  # W, b
+        self.paths = nn.Conv1d(gates, skips + (0 if last else channels), 1)  # S, R
+        self.context = nn.Linear(context, 2 * gates, bias=False) if context else None  # V
+
+    def forward(self, h: Tensor, skip: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The next features h (N, channels, T) and sum of skips (N, skip_channels, T)."""
+        y = self.gates(F.pad(h, (self.reach, 0)))  # for a dilated kernel faster than a product of matrices for each tap
+        if self.context is not None:
+            y = y + self.context(context)[:, :, None]
+        a, b = y.chunk(2, 1)
+        paths = self.paths(torch.tanh(a) * torch.sigmoid(b))
+        skip = skip + paths[:, : self.skip_channels]
+        return h if self.last else h + paths[:, self.skip_channels :], skip
+
+
+class CausalNetwork(nn.Module):
+    """Gated layers of dilations 1, 2, 4, … whose outputs for number t see the numbers before t only.
+
+    Output t is a function of v_<t within the `receptive_field`, of the context, and of t itself: waves of 1, ½, ¼, …
+    periods over the sequence tell the layers where they are, which noise cannot tell. The last layer starts small, so
+    that a flow starts close to the identity, yet with a gradient for every weight.
+    """
+
+    waves: Tensor  # (2 · OCTAVES, T)
+
+    def __init__(
+        self, length: int, channels: int, layers: int, kernel_size: int, outputs: int = 2, context: int = 0
+    ) -> None:
+        super().__init__()
+        self.outputs = outputs
+        self.front = nn.Conv1d(1 + 2 * OCTAVES, channels, 1)
+        self.layers = nn.ModuleList(
+            GatedLayer(channels, channels, channels, kernel_size, 2**layer, context, last=layer == layers - 1)
+            for layer in range(layers)
+        )
+        self.hidden, self.last = nn.Conv1d(channels, channels, 1), nn.Conv1d(channels, outputs, 1)
+        self.register_buffer("waves", _waves(length), persistent=False)
+        with torch.no_grad():
+            self.last.weight.mul_(0.01)
+            assert self.last.bias is not None
+            self.last.bias.zero_()
+
+    @property
+    def receptive_field(self) -> int:
+        """How many numbers before t the outputs for t depend on: 1 + (K - 1) · (2^layers - 1)."""
+        return 1 + sum(layer.reach for layer in self.layers if isinstance(layer, GatedLayer))
+
+    def forward(self, v: Tensor, context: Tensor | None = None) -> Tensor:
+        """The outputs (N, T, outputs) for v (N, T)."""
+        previous = F.pad(v[:, None, :-1], (1, 0))
+        h = self.front(torch.cat([previous, self.waves.to(v.dtype).expand(len(v), -1, -1)], 1))
+        context = None if context is None else context.to(h.dtype)
+        skip = h.new_zeros(())
+        for layer in self.layers:
+            h, skip = layer(h, skip, context)
+        out: Tensor = self.last(F.relu(self.hidden(F.relu(skip)))).transpose(1, 2)
+        return out
+
+
+def _waves(length: int) -> Tensor:
+    """Sines and cosines (2 · OCTAVES, T) of 1, 2, 4, … half periods over a sequence."""
+    phase = math.pi * (torch.arange(length) + 0.5) / length * 2 ** torch.arange(OCTAVES)[:, None]
+    return torch.cat([torch.sin(phase), torch.cos(phase)])
+
+
+class Standardise(Bijection):
+    """w = (v - m) / s with one mean and one scale for all numbers, which the data set at the start."""
+
+    mean: Tensor
+    log_std: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("log_std", torch.zeros(()))
+
+    @torch.no_grad()
+    def initialise(self, v: Tensor, context: Tensor | None = None) -> None:
+        self.mean.copy_(v.mean())
+        self.log_std.copy_(v.std().clamp_min(1e-8).log())
+
+    def forward(self, v: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return (v - self.mean) * torch.exp(-self.log_std), -self._log_det(v)
+
+    def inverse(self, w: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return w * torch.exp(self.log_std) + self.mean, self._log_det(w)
+
+    def _log_det(self, v: Tensor) -> Tensor:
+        return (v[0].numel() * self.log_std).expand(len(v))
