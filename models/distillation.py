@@ -2,31 +2,89 @@
 
 The student draws y from noise u and knows log q(y) for free; the teacher scores y in one pass. No data is needed:
 
-    KL(q ‖ p) = E_u[log q(y(u)) - log p(y(u))]           (nats; the loss is per dimension)
+    KL(q ‖ p) = E_u[log q(y(u)) - log p(y(u))] = H(q, p) - H(q)           (nats; the loss is per dimension)
 
 The KL is mode-seeking: the student pays dearly for samples that the teacher finds unlikely, and nothing for modes
-that it leaves out. Van den Oord et al., "Parallel WaveNet", 2017 (arXiv:1711.10433).
+that it leaves out. Minimised is
+
+    H(q, p) - entropy · H(q)
+      + scale · mean_t (log σ_q,t - log σ_p,t)²                           ClariNet's regulariser
+      + power · distance of the power spectra of y and of recordings      `layers/spectra.py`
+      - contrastive · [H(q(c), p(c')) - entropy · H(q(c))],  c' ≠ c       samples of a class should not be another's
+
+By the chain rule H(q, p) = E_y Σ_t H(q(y_t | u_<t), p(y_t | y_<t)). What is known of the conditionals is used, the
+first of these that can be:
+
+    closed form   both are Gaussian: H(q, p) = log σ_p + ½ log 2π + (σ_q² + (μ_q - μ_p)²) / (2 σ_p²)
+    draws         q is Gaussian: the mean of -log p(y_t | y_<t) over several y_t given the same past, by one pass of p
+    one sample    -log p(y)
+
+A student's conditionals are Gaussian if all of its blocks go in the same order (`layers/sequential.py`), and H(q) is
+known in closed form then too.
+
+Of a teacher that turns noise into data itself the student can first learn by heart, for `warm_start_steps`: both are
+given the same noise, and the loss is ‖student(u) - teacher(u)‖² / D.
+
+Van den Oord et al., "Parallel WaveNet", 2017 (arXiv:1711.10433). Closed form and regulariser: Ping et al., "ClariNet",
+2018 (arXiv:1807.07281).
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from .contract import Batch, Family, Player, RealDensity, Reparameterised, UnsuitableEvent
+from .layers.conditionals import Gaussians, Teaching
+from .layers.flow import Flow
+from .layers.labels import one_hot
+from .layers.sequential import gaussian_conditionals, has_gaussian_conditionals
+from .layers.spectra import spectral_distance
+from .layers.units import Units
+from .noise import Noise
+
+Waveform = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Samples y (N, D) of a student, their log q(y) (N,), and the conditionals that they were drawn from, if known."""
+
+    y: Tensor
+    log_q: Tensor
+    conditionals: Gaussians | None
 
 
 class Distillation:
     """A student and its frozen teacher, densities of the same real units y (N, D).
 
-    The student takes over the teacher's units. Raises `UnsuitableEvent` for a pair that cannot work.
+    The student takes over the teacher's units. `draws` counts the y_t for each past; `waveform` maps examples in the
+    data's units, as floats (N, D), to amplitudes, if they are not amplitudes themselves. With `power` the batches carry
+    real examples and their labels; else they are empty. Raises `UnsuitableEvent` for a pair that cannot work.
     """
 
-    def __init__(self, student: Family, teacher: Family) -> None:
+    def __init__(
+        self,
+        student: Family,
+        teacher: Family,
+        *,
+        entropy: float = 1.0,
+        scale: float = 0.0,
+        power: float = 0.0,
+        contrastive: float = 0.0,
+        draws: int = 1,
+        warm_start_steps: int = 0,
+        waveform: Waveform | None = None,
+    ) -> None:
         if not isinstance(student, Reparameterised):
             raise UnsuitableEvent("the student cannot score its own samples; an iaf can")
         if not isinstance(teacher, RealDensity):
             raise UnsuitableEvent("the teacher has no density of real units to learn from; a maf has")
+        if isinstance(teacher, Teaching) and not teacher.teaches:
+            raise UnsuitableEvent(f"the teacher has no density of real units as it is configured; {teacher.lesson}")
         if student.classes != teacher.classes:
             raise UnsuitableEvent("student and teacher must both be conditional, or neither")
         if repr(student.units) != repr(teacher.units):
@@ -34,6 +92,12 @@ class Distillation:
         self.event, self.classes = student.event, student.classes
         self.student: Reparameterised = student
         self.teacher: RealDensity = teacher
+        self.entropy, self.scale, self.power, self.contrastive = entropy, scale, power, contrastive
+        self.draws, self.warm_start_steps = draws, warm_start_steps
+        self.waveform = waveform or (lambda x: x)
+        # The teacher's pass over a sample as distributions, if the student has distributions to set against them.
+        self.by_conditionals = isinstance(teacher, Teaching) and has_gaussian_conditionals(student)
+        self._refuse_what_has_no_use()
         self._players = [
             Player(
                 "student",
@@ -46,13 +110,94 @@ class Distillation:
         student.units.load_state_dict(teacher.units.state_dict())
         teacher.eval().requires_grad_(False)
 
+    def _refuse_what_has_no_use(self) -> None:
+        if self.warm_start_steps and not isinstance(self.teacher, Reparameterised):
+            raise UnsuitableEvent("warm_start_steps needs a teacher that turns noise into data; a maf does")
+        if self.contrastive and self.classes < 2:
+            raise UnsuitableEvent("contrastive needs conditional: true, and two classes or more")
+        if self.power and self.event.kind != "sequence":
+            raise UnsuitableEvent("power compares the spectra of sequences, such as audio")
+        closed = isinstance(self.teacher, Teaching) and self.teacher.gaussian and self.by_conditionals
+        if self.scale and not closed:
+            raise UnsuitableEvent(
+                "scale needs Gaussian conditionals: a wavenet with output: gaussian as teacher, and a student all of"
+                " whose blocks go forward in time, such as an iaf with network: causal"
+            )
+        if self.draws > 1 and not self.by_conditionals:
+            raise UnsuitableEvent(
+                "draws needs a teacher that says its conditionals, a wavenet, and a student all of whose blocks go"
+                " forward in time, such as an iaf with network: causal"
+            )
+
     def players(self) -> list[Player]:
         """One player, the student."""
         return self._players
 
     def _loss(self, batch: Batch) -> Tensor:
-        labels = batch.noise.integers(self.classes) if self.classes else None
-        return self.divergence(batch.noise.normal(self.event.dimensions), labels).mean()
+        labels = self._labels(batch)
+        u = batch.noise.normal(self.event.dimensions)
+        if batch.step < self.warm_start_steps:
+            return self._by_heart(u, labels)
+        drawn = self._draw(u, labels)
+        loss = self._kl(drawn, labels, batch.noise)
+        if self.power:
+            loss = loss + self.power * self._spectral_distance(drawn.y, batch)
+        if self.contrastive:
+            assert labels is not None
+            others = (labels + 1 + batch.noise.integers(self.classes - 1)) % self.classes
+            loss = loss - self.contrastive * self._kl(drawn, others, batch.noise, regularised=False)
+        return loss
+
+    def _labels(self, batch: Batch) -> Tensor | None:
+        """Those of the examples to compare with, if there are any: else as many of each class as chance has it."""
+        if not self.classes:
+            return None
+        if self.power:
+            assert batch.labels is not None
+            return batch.labels.long()
+        return batch.noise.integers(self.classes)
+
+    def _draw(self, u: Tensor, labels: Tensor | None) -> Drawn:
+        if not self.by_conditionals:
+            return Drawn(*self.student.sample_density(u, labels), None)
+        assert isinstance(self.student, Flow)
+        y, q = gaussian_conditionals(self.student, u, labels)
+        return Drawn(y, q.log_density(y).sum(1), q)
+
+    def _kl(self, drawn: Drawn, labels: Tensor | None, noise: Noise, regularised: bool = True) -> Tensor:
+        """[H(q, p) - entropy · H(q)] / D of the samples, p being that of the labels, and the regulariser."""
+        q, D = drawn.conditionals, self.event.dimensions
+        if q is None:
+            cross = -self.teacher.log_density(drawn.y, labels)
+            return (cross + self.entropy * drawn.log_q).mean() / D
+        assert isinstance(self.teacher, Teaching)
+        p = self.teacher.conditionals(drawn.y, labels)
+        if isinstance(p, Gaussians):
+            cross = q.cross_entropy(p)
+            if regularised and self.scale:
+                cross = cross + self.scale * (q.log_std - p.log_std).square()
+        elif self.draws > 1:
+            # the draws of a row are one draw of its noise, and stand in front of the rows
+            z = noise.normal(self.draws, D).transpose(0, 1)
+            cross = -p.log_density(q.draw(z)).mean(0)
+        else:
+            cross = -p.log_density(drawn.y)
+        return (cross - self.entropy * q.entropy()).mean()
+
+    def _by_heart(self, u: Tensor, labels: Tensor | None) -> Tensor:
+        """How far the student's y of the noise are from the teacher's own."""
+        assert isinstance(self.teacher, Reparameterised)
+        with torch.no_grad():
+            lesson, _ = self.teacher.sample_density(u, labels)
+        y, _ = self.student.sample_density(u, labels)
+        return (y - lesson).square().mean()
+
+    def _spectral_distance(self, y: Tensor, batch: Batch) -> Tensor:
+        """How far the power spectra of samples y are from those of the examples of a batch."""
+        assert isinstance(self.student.units, Units)
+        sounds, real = (self.waveform(x.flatten(1)) for x in (self.student.units.inverse(y), batch.x.to(y.dtype)))
+        classes = one_hot(batch.labels, self.classes)
+        return spectral_distance(sounds, real, y.new_ones(len(y), 1) if classes is None else classes.to(y.dtype))
 
     def divergence(self, u: Tensor, labels: Tensor | None) -> Tensor:
         """log q(y(u)) - log p(y(u)) (N,) in nats per dimension; its mean estimates the KL."""

@@ -1,7 +1,8 @@
-"""The distillation's loss is the KL of student and teacher, and learning lowers it."""
+"""The distillation's loss is the KL of student and teacher, by whatever is known of them, and learning lowers it."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -11,16 +12,95 @@ from torch.distributions import Normal, kl_divergence
 from models.catalogue import build, family_class
 from models.contract import Batch, Event, Family, UnsuitableEvent
 from models.distillation import Distillation
+from models.iaf import IAF, IAFConfig
+from models.layers.bijections import Bijection, Composition, Inverse
+from models.layers.causal import Standardise
+from models.layers.conditionals import Gaussians
+from models.layers.made import AutoregressiveAffine
+from models.layers.sequential import gaussian_conditionals, has_gaussian_conditionals
+from models.layers.spectra import spectral_distance
 from models.noise import Noise
+from models.wavenet import WaveNet, WaveNetConfig
 
 from .families import IMAGE, VECTOR
 
 PLANE = Event((2,), None, 3)
+SOUND = Event((1, 6), 8, 3)
+
+
+class Forward(IAF):
+    """An IAF both of whose blocks go forward in time, on a scale of its own."""
+
+    def make_bijection(self) -> Bijection:
+        order = torch.arange(self.event.dimensions)
+        blocks = Composition(AutoregressiveAffine(order, self.config.hidden, self.classes) for _ in range(2))
+        return Composition([Standardise(), Inverse(blocks)])
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def jittered(family: Any, jitter: float) -> Any:
+    with torch.no_grad():
+        for parameter in family.parameters():
+            parameter.add_(jitter * torch.randn(parameter.shape, generator=seeded(1)))
+    return family
+
+
+def wavenet(output: Any = "gaussian", jitter: float = 0.2, conditional: bool = True, **options: Any) -> WaveNet:
+    torch.manual_seed(0)
+    sizes: dict[str, Any] = {"channels": 6, "gate_channels": 6, "skip_channels": 6, "layers": 2, "stacks": 1}
+    config = WaveNetConfig(**{"input": "scalar", **sizes, "components": 2, **options}, output=output)
+    config = WaveNetConfig(**{**vars(config), "conditional": conditional})
+    teacher: WaveNet = jittered(WaveNet(config, SOUND), jitter)
+    return teacher
+
+
+def forward_student(jitter: float = 0.1, **options: Any) -> Forward:
+    """Begins at about what a new teacher is: the middle of the range, and as wide as half of it."""
+    torch.manual_seed(1)
+    student: Forward = jittered(
+        Forward(IAFConfig(**{"hidden": (8,), "alpha": None, "conditional": True, **options}), SOUND), jitter
+    )
+    scale_of(student).initialise(torch.tensor([[0.0, 1.0]]))
+    return student
+
+
+def scale_of(student: Forward) -> Standardise:
+    assert isinstance(student.bijection, Composition)
+    scale = student.bijection.bijections[0]
+    assert isinstance(scale, Standardise)
+    return scale
+
+
+def batch(n: int, seed: int = 0, step: int = 0) -> Batch:
+    x = torch.randint(8, (n, 1, 6), generator=seeded(seed), dtype=torch.uint8)
+    return Batch(x, torch.arange(n) % 3, Noise(seeded(seed), n), torch.tensor(step))
+
+
+def loss_of(distillation: Distillation, given: Batch) -> torch.Tensor:
+    (player,) = distillation.players()
+    return player.loss(given)
+
+
+def learn(distillation: Distillation, steps: int, rate: float = 1e-2, n: int = 64) -> None:
+    (player,) = distillation.players()
+    optimiser = torch.optim.Adam(player.module.parameters(), lr=rate)
+    for step in range(steps):
+        optimiser.zero_grad()
+        player.loss(batch(n, step, step)).backward()
+        optimiser.step()
 
 
 def family(model: str, event: Event = PLANE, **options: Any) -> Family:
     sizes = {} if model in ("gmm", "vae", "gan") else {"blocks": 2, "hidden": [16]}
-    return build(model, family_class(model).Config(**sizes, **options), event)
+    return build(model, family_class(model).Config(**{**sizes, **options}), event)
+
+
+def blocks_of(flow: Any) -> Any:
+    """The blocks of a maf or an iaf."""
+    return (flow.bijection.of if isinstance(flow.bijection, Inverse) else flow.bijection).bijections
 
 
 def test_the_divergence_of_two_gaussians_is_their_kl() -> None:
@@ -30,11 +110,11 @@ def test_the_divergence_of_two_gaussians_is_their_kl() -> None:
         for flow in (student, teacher):
             for parameter in flow.parameters():
                 parameter.zero_()
-        student.blocks[0].made.layers[-1].bias.copy_(torch.tensor([0.5, 0.2, -0.3, 0.1]))  # μ₁ α₁ μ₂ α₂
-        teacher.blocks[0].made.layers[-1].bias.copy_(torch.tensor([-0.1, 0.3, 0.4, -0.2]))
+        blocks_of(student)[0].made.layers[-1].bias.copy_(torch.tensor([0.5, 0.2, -0.3, 0.1]))  # μ₁ α₁ μ₂ α₂
+        blocks_of(teacher)[0].made.layers[-1].bias.copy_(torch.tensor([-0.1, 0.3, 0.4, -0.2]))
 
     def gaussian(flow: Family, to_data: bool) -> Normal:
-        mu, alpha = flow.blocks[0].conditioner(torch.zeros(1, 2), None)  # type: ignore[operator,union-attr]
+        mu, alpha = blocks_of(flow)[0].conditioner(torch.zeros(1, 2), None)
         # iaf: y = (u - μ) exp(-α); maf: u = (y - μ) exp(-α)
         return Normal(-mu * (-alpha).exp(), (-alpha).exp()) if to_data else Normal(mu, alpha.exp())
 
@@ -81,6 +161,8 @@ def test_the_student_takes_over_the_units_of_its_teacher() -> None:
         (lambda: family("iaf", IMAGE), lambda: family("gan", IMAGE), "no density of real units"),
         (lambda: family("iaf", conditional=True), lambda: family("maf"), "both be conditional"),
         (lambda: family("iaf", IMAGE, alpha=0.1), lambda: family("maf", IMAGE), "same alpha"),
+        (forward_student, lambda: wavenet(input="embedding"), "input: scalar and output: gaussian or logistic_mixture"),
+        (forward_student, lambda: wavenet("softmax"), "input: scalar and output: gaussian or logistic_mixture"),
     ],
 )
 def test_a_pair_that_cannot_work_is_refused(student: Any, teacher: Any, reason: str) -> None:
@@ -90,3 +172,188 @@ def test_a_pair_that_cannot_work_is_refused(student: Any, teacher: Any, reason: 
 
 def test_vectors_have_no_alpha_to_agree_on() -> None:
     Distillation(family("iaf", VECTOR, alpha=0.1), family("maf", VECTOR))
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher", "options", "reason"),
+    [
+        (forward_student, wavenet, {"warm_start_steps": 1}, "turns noise into data"),
+        (lambda: family("iaf"), lambda: family("maf"), {"contrastive": 0.1}, "contrastive needs conditional"),
+        (lambda: family("iaf"), lambda: family("maf"), {"power": 0.1}, "spectra of sequences"),
+        (lambda: family("iaf"), lambda: family("maf"), {"scale": 0.1}, "Gaussian conditionals"),
+        (forward_student, lambda: wavenet("logistic_mixture"), {"scale": 0.1}, "Gaussian conditionals"),
+        (lambda: family("iaf"), lambda: family("maf"), {"draws": 2}, "says its conditionals"),
+    ],
+)
+def test_a_weight_that_cannot_be_used_is_refused(student: Any, teacher: Any, options: Any, reason: str) -> None:
+    with pytest.raises(UnsuitableEvent, match=reason):
+        Distillation(student(), teacher(), **options)
+
+
+# Conditionals
+
+
+def test_the_relative_entropy_of_gaussians_is_that_of_torch() -> None:
+    mean, log_std = torch.randn(2, 4, 5, 6, generator=seeded(), dtype=torch.float64).unbind(0)
+    q, p = Gaussians(mean[0], log_std[0]), Gaussians(mean[1], log_std[1])
+    expected = kl_divergence(Normal(q.mean, q.log_std.exp()), Normal(p.mean, p.log_std.exp()))
+    torch.testing.assert_close(q.cross_entropy(p) - q.entropy(), expected)
+    torch.testing.assert_close(q.cross_entropy(q), q.entropy())
+    torch.testing.assert_close(q.log_density(mean[1]), Normal(q.mean, q.log_std.exp()).log_prob(mean[1]))
+
+
+def test_blocks_in_one_direction_make_gaussian_conditionals() -> None:
+    """y_t is affine in u_t, by the mean and the scale that u_<t says; and together they are the density."""
+    student = forward_student(0.5).double()
+    torch.set_default_dtype(torch.float64)  # that of one-hot labels
+    try:
+        labels, u = torch.arange(4) % 3, torch.randn(4, 6, generator=seeded(), dtype=torch.float64)
+        y, q = gaussian_conditionals(student, u, labels)
+        expected, log_q = student.sample_density(u, labels)
+        torch.testing.assert_close(y, expected)
+        torch.testing.assert_close(q.log_density(y).sum(1), log_q)
+        torch.testing.assert_close(student.log_density(y, labels), log_q)
+        for t in range(6):
+            other = u.clone()
+            other[:, t:] += 1.5
+            moved, same = gaussian_conditionals(student, other, labels)
+            torch.testing.assert_close(same.mean[:, t], q.mean[:, t])
+            torch.testing.assert_close(same.log_std[:, t], q.log_std[:, t])
+            torch.testing.assert_close(moved[:, t] - y[:, t], 1.5 * q.log_std[:, t].exp())
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_blocks_in_both_directions_do_not() -> None:
+    assert has_gaussian_conditionals(forward_student()) and has_gaussian_conditionals(family("iaf", PLANE, blocks=1))
+    assert not has_gaussian_conditionals(family("iaf", PLANE)) and not has_gaussian_conditionals(family("maf", PLANE))
+
+
+# What a wavenet teaches
+
+
+@pytest.mark.parametrize(
+    ("output", "options"),
+    [("gaussian", {}), ("logistic_mixture", {}), ("logistic_mixture", {"draws": 20})],
+    ids=str,
+)
+def test_the_loss_is_the_divergence_by_whatever_is_known_of_the_conditionals(output: Any, options: Any) -> None:
+    """In closed form, by draws or by one sample; and the more is known, the less it varies."""
+    distillation = Distillation(forward_student(), wavenet(output), **options)
+    n = 20_000
+    with torch.no_grad():
+        loss = loss_of(distillation, batch(n))
+        noise = Noise(seeded(9), n)
+        divergence = distillation.divergence(noise.normal(6), noise.integers(3))
+    error = (divergence.std() / n**0.5).item()
+    assert loss.item() == pytest.approx(divergence.mean().item(), abs=5 * error)
+    if output == "gaussian":  # the noise of y_t itself is integrated over
+        with torch.no_grad():
+            losses = torch.stack([loss_of(distillation, batch(50, seed)) for seed in range(20)])
+        assert losses.std() < 0.5 * divergence.std() / 50**0.5
+
+
+def test_the_divergence_is_zero_of_equals_alone() -> None:
+    teacher = wavenet(jitter=0.0)
+    with torch.no_grad():
+        for parameter in teacher.parameters():
+            parameter.zero_()
+    student = forward_student(jitter=0.0)
+    with torch.no_grad():
+        for parameter in student.parameters():
+            parameter.zero_()
+    scale_of(student).mean.fill_(0.5)
+    scale_of(student).log_std.fill_(math.log(0.5))
+    assert loss_of(Distillation(student, teacher), batch(8)).item() == pytest.approx(0, abs=1e-6)
+    scale_of(student).mean.fill_(0.6)
+    assert loss_of(Distillation(student, teacher), batch(8)).item() == pytest.approx(0.1**2 / 2 / 0.5**2, abs=1e-6)
+
+
+def test_the_weights_of_entropy_and_of_scales_are_what_they_say() -> None:
+    student, teacher = forward_student(), wavenet()
+    with torch.no_grad():
+        plain, half, scaled = (
+            loss_of(Distillation(student, teacher, entropy=entropy, scale=scale), batch(32))
+            for entropy, scale in ((1.0, 0.0), (0.5, 0.0), (1.0, 3.0))
+        )
+        noise = Noise(seeded(), 32)
+        labels = noise.integers(3)
+        y, q = gaussian_conditionals(student, noise.normal(6), labels)
+        p = teacher.conditionals(y, labels)
+    assert isinstance(p, Gaussians)
+    torch.testing.assert_close(half - plain, 0.5 * q.entropy().mean())
+    torch.testing.assert_close(scaled - plain, 3 * (q.log_std - p.log_std).square().mean())
+
+
+@pytest.mark.parametrize(("output", "options"), [("gaussian", {"scale": 0.1}), ("logistic_mixture", {"draws": 4})])
+def test_a_student_of_a_wavenet_learns(output: Any, options: Any) -> None:
+    distillation = Distillation(forward_student(), wavenet(output, jitter=0.4), **options)
+    u, labels = torch.randn(256, 6, generator=seeded(5)), torch.arange(256) % 3
+    start, _ = distillation.estimate(u, labels, 256)
+    learn(distillation, 60, rate=2e-2)
+    end, _ = distillation.estimate(u, labels, 256)
+    assert 0 < end < start / 3
+
+
+def test_contrast_keeps_samples_of_a_class_from_being_another_s() -> None:
+    u, labels = torch.randn(512, 6, generator=seeded(5)), torch.arange(512) % 3
+    apart = []
+    for contrastive in (0.0, 0.3):
+        distillation = Distillation(forward_student(), wavenet(jitter=0.4), contrastive=contrastive)
+        learn(distillation, 60, rate=2e-2)
+        with torch.no_grad():
+            y, log_q = distillation.student.sample_density(u, labels)
+            others = distillation.teacher.log_density(y, (labels + 1) % 3)
+        apart.append((log_q - others).mean().item() / 6)
+    assert apart[1] > apart[0] + 0.01
+
+
+def test_power_compares_with_the_examples_of_a_batch() -> None:
+    """Samples of the batch's labels are compared with its examples, both as waveforms."""
+    seen: list[torch.Tensor] = []
+
+    def waveform(x: torch.Tensor) -> torch.Tensor:
+        seen.append(x)
+        return x / 4 - 1
+
+    distillation = Distillation(forward_student(), wavenet(), power=1.0, waveform=waveform)
+    given = batch(30)
+    loss_of(distillation, given)
+    sounds, real = seen[:2]
+    assert torch.equal(real, given.x.flatten(1).float())
+    u = Noise(seeded(), 30).normal(6)
+    y, _ = distillation.student.sample_density(u, given.labels)
+    torch.testing.assert_close(sounds, 8 * y - 0.5)
+    with_power, without = (
+        loss_of(Distillation(forward_student(), wavenet(), power=power, waveform=waveform), batch(30))
+        for power in (2.0, 1.0)
+    )
+    assert given.labels is not None
+    distance = spectral_distance(sounds / 4 - 1, real / 4 - 1, torch.eye(3)[given.labels])
+    torch.testing.assert_close(with_power - without, distance)
+
+
+def test_a_loss_is_the_mean_over_rows() -> None:
+    distillation = Distillation(forward_student(), wavenet("logistic_mixture"), draws=3, contrastive=0.2)
+    whole = loss_of(distillation, batch(8))
+    halves = [loss_of(distillation, Batch(torch.empty(4, 0), None, Noise(seeded(), 4, start, 8))) for start in (0, 4)]
+    torch.testing.assert_close(whole, torch.stack(halves).mean())
+
+
+# Warm start
+
+
+def test_a_warm_start_is_to_learn_the_teacher_by_heart() -> None:
+    student, teacher = family("iaf"), jittered(family("maf"), 0.3)
+    distillation = Distillation(student, teacher, warm_start_steps=100)
+    u = torch.randn(256, 2, generator=seeded(0))
+    with torch.no_grad():
+        lesson = teacher.sample_density(u)[0]
+        distance = (student.sample_density(u)[0] - lesson).square().mean()
+        rows = Batch(torch.empty(256, 0), None, Noise(seeded(0), 256), torch.tensor(99))
+        torch.testing.assert_close(loss_of(distillation, rows), distance)
+        rows = Batch(torch.empty(256, 0), None, Noise(seeded(0), 256), torch.tensor(100))
+        torch.testing.assert_close(loss_of(distillation, rows), distillation.divergence(u, None).mean())
+    learn(distillation, 60)
+    with torch.no_grad():
+        assert (student.sample_density(u)[0] - lesson).square().mean() < distance / 5
