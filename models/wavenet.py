@@ -11,7 +11,8 @@ layer to layer, 1, 2, 4, …, and begins anew with each stack:
     h'  = h + R z,   skip += S z
 
 and the outputs are a 1 × 1 network of the sum: skip → ReLU → A → ReLU → B. So output t sees the `receptive_field`
-numbers before it, which grow with 2^layers where the cost grows with the layers. Labels, if any, shift all gates.
+numbers before it, which grow with 2^layers where the cost grows with the layers. Labels, if any, shift all gates; with
+`place` so does where in the sequence one is, through a small network of both: the local conditioning of the paper.
 
 With scalar input and rounded real numbers for outputs it is a density of real sequences as well, and can teach: in the
 units y = (x + ½) / K the conditional of y_t is the Gaussian or the mixture of logistics before it is rounded, so the
@@ -29,6 +30,7 @@ al., "Parallel WaveNet", 2017 (arXiv:1711.10433). Single Gaussians: Ping et al.,
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -39,7 +41,7 @@ from torch.nn import functional as F
 
 from .contract import STRICT, Batch, Event, FamilyConfig, UnsuitableEvent, Width
 from .layers.autoregressive import Autoregressive, Stepper
-from .layers.causal import GatedLayer
+from .layers.causal import GatedLayer, Place
 from .layers.conditionals import Conditionals, Gaussians, OutputConditionals, Teaching
 from .layers.labels import one_hot
 from .layers.outputs import LevelsName, Rounded, RoundedGaussian, output_for
@@ -74,6 +76,9 @@ class WaveNetConfig(FamilyConfig):
     input_noise: float = Field(default=0.0, ge=0)
     """Width, in levels, of uniform noise on scalar inputs in training; 1 fills the gaps between levels."""
 
+    place: bool = False
+    """Local conditioning on the place in the sequence: for examples that begin alike, such as single words."""
+
     output: LevelsName = "softmax"
     """p(x_t | x_<t): a probability for each level, or what rounds a mixture of logistics, or a single Gaussian."""
 
@@ -99,10 +104,8 @@ class WaveNet(Autoregressive, Teaching):
         self.levels = event.levels
         self.output = output_for(event, config.output, config.components)
         self.order = list(range(event.dimensions))
-        scalar = config.input == "scalar"
-        self.embedding: nn.Embedding | nn.Linear = (
-            nn.Linear(1, config.channels) if scalar else nn.Embedding(event.levels, config.channels)
-        )  # E
+        self.embedding = _embedding(config, event.levels)  # E
+        self.place = Place(event.dimensions, config.channels, self.classes) if config.place else None
         dilations = [2**layer for layer in range(config.layers)] * config.stacks
         last = len(dilations) - 1
         self.layers = nn.ModuleList(
@@ -112,7 +115,7 @@ class WaveNet(Autoregressive, Teaching):
                 config.skip_channels,
                 config.kernel_size,
                 dilation,
-                self.classes,
+                config.channels if config.place else self.classes,
                 last=i == last,
             )
             for i, dilation in enumerate(dilations)
@@ -176,16 +179,27 @@ class WaveNet(Autoregressive, Teaching):
 
     def skips(self, h: Tensor, labels: Tensor | None) -> Tensor:
         """The sum of the skip path (N, skip_channels, T) over embedded previous numbers h (N, channels, T)."""
-        context, skip = one_hot(labels, self.classes), h.new_zeros(())
+        context, skip = self.context(len(h), labels), h.new_zeros(())
         for layer in self.layers:
             h, skip = layer(h, skip, context)
         return skip
+
+    def context(self, n: int, labels: Tensor | None) -> Tensor | None:
+        """What shifts the gates: labels (n, classes, 1), or features (n, channels, T) of labels and places."""
+        classes = one_hot(labels, self.classes)
+        if self.place is not None:
+            return self.place(n, classes)
+        return None if classes is None else classes[:, :, None]
 
     def stepper(self, n: int, labels: Tensor | None) -> Stepper:
         return _Stepper(self, n, labels)
 
     def _layers(self) -> list[GatedLayer]:
         return [layer for layer in self.layers if isinstance(layer, GatedLayer)]
+
+
+def _embedding(config: WaveNetConfig, levels: int) -> nn.Embedding | nn.Linear:
+    return nn.Linear(1, config.channels) if config.input == "scalar" else nn.Embedding(levels, config.channels)
 
 
 class _Stepper(Stepper):
@@ -203,7 +217,7 @@ class _Stepper(Stepper):
         S, C, L = config.skip_channels, config.channels, len(layers)
         weights = torch.stack([layer.gates.weight.detach() for layer in layers])  # (L, 2 · gates, C, K)
         self.taps = [tap.transpose(1, 2).contiguous() for tap in weights.unbind(-1)]  # from the oldest to the present
-        self.bias = self._bias(layers, n, one_hot(labels, family.classes))
+        self.shift = self._shift(layers, n, family.context(n, labels))
 
         new = weights.new_zeros
         self.gates = new(L, n, 2 * config.gate_channels)
@@ -225,14 +239,18 @@ class _Stepper(Stepper):
     def compile(self) -> None:
         self.step = torch.compile(self._advance, dynamic=True)
 
-    def _bias(self, layers: list[GatedLayer], n: int, context: Tensor | None) -> Tensor:
-        """What does not change from step to step in the gates of all layers (L, n, 2 · gates)."""
-        biases = []
-        for layer in layers:
-            assert layer.gates.bias is not None
-            shift = 0.0 if layer.context is None else layer.context(context)
-            biases.append((layer.gates.bias + shift).expand(n, -1))
-        return torch.stack(biases).detach()
+    def _shift(self, layers: list[GatedLayer], n: int, context: Tensor | None) -> Callable[[int], Tensor]:
+        """What the gates of all layers (L, n, 2 · gates) are shifted by at time t, whatever the past is."""
+        biases = torch.stack([layer.gates.bias for layer in layers if layer.gates.bias is not None]).detach()
+        bias = biases[:, None].expand(-1, n, -1)
+        if context is None:
+            return lambda t: bias
+        V = torch.stack([layer.context.weight.T for layer in layers if layer.context is not None]).detach()
+        places = context.detach().permute(2, 0, 1).contiguous()  # (T or 1, n, C)
+        if len(places) > 1:
+            return lambda t: torch.baddbmm(bias, places[t].expand(len(V), -1, -1), V)
+        shift = torch.baddbmm(bias, places.expand(len(V), -1, -1), V)
+        return lambda t: shift
 
     def _views(self, i: int, layer: GatedLayer) -> tuple[Tensor, ...]:
         """What layer i works on. All views are made once."""
@@ -254,7 +272,7 @@ class _Stepper(Stepper):
     def _advance(self, t: int) -> None:
         """Take all layers from t - 1 to t; the embedding is in `h[0]`."""
         rows = self.first_row + (t - self.ago) % self.reach
-        self.gates.copy_(self.bias)
+        self.gates.copy_(self.shift(t))
         for row, weight in zip(rows, self.taps[:-1], strict=True):
             self.gates.baddbmm_(self.rings[row], weight)
         for h, weight, gates, a, b, matrix, before, after in self.steps:

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from .bijections import Bijection
 
-OCTAVES = 6  # of the waves that tell a network where it is in a sequence
+OCTAVES = 6  # of the waves that say where in a sequence one is
 
 
 class GatedLayer(nn.Module):
@@ -40,38 +40,61 @@ class GatedLayer(nn.Module):
         self.context = nn.Linear(context, 2 * gates, bias=False) if context else None  # V
 
     def forward(self, h: Tensor, skip: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The next features h (N, channels, T) and sum of skips (N, skip_channels, T)."""
+        """The next features h (N, channels, T) and sum of skips (N, skip_channels, T).
+
+        The context is (N, C, 1) for all times alike, or (N, C, T).
+        """
         y = self.gates(F.pad(h, (self.reach, 0)))  # for a dilated kernel faster than a product of matrices for each tap
-        if self.context is not None:
-            y = y + self.context(context)[:, :, None]
+        if self.context is not None and context is not None:
+            y = y + F.conv1d(context, self.context.weight[:, :, None])
         a, b = y.chunk(2, 1)
         paths = self.paths(torch.tanh(a) * torch.sigmoid(b))
         skip = skip + paths[:, : self.skip_channels]
         return h if self.last else h + paths[:, self.skip_channels :], skip
 
 
-class CausalNetwork(nn.Module):
-    """Gated layers of dilations 1, 2, 4, … whose outputs for number t see the numbers before t only.
+class Place(nn.Module):
+    """Features (N, width, T) of where in a sequence one is, and in a sequence of which context: local conditioning.
 
-    Output t is a function of v_<t within the `receptive_field`, of the context, and of t itself: waves of 1, ½, ¼, …
-    periods over the sequence tell the layers where they are, which noise cannot tell. The last layer starts small, so
-    that a flow starts close to the identity, yet with a gradient for every weight.
+    A relu(B waves_t + C context + b),   waves_t = sines and cosines of ½, 1, 2, … periods over the sequence
     """
 
     waves: Tensor  # (2 · OCTAVES, T)
+
+    def __init__(self, length: int, width: int, context: int = 0) -> None:
+        super().__init__()
+        phase = math.pi * (torch.arange(length) + 0.5) / length * 2 ** torch.arange(OCTAVES)[:, None]
+        self.register_buffer("waves", torch.cat([torch.sin(phase), torch.cos(phase)]), persistent=False)
+        self.of_waves, self.out = nn.Conv1d(2 * OCTAVES, width, 1), nn.Conv1d(width, width, 1)
+        self.of_context = nn.Linear(context, width, bias=False) if context else None
+
+    def forward(self, n: int, context: Tensor | None = None) -> Tensor:
+        """The features of n sequences, given contexts (n, C)."""
+        h = self.of_waves(self.waves[None])
+        if self.of_context is not None and context is not None:
+            h = h + self.of_context(context.to(h.dtype))[:, :, None]
+        return self.out(F.relu(h)).expand(n, -1, -1)
+
+
+class CausalNetwork(nn.Module):
+    """Gated layers of dilations 1, 2, 4, … whose outputs for number t see the numbers before t only.
+
+    Output t is a function of v_<t within the `receptive_field`, and of its place, which noise does not tell. The last
+    layer starts small, so that a flow starts close to the identity, yet with a gradient for every weight.
+    """
 
     def __init__(
         self, length: int, channels: int, layers: int, kernel_size: int, outputs: int = 2, context: int = 0
     ) -> None:
         super().__init__()
         self.outputs = outputs
-        self.front = nn.Conv1d(1 + 2 * OCTAVES, channels, 1)
+        self.place = Place(length, channels, context)
+        self.front = nn.Conv1d(1, channels, 1)
         self.layers = nn.ModuleList(
-            GatedLayer(channels, channels, channels, kernel_size, 2**layer, context, last=layer == layers - 1)
+            GatedLayer(channels, channels, channels, kernel_size, 2**layer, channels, last=layer == layers - 1)
             for layer in range(layers)
         )
         self.hidden, self.last = nn.Conv1d(channels, channels, 1), nn.Conv1d(channels, outputs, 1)
-        self.register_buffer("waves", _waves(length), persistent=False)
         with torch.no_grad():
             self.last.weight.mul_(0.01)
             assert self.last.bias is not None
@@ -84,20 +107,12 @@ class CausalNetwork(nn.Module):
 
     def forward(self, v: Tensor, context: Tensor | None = None) -> Tensor:
         """The outputs (N, T, outputs) for v (N, T)."""
-        previous = F.pad(v[:, None, :-1], (1, 0))
-        h = self.front(torch.cat([previous, self.waves.to(v.dtype).expand(len(v), -1, -1)], 1))
-        context = None if context is None else context.to(h.dtype)
-        skip = h.new_zeros(())
+        h = F.pad(self.front(v[:, None, :-1]), (1, 0))
+        place, skip = self.place(len(v), context), h.new_zeros(())
         for layer in self.layers:
-            h, skip = layer(h, skip, context)
+            h, skip = layer(h, skip, place)
         out: Tensor = self.last(F.relu(self.hidden(F.relu(skip)))).transpose(1, 2)
         return out
-
-
-def _waves(length: int) -> Tensor:
-    """Sines and cosines (2 · OCTAVES, T) of 1, 2, 4, … half periods over a sequence."""
-    phase = math.pi * (torch.arange(length) + 0.5) / length * 2 ** torch.arange(OCTAVES)[:, None]
-    return torch.cat([torch.sin(phase), torch.cos(phase)])
 
 
 class Standardise(Bijection):

@@ -10,7 +10,7 @@ from models.layers.causal import CausalNetwork, Standardise
 
 def network(length: int = 20, layers: int = 3, kernel_size: int = 2, context: int = 0) -> CausalNetwork:
     torch.manual_seed(0)
-    made = CausalNetwork(length, 5, layers, kernel_size, context=context).double()
+    made = CausalNetwork(length, 10, layers, kernel_size, context=context).double()
     with torch.no_grad():
         for parameter in made.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))

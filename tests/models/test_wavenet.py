@@ -90,6 +90,7 @@ def test_an_output_does_not_see_its_own_number() -> None:
         {"kernel_size": 3, "stacks": 2, "layers": 2, "output": "logistic_mixture", "components": 2},
         {"layers": 1},
         {"input": "scalar", "output": "gaussian"},
+        {"place": True, "kernel_size": 3},
         {"input": "scalar", "kernel_size": 3, "output": "logistic_mixture", "components": 2},
     ],
     ids=str,
@@ -103,9 +104,9 @@ def test_ring_buffers_give_the_samples_of_whole_passes(
         assert torch.equal(samples, family.sample(16, generator=seeded()))
 
 
-@pytest.mark.parametrize("kernel_size", [2, 3])
-def test_ring_buffers_know_the_labels(kernel_size: int, double: None) -> None:
-    family = wavenet(Event((1, 30), 11, 3), conditional=True, kernel_size=kernel_size)
+@pytest.mark.parametrize(("kernel_size", "place"), [(2, False), (3, False), (2, True)])
+def test_ring_buffers_know_the_labels(kernel_size: int, place: bool, double: None) -> None:
+    family = wavenet(Event((1, 30), 11, 3), conditional=True, kernel_size=kernel_size, place=place)
     labels = torch.arange(16) % 3
     samples = family.sample(16, labels, generator=seeded())
     with patch.object(family, "stepper", family.plain_stepper):
