@@ -25,6 +25,8 @@ from ..contract import Event, UnsuitableEvent
 from .normal import bounded
 from .precision import at_least_float32
 
+WIDE = 1e3  # standard deviation, in levels, beside which a bin is as good as a point
+FAR = 50.0  # standard deviations, from which on log Φ(-x) = -x²/2 - log x - ½ log 2π to 1/x²
 NARROWEST = -7.0  # log of the smallest scale of a logistic, in half ranges: a fraction of a bin for 256 levels
 
 
@@ -191,15 +193,29 @@ def log_logistic_bin(x: Tensor, mean: Tensor, scale: Tensor, levels: int) -> Ten
 def log_gaussian_bin(x: Tensor, mean: Tensor, std: Tensor, levels: int) -> Tensor:
     """log(Φ(b) - Φ(a)) of the bin of x, from a = (x - ½ - μ) / σ to b = (x + ½ - μ) / σ, accurate in both tails.
 
-    Where a + b > 0 it is computed as Φ(-a) - Φ(-b); of the open bins of the first and the last of the levels Φ(b) or
-    Φ(-a) is left.
+    Where a + b > 0 it is computed as Φ(-a) - Φ(-b), and where the Gaussian is so wide that both are nearly equal, as
+    the density in the middle. Of the open bins of the first and the last of the levels Φ(b) or Φ(-a) is left.
     """
-    a, b = (x - 0.5 - mean) / std, (x + 0.5 - mean) / std
-    low, high = torch.where(a + b > 0, -b, a), torch.where(a + b > 0, -a, b)
-    first, last = x <= 0, x >= levels - 1
-    log_mass = torch.special.log_ndtr(torch.where(first, b, torch.where(last, -a, high)))
-    inside = torch.log(-torch.expm1(torch.special.log_ndtr(low) - torch.special.log_ndtr(high)))
-    return log_mass + torch.where(first | last, 0.0, inside)
+    z = (x - mean) / std
+    a, b = z - 0.5 / std, z + 0.5 / std
+    first, last, wide = x <= 0, x >= levels - 1, std > WIDE
+    log_low, log_high = (_log_normal_mass(torch.where(z > 0, -far, near)) for far, near in ((b, a), (a, b)))
+    ratio = torch.where(wide, -1.0, log_low - log_high)  # in no branch a logarithm of zero
+    inside = log_high + torch.log(-torch.expm1(ratio))
+    density = -0.5 * (z.square() + math.log(2 * math.pi)) - torch.log(std)
+    open_ended = _log_normal_mass(torch.where(first, b, -a))
+    return torch.where(first | last, open_ended, torch.where(wide, density, inside))
+
+
+def _log_normal_mass(x: Tensor) -> Tensor:
+    """log Φ(x), with gradients that hold far out in the tail, where those of `log_ndtr` do not."""
+    far = x < -FAR
+    tail = torch.where(far, x, -FAR)
+    return torch.where(
+        far,
+        -0.5 * (tail.square() + math.log(2 * math.pi)) - torch.log(-tail),
+        torch.special.log_ndtr(x.clamp_min(-FAR)),
+    )
 
 
 LevelsName = Literal["softmax", "logistic_mixture", "gaussian"]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from models.contract import Event, UnsuitableEvent
-from models.layers.outputs import GaussianMixture, Levels, LogisticMixture, Softmax, output_for
+from models.layers.outputs import GaussianMixture, Levels, LogisticMixture, RoundedGaussian, Softmax, output_for
 
 from .families import IMAGE, PALETTE, VECTOR
 
@@ -55,7 +55,37 @@ def test_gradients_of_far_logistics_are_finite() -> None:
         assert slope.isfinite().all()
 
 
-@pytest.mark.parametrize("output", [Softmax(5), LogisticMixture(5, 2)], ids=["softmax", "logistic_mixture"])
+@pytest.mark.parametrize("levels", [2, 3, 17, 256])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_levels_of_gaussians_sum_to_one(levels: int, dtype: torch.dtype) -> None:
+    h = logistic_outputs(levels, dtype)[:, 1:]
+    log_masses = RoundedGaussian(levels).log_masses(h)
+    assert log_masses.dtype == dtype and log_masses.isfinite().all()
+    total = log_masses.double().exp().sum(-1)
+    torch.testing.assert_close(total, torch.ones_like(total), atol=2e-4 if dtype == torch.float32 else 2e-6, rtol=0)
+
+
+def test_a_bin_of_a_gaussian_has_the_mass_between_its_bounds() -> None:
+    h = torch.tensor([[0.1, -1.0], [1.3, -2.0], [-0.2, 6.0]], dtype=torch.float64)  # the last one is wide
+    normal = torch.distributions.Normal(8.0 + 8.5 * h[:, 0], 8.5 * h[:, 1].exp())
+    edges = torch.arange(-0.5, 17)
+    edges[0], edges[-1] = -math.inf, math.inf
+    below = normal.cdf(edges[:, None].double())
+    torch.testing.assert_close(RoundedGaussian(17).log_masses(h).exp(), (below[1:] - below[:-1]).T)
+
+
+def test_gradients_of_far_gaussians_are_finite() -> None:
+    h = logistic_outputs(256, torch.float32)[:, 1:].requires_grad_()
+    for level in (0, 128, 255):
+        (slope,) = torch.autograd.grad(RoundedGaussian(256).log_prob(h, torch.full((len(h),), level)).sum(), h)
+        assert slope.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "output",
+    [Softmax(5), LogisticMixture(5, 2), RoundedGaussian(5)],
+    ids=["softmax", "logistic_mixture", "gaussian"],
+)
 def test_levels_are_drawn_as_often_as_is_their_mass(output: Levels) -> None:
     h = torch.randn(output.size, generator=torch.Generator().manual_seed(0)).double()
     u = (torch.arange(10_000, dtype=torch.float64)[:, None] + 0.5) / 10_000
