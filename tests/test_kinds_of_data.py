@@ -29,6 +29,9 @@ SMALL = {
     "gan": {"width": 4, "latent": 4},
     "progressive_gan": {"width": 4, "latent": 4, "phase_steps": 1},
     "diffusion": {"timesteps": 20, "sampler_steps": 2, "bound_steps": 2},
+    "nice": {"hidden": [8], "couplings": 2},
+    "realnvp": {"hidden": [8], "couplings": 2, "width": 4, "residual_blocks": 0},
+    "glow": {"hidden": [8], "depth": 1, "width": 4},
     "maf": {"hidden": [8], "blocks": 2},
     "iaf": {"hidden": [8], "blocks": 2},
     "made": {"hidden": [8]},
@@ -84,7 +87,7 @@ def test_a_table_without_labels(tmp_path: Path) -> None:
     for split, rows in (("train", 200), ("val", 40), ("test", 60)):
         np.save(tmp_path / "power" / f"{split}.npy", (rng.normal(size=(rows, 6)) * 3 + 1).astype(np.float32))
     project, rows = rebuild(tmp_path, toy("power", {"path": "power"}))
-    assert set(rows) == {*UNSCORED, "gmm", "vae", "diffusion", "maf", "iaf", "made"}
+    assert set(rows) == {*UNSCORED, "gmm", "vae", "diffusion", "nice", "realnvp", "glow", "maf", "iaf", "made"}
     for entry, row in rows.items():
         assert row["nll_bits_per_dim"] == "" and (
             row["nll_nats"] == "" if entry in UNSCORED else float(row["nll_nats"])
@@ -108,7 +111,7 @@ def test_spoken_words(tmp_path: Path) -> None:
             soundfile.write(folder / f"{digit}_someone_{index}.wav", tone, 8000)
     data = {"path": "recordings", "window": 64, "short": "drop"}
     _, rows = rebuild(tmp_path, toy("speech", data))
-    assert set(rows) == {*UNSCORED, "gmm", "vae", "diffusion", "maf", "iaf", "made", "wavenet"}
+    assert set(rows) == {*UNSCORED, "gmm", "vae", "diffusion", "nice", "realnvp", "maf", "iaf", "made", "wavenet"}
     for entry, row in rows.items():
         assert entry in UNSCORED or 0 < float(row["nll_bits_per_dim"]) < 40
         assert row["fid_features"].startswith("classifier:")
@@ -168,10 +171,10 @@ def test_every_entry_of_the_digits(tmp_path: Path) -> None:
         assert 0 <= float(row["classes_covered"]) <= 10 and float(row["diversity"]) >= 0
     assert rows["autoencoder"]["objective_name"] == "val_reconstruction_error"
     assert {entry for entry, row in rows.items() if row["reconstruction_rmse"]} == {
-        *("autoencoder", "denoising_autoencoder", "vae", "maf", "iaf"),
+        *("autoencoder", "denoising_autoencoder", "vae", "nice", "realnvp", "glow", "maf", "iaf"),
     }
     assert {entry for entry, row in rows.items() if row["probe_accuracy"]} == {
         *("autoencoder", "denoising_autoencoder", "vae", "gan", "progressive_gan"),
     }
     page = (tmp_path / "report" / "index.html").read_text()
-    assert page.count("<h4>Latent space</h4>") == 5 and "Watch out" in page
+    assert page.count("<h4>Latent space</h4>") == 8 and "Watch out" in page

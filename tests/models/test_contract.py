@@ -227,7 +227,9 @@ def test_an_unsuitable_event_is_refused_with_a_reason() -> None:
     for event in (IMAGE, VECTOR):
         with pytest.raises(UnsuitableEvent, match=r"^wavenet models sequences of integers"):
             build("wavenet", family_class("wavenet").Config(), event)
-    for model in ("autoencoder", "diffusion", "gan", "gmm", "iaf", "maf"):
+    with pytest.raises(UnsuitableEvent, match=r"^glow models vectors, and images"):
+        build("glow", family_class("glow").Config(), SEQUENCE)
+    for model in ("autoencoder", "diffusion", "gan", "glow", "gmm", "iaf", "maf", "nice", "realnvp"):
         with pytest.raises(UnsuitableEvent, match=rf"^{model} models numbers, and these levels are names"):
             build(model, family_class(model).Config(), PALETTE)
 
@@ -239,10 +241,13 @@ def test_suitable_families_are_those_that_can_be_built() -> None:
         "denoising_autoencoder",
         "diffusion",
         "gan",
+        "glow",
         "gmm",
         "iaf",
         "made",
         "maf",
+        "nice",
+        "realnvp",
         "vae",
     ]
     assert suitable(SEQUENCE) == [
@@ -254,6 +259,8 @@ def test_suitable_families_are_those_that_can_be_built() -> None:
         "iaf",
         "made",
         "maf",
+        "nice",
+        "realnvp",
         "vae",
         "wavenet",
     ]

@@ -28,7 +28,10 @@ from pipelines.rows import RowsWriter
 
 GENERA = Path(sys.executable).with_name("genera")
 STAGES = ["prepare", "features", "tune", "train", "distill", "evaluate", "compare", "register"]
-TRAINED = "gmm, autoencoder, denoising_autoencoder, vae, gan, progressive_gan, diffusion, maf, made, pixelcnn, pixelrnn"
+TRAINED = (
+    "gmm, autoencoder, denoising_autoencoder, vae, gan, progressive_gan, diffusion, nice, realnvp, glow, maf, made,"
+    " pixelcnn, pixelrnn"
+)
 FULL = "error: no space is left on the disk"
 
 

@@ -217,7 +217,8 @@ def test_data_that_no_family_of_the_parameters_can_model_is_refused_once_its_fil
     first, second = str(caught.value).splitlines()
     assert first.startswith("params.yaml: families.progressive_gan: progressive_gan models images")
     assert first.endswith(
-        "that would fit: autoencoder, denoising_autoencoder, diffusion, gan, gmm, iaf, made, maf, vae"
+        "that would fit: autoencoder, denoising_autoencoder, diffusion, gan, glow, gmm, iaf, made, maf, nice, realnvp,"
+        " vae"
     )
     assert second.startswith("params.yaml: families.maf: conditional: true needs labels")
 

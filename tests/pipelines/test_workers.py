@@ -44,6 +44,10 @@ def task(entry: str) -> Task:
     def family(model: str):  # noqa: ANN202 -- any family
         built = build(model, family_class(model).Config(**SMALL[model], conditional=True), event)
         built.initialise(x, labels, torch.Generator().manual_seed(0))
+        if model == "realnvp":  # away from a start at which gradients vanish: normalised again, nothing would change
+            with torch.no_grad():
+                for parameter in built.parameters():
+                    parameter.add_(0.1 * torch.randn_like(parameter))
         return built
 
     if entry == "distilled":
