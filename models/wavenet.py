@@ -2,9 +2,9 @@
 
     p(x) = Π_t p(x_t | x_<t)
 
-The input is an embedding of the previous number, h_t = E[x_{t-1}], or the number itself on the scale -1 … 1, times a
-vector, h_t = E c(x_{t-1}) + e (zeros at the start). Layer l looks back in strides of its dilation d, which doubles from
-layer to layer, 1, 2, 4, …, and begins anew with each stack:
+The input is an embedding of the previous number, h_t = E[x_{t-1}] (zeros at the start), or a causal convolution of the
+previous numbers themselves on the scale -1 … 1, h_t = Σ_k E_k c(x_{t-k}) + e, k = 1 … first_kernel. Layer l looks back
+in strides of its dilation d, which doubles from layer to layer, 1, 2, 4, …, and begins anew with each stack:
 
     y_t = Σ_k W_k h_{t-kd} + b + V label,   k = 0 … K-1
     z   = tanh(y_a) ⊙ σ(y_b),   y = [y_a, y_b]
@@ -73,6 +73,9 @@ class WaveNetConfig(FamilyConfig):
     input: Literal["embedding", "scalar"] = "embedding"
     """What is seen of a number: a vector of its own for each level, or its value, which can then be any real number."""
 
+    first_kernel: Width = 1
+    """Numbers that scalar inputs are made of; a few milliseconds of a sound tell how it goes on."""
+
     input_noise: float = Field(default=0.0, ge=0)
     """Width, in levels, of uniform noise on scalar inputs in training; 1 fills the gaps between levels."""
 
@@ -98,8 +101,8 @@ class WaveNet(Autoregressive, Teaching):
         assert event.levels is not None  # see `refusal`
         if config.input == "scalar" and not event.ordered:
             raise UnsuitableEvent("input: scalar needs levels that are numbers; input: embedding takes names")
-        if config.input == "embedding" and config.input_noise:
-            raise UnsuitableEvent("input_noise needs input: scalar: an embedding knows nothing between its levels")
+        if config.input == "embedding" and (config.input_noise or config.first_kernel > 1):
+            raise UnsuitableEvent("input_noise and first_kernel need input: scalar; an embedding is of one level")
         self.units = Dequantised(event)
         self.levels = event.levels
         self.output = output_for(event, config.output, config.components)
@@ -138,8 +141,8 @@ class WaveNet(Autoregressive, Teaching):
 
     @property
     def receptive_field(self) -> int:
-        """How many numbers before x_t its distribution depends on: 1 + stacks · (K - 1) · (2^layers - 1)."""
-        return 1 + sum(layer.reach for layer in self._layers())
+        """How many numbers before x_t its distribution depends on: first_kernel + stacks · (K - 1) · (2^layers - 1)."""
+        return self.config.first_kernel + sum(layer.reach for layer in self._layers())
 
     @property
     def teaches(self) -> bool:
@@ -167,15 +170,19 @@ class WaveNet(Autoregressive, Teaching):
             return Gaussians((mean + 0.5) / self.levels, log_std - math.log(self.levels))
         return OutputConditionals(self.output, h, self.levels)
 
-    def embed(self, x: Tensor) -> Tensor:
-        """Features (…, channels) of numbers x (…) in the data's units."""
-        if self.config.input == "embedding":
-            return self.embedding(x.long())
-        return self.embedding(((x.to(self.embedding.weight.dtype) + 0.5) * (2 / self.levels) - 1)[..., None])
-
     def network(self, x: Tensor, labels: Tensor | None) -> Tensor:
-        h = self.embed(x[:, 0, :-1]).transpose(1, 2)
-        return self.head(self.skips(F.pad(h, (1, 0)), labels).transpose(1, 2))
+        return self.head(self.skips(self.features(x[:, 0, :-1]), labels).transpose(1, 2))
+
+    def features(self, x: Tensor) -> Tensor:
+        """Features h (N, channels, T) of the numbers before each; x (N, T - 1) are all but the last."""
+        if isinstance(self.embedding, nn.Embedding):
+            return F.pad(self.embedding(x.long()).transpose(1, 2), (1, 0))
+        h: Tensor = self.embedding(F.pad(self.values(x), (self.config.first_kernel, 0))[:, None])
+        return h
+
+    def values(self, x: Tensor) -> Tensor:
+        """Numbers (…) in the data's units on the scale -1 … 1."""
+        return (x.to(self.embedding.weight.dtype) + 0.5) * (2 / self.levels) - 1
 
     def skips(self, h: Tensor, labels: Tensor | None) -> Tensor:
         """The sum of the skip path (N, skip_channels, T) over embedded previous numbers h (N, channels, T)."""
@@ -198,8 +205,12 @@ class WaveNet(Autoregressive, Teaching):
         return [layer for layer in self.layers if isinstance(layer, GatedLayer)]
 
 
-def _embedding(config: WaveNetConfig, levels: int) -> nn.Embedding | nn.Linear:
-    return nn.Linear(1, config.channels) if config.input == "scalar" else nn.Embedding(levels, config.channels)
+def _embedding(config: WaveNetConfig, levels: int) -> nn.Embedding | nn.Conv1d:
+    if config.input == "embedding":
+        return nn.Embedding(levels, config.channels)
+    convolution = nn.Conv1d(1, config.channels, config.first_kernel)
+    nn.init.uniform_(convolution.weight, -1, 1)  # sounds are mostly quiet
+    return convolution
 
 
 class _Stepper(Stepper):
@@ -234,6 +245,9 @@ class _Stepper(Stepper):
 
         self.steps = [self._views(i, layer) for i, layer in enumerate(layers)]
         self.step = self._advance
+        self.past = new(n, config.first_kernel)  # values of the newest numbers, if the input is made of values
+        if isinstance(family.embedding, nn.Conv1d):
+            self.h[0] = family.features(x=self.past[:, :0])[:, :, 0]
         self._advance(0)
 
     def compile(self) -> None:
@@ -266,8 +280,16 @@ class _Stepper(Stepper):
 
     def feed(self, place: int, x: Tensor) -> None:
         if place + 1 < self.family.event.dimensions:
-            self.h[0] = self.family.embed(x)
+            self.h[0] = self._embed(x)
             self.step(place + 1)
+
+    def _embed(self, x: Tensor) -> Tensor:
+        """The features h (n, channels) that come in when the numbers x (n,) are known."""
+        embedding = self.family.embedding
+        if isinstance(embedding, nn.Embedding):
+            return embedding(x.long())
+        self.past = torch.cat([self.past[:, 1:], self.family.values(x)[:, None]], 1)
+        return F.linear(self.past, embedding.weight[:, 0], embedding.bias)
 
     def _advance(self, t: int) -> None:
         """Take all layers from t - 1 to t; the embedding is in `h[0]`."""

@@ -79,17 +79,24 @@ class Place(nn.Module):
 class CausalNetwork(nn.Module):
     """Gated layers of dilations 1, 2, 4, … whose outputs for number t see the numbers before t only.
 
-    Output t is a function of v_<t within the `receptive_field`, and of its place, which noise does not tell. The last
+    The first one is a convolution over `first_kernel` numbers. Output t is a function of v_<t within the `receptive_field`, and of its place, which noise does not tell. The last
     layer starts small, so that a flow starts close to the identity, yet with a gradient for every weight.
     """
 
     def __init__(
-        self, length: int, channels: int, layers: int, kernel_size: int, outputs: int = 2, context: int = 0
+        self,
+        length: int,
+        channels: int,
+        layers: int,
+        kernel_size: int,
+        outputs: int = 2,
+        context: int = 0,
+        first_kernel: int = 1,
     ) -> None:
         super().__init__()
         self.outputs = outputs
         self.place = Place(length, channels, context)
-        self.front = nn.Conv1d(1, channels, 1)
+        self.front = nn.Conv1d(1, channels, first_kernel)
         self.layers = nn.ModuleList(
             GatedLayer(channels, channels, channels, kernel_size, 2**layer, channels, last=layer == layers - 1)
             for layer in range(layers)
@@ -102,12 +109,12 @@ class CausalNetwork(nn.Module):
 
     @property
     def receptive_field(self) -> int:
-        """How many numbers before t the outputs for t depend on: 1 + (K - 1) · (2^layers - 1)."""
-        return 1 + sum(layer.reach for layer in self.layers if isinstance(layer, GatedLayer))
+        """How many numbers before t the outputs for t depend on: first_kernel + (K - 1) · (2^layers - 1)."""
+        return self.front.kernel_size[0] + sum(layer.reach for layer in self.layers if isinstance(layer, GatedLayer))
 
     def forward(self, v: Tensor, context: Tensor | None = None) -> Tensor:
         """The outputs (N, T, outputs) for v (N, T)."""
-        h = F.pad(self.front(v[:, None, :-1]), (1, 0))
+        h = self.front(F.pad(v[:, None, :-1], (self.front.kernel_size[0], 0)))
         place, skip = self.place(len(v), context), h.new_zeros(())
         for layer in self.layers:
             h, skip = layer(h, skip, place)

@@ -8,20 +8,22 @@ import torch
 from models.layers.causal import CausalNetwork, Standardise
 
 
-def network(length: int = 20, layers: int = 3, kernel_size: int = 2, context: int = 0) -> CausalNetwork:
+def network(length: int = 20, layers: int = 3, kernel_size: int = 2, context: int = 0, first: int = 1) -> CausalNetwork:
     torch.manual_seed(0)
-    made = CausalNetwork(length, 10, layers, kernel_size, context=context).double()
+    made = CausalNetwork(length, 10, layers, kernel_size, context=context, first_kernel=first).double()
     with torch.no_grad():
         for parameter in made.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
     return made
 
 
-@pytest.mark.parametrize(("layers", "kernel_size", "field"), [(3, 2, 8), (2, 3, 7), (1, 4, 4)])
+@pytest.mark.parametrize(
+    ("layers", "kernel_size", "first", "field"), [(3, 2, 1, 8), (2, 3, 1, 7), (1, 4, 1, 4), (2, 2, 5, 8)]
+)
 def test_an_output_sees_the_receptive_field_before_it_and_nothing_else(
-    layers: int, kernel_size: int, field: int
+    layers: int, kernel_size: int, first: int, field: int
 ) -> None:
-    made = network(layers=layers, kernel_size=kernel_size)
+    made = network(layers=layers, kernel_size=kernel_size, first=first)
     assert made.receptive_field == field
     v = torch.randn(1, 20, dtype=torch.float64, requires_grad=True)
     outputs = made(v)

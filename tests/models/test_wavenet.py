@@ -67,6 +67,17 @@ def test_an_output_sees_the_receptive_field_and_nothing_else(
         assert seen == [t - field < s <= t for s in range(T)]
 
 
+def test_the_first_convolution_widens_the_receptive_field() -> None:
+    T = 24
+    family = wavenet(Event((1, T), 8), input="scalar", first_kernel=5)
+    assert family.receptive_field == 12
+    x = torch.rand(1, 1, T, dtype=torch.float64, generator=seeded()).mul(8).requires_grad_()
+    outputs = family.network(x, None)
+    for t in range(T):
+        (slope,) = torch.autograd.grad(outputs[:, t].sum(), x, retain_graph=True)
+        assert (slope[0, 0] != 0).tolist() == [t - 12 <= s < t for s in range(T)]
+
+
 def test_an_output_does_not_see_its_own_number() -> None:
     event = Event((1, 12), 5)
     family, x = wavenet(event), torch.randint(5, (1, 1, 12), generator=seeded())
@@ -91,6 +102,7 @@ def test_an_output_does_not_see_its_own_number() -> None:
         {"layers": 1},
         {"input": "scalar", "output": "gaussian"},
         {"place": True, "kernel_size": 3},
+        {"input": "scalar", "first_kernel": 4, "place": True},
         {"input": "scalar", "kernel_size": 3, "output": "logistic_mixture", "components": 2},
     ],
     ids=str,
@@ -186,7 +198,7 @@ def test_noise_on_the_inputs_is_for_training_only() -> None:
 def test_inputs_that_are_values_need_numbers() -> None:
     with pytest.raises(UnsuitableEvent, match=r"numbers.*embedding"):
         wavenet(Event((1, 4), 5, ordered=False), input="scalar")
-    with pytest.raises(UnsuitableEvent, match=r"input_noise needs input: scalar"):
+    with pytest.raises(UnsuitableEvent, match=r"first_kernel need input: scalar"):
         wavenet(Event((1, 4), 5), input_noise=1.0)
 
 
