@@ -299,13 +299,18 @@ def test_contrast_keeps_samples_of_a_class_from_being_another_s() -> None:
     u, labels = torch.randn(512, 6, generator=seeded(5)), torch.arange(512) % 3
     apart = []
     for contrastive in (0.0, 0.3):
-        distillation = Distillation(forward_student(), wavenet(jitter=0.4), contrastive=contrastive)
+        teacher = wavenet(jitter=0.4)
+        with torch.no_grad():  # classes that differ
+            for layer in teacher._layers():
+                assert layer.context is not None
+                layer.context.weight.mul_(4)
+        distillation = Distillation(forward_student(), teacher, contrastive=contrastive)
         learn(distillation, 60, rate=2e-2)
         with torch.no_grad():
             y, log_q = distillation.student.sample_density(u, labels)
             others = distillation.teacher.log_density(y, (labels + 1) % 3)
         apart.append((log_q - others).mean().item() / 6)
-    assert apart[1] > apart[0] + 0.01
+    assert apart[1] > 1.3 * apart[0]
 
 
 def test_power_compares_with_the_examples_of_a_batch() -> None:
