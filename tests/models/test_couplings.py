@@ -253,6 +253,33 @@ def test_couplings_agree_with_nflows(shape: tuple[int, ...], kind: str) -> None:
     agree(mine(split, network), theirs([0, 1, 0, 1, 0], lambda sees, moves: Shared(network)), torch.randn(6, *shape))
 
 
+@pytest.mark.parametrize("kind", ["additive", "sigmoid"])
+def test_couplings_agree_with_normflows(kind: str) -> None:
+    """Whose networks are told no context, and have the shift and the scale of each channel side by side."""
+    split = first_or_second(4, 0)
+    network = plain_network(2, 2 if kind == "additive" else 4, 4, 0)
+    perturbed(network, 0.4)
+    mine = (AdditiveCoupling if kind == "additive" else SigmoidCoupling)(split, network)
+    peer = nof.AffineCouplingBlock(Interleaved(network), scale=kind == "sigmoid", scale_map="sigmoid_inv")
+    v = torch.randn(6, 4, 2, 3)
+    for ours, theirs in ((mine, peer), (mine.inverse, peer.inverse)):
+        (w, log_det), (other, other_log_det) = ours(v), theirs(v)
+        torch.testing.assert_close(w, other)
+        torch.testing.assert_close(log_det, other_log_det)
+
+
+class Interleaved(nn.Module):
+    """One of our networks as normflows wants it."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, v: Tensor) -> Tensor:
+        outputs = self.network(v, None)
+        return outputs if outputs.shape[1] == 2 else torch.stack(outputs.chunk(2, 1), 2).flatten(1, 2)
+
+
 def test_actnorm_agrees_with_nflows_and_normflows() -> None:
     v = torch.randn(20, 3, 2, 2) * 4 + 1
     norm, peer, other = ActNorm(3), nf.ActNorm(3).train(), nof.ActNorm((3, 1, 1))

@@ -1,4 +1,4 @@
-"""NICE: its passes, where it starts, and agreement with nflows on the same weights."""
+"""NICE: its passes, where it starts, and agreement with nflows and zuko on the same weights."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import nflows.transforms as nf
 import pytest
 import torch
+import zuko
 from nflows.distributions.normal import StandardNormal
 from nflows.flows import Flow as PeerFlow
 from nflows.nn import nets
@@ -113,6 +114,30 @@ def test_agreement_with_nflows_on_the_same_weights() -> None:
     y = torch.randn(20, D)
     torch.testing.assert_close(model.log_density(y), peer.log_prob(y), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(model.bijection(y)[0], peer.transform_to_noise(y), atol=1e-5, rtol=1e-5)
+
+
+def test_agreement_with_zuko_on_the_same_weights() -> None:
+    """Which has no layer of scales: ours then only stretches the noise."""
+    model = nice()
+    couplings, rescaling = parts(model)
+    peer = zuko.flows.NICE(
+        D,
+        transforms=4,
+        hidden_features=(7, 6),
+        activation=nn.SiLU,
+        univariate=zuko.transforms.AdditiveTransform,
+        shapes=[()],
+    )
+    for coupling, theirs in zip(couplings, peer.transform.transforms, strict=True):
+        linear = [layer for layer in coupling.network.modules() if isinstance(layer, nn.Linear)]
+        theirs.hyper = zuko.nn.MLP(coupling.split.sees, coupling.split.moves, (7, 6), activation=nn.SiLU)
+        for mine, other in zip(linear, [layer for layer in theirs.hyper if hasattr(layer, "weight")], strict=True):
+            other.load_state_dict(mine.state_dict())
+    y = torch.randn(20, D)
+    noise, log_det = peer.transform().call_and_ladj(y)
+    u, mine_log_det = model.bijection(y)
+    torch.testing.assert_close(u, noise * rescaling.log_scale.exp(), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(mine_log_det, log_det + rescaling.log_scale.sum(), atol=1e-5, rtol=1e-5)
 
 
 def test_a_single_number_has_no_halves() -> None:
