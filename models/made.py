@@ -83,10 +83,8 @@ class MADE(Autoregressive):
             connectivities=config.connectivities,
             seed=config.mask_seed,
         )
-        last = self.made.layers[-1]
-        assert isinstance(last, made.MaskedLinear)
         with torch.no_grad():
-            last.bias.copy_(self.output.start().repeat(event.dimensions))
+            self.made.output_bias.copy_(self.output.start().repeat(event.dimensions))
         self.order_of = [order.tolist() for order in different for _ in range(max(1, config.connectivities))]
         self.order = self.order_of[0]
 

@@ -8,9 +8,12 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 
 from ..contract import STRICT, Width
+from .affine_transform import AutoregressiveAffine
 from .bijections import BatchNorm, Bijection, Composition
 from .flow import FlowConfig
-from .made import AutoregressiveAffine, orders
+from .inversion import Inversion
+from .made import orders
+from .mixture_transform import AutoregressiveMixture
 
 
 @validated(frozen=True, config=STRICT)
@@ -32,14 +35,24 @@ class AutoregressiveFlowConfig(FlowConfig):
     batch_norm: bool = False
     """Follow each block by an invertible batch normalisation."""
 
+    mixture_components: int = Field(default=0, ge=0)
+    """Gaussians in the conditionals of one more block at the end, a MADE with mixtures; 0 for no such block."""
+
+    inversion: Inversion = "auto"
+    """How the slow direction is computed: `incremental`, each hidden unit once; `jacobi`, all dimensions at once until
+    they settle; `plain`, a pass per dimension; `auto` is the faster of the first two: `incremental` on a CPU."""
+
 
 def autoregressive_blocks(config: AutoregressiveFlowConfig, dimensions: int, classes: int) -> Composition:
     """The blocks of a configuration, in their quick direction."""
-    count = config.blocks
+    count = config.blocks + bool(config.mixture_components)
     turns = orders(dimensions, count, config.permutation, config.permutation_seed)
     parts: list[Bijection] = []
     for order in turns[: config.blocks]:
-        parts.append(AutoregressiveAffine(order, config.hidden, classes))
+        parts.append(AutoregressiveAffine(order, config.hidden, classes, config.inversion))
         if config.batch_norm:
             parts.append(BatchNorm(dimensions))
+    if config.mixture_components:
+        K = config.mixture_components
+        parts.append(AutoregressiveMixture(turns[-1], config.hidden, K, classes, config.inversion))
     return Composition(parts)

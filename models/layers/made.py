@@ -1,20 +1,18 @@
-"""MADE, and the affine autoregressive transform on it: the block that MAF and IAF are stacks of.
+"""MADE: the network of MADE itself and of the blocks of MAF and IAF, whole and one dimension after the other.
 
 Germain et al., "MADE: Masked Autoencoder for Distribution Estimation", 2015 (arXiv:1502.03509).
-Papamakarios et al., "Masked Autoregressive Flow for Density Estimation", 2017 (arXiv:1705.07057).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .bijections import Bijection
-from .normal import bounded
+from .staircase import StaircaseLinear
 
 
 class MaskedLinear(nn.Linear):
@@ -26,24 +24,24 @@ class MaskedLinear(nn.Linear):
         super().__init__(masks.shape[2], masks.shape[1])
         self.register_buffer("masks", masks.to(self.weight.dtype), persistent=False)
 
-    def masked(self, member: int) -> Tensor:
+    def dense(self, member: int) -> Tensor:
         """The weight (out, in) under a mask."""
         return self.masks[member] * self.weight
 
     def forward(self, x: Tensor, member: int = 0) -> Tensor:
-        return F.linear(x, self.masked(member), self.bias)
+        return F.linear(x, self.dense(member), self.bias)
 
 
 class MADE(nn.Module):
     """An MLP whose outputs for dimension i see only the dimensions before i in the given order.
 
-    Each unit has a degree: an input's is its place in the order, 1 … D; hidden ones have degrees 1 … D-1, in cycles or
-    at random. A hidden unit sees units of at most its degree, an output those of a smaller one (equations 8 and 9 of
-    MADE). An order (D,) lists the dimensions from first to last; each dimension has `inputs` inputs. A context (N, C)
-    is seen by all outputs.
+    Each unit has a degree: an input's is its place in the order, 1 … D; hidden ones have degrees 1 … D-1, in equal
+    numbers or at random. A hidden unit sees units of at most its degree, an output those of a smaller one (equations 8
+    and 9 of MADE). An order (D,) lists the dimensions from first to last; each dimension has `inputs` inputs. A context
+    (N, C) is seen by all outputs.
 
     Several orders, and several draws of the hidden degrees for each, make an ensemble of members that share the weights
-    and differ in their masks (sections 4.2 and 4.3): `connectivities` counts the draws, 0 stands for the cycles.
+    and differ in their masks (sections 4.2 and 4.3): `connectivities` counts the draws, 0 stands for equal numbers.
     """
 
     degrees: list[list[Tensor]]  # of each member: those of the inputs (D,), and of each hidden layer (width,)
@@ -68,11 +66,9 @@ class MADE(nn.Module):
         ]
         self.layers = nn.ModuleList()
         for layer in range(len(hidden)):
-            repeats = inputs if layer == 0 else 1
-            masks = [own[layer + 1][:, None] >= own[layer].repeat_interleave(repeats) for own in self.degrees]
-            self.layers.append(MaskedLinear(torch.stack(masks)))
-        masks = [own[0].repeat_interleave(outputs)[:, None] > own[-1] for own in self.degrees]
-        last = MaskedLinear(torch.stack(masks))
+            seen = [own[layer].repeat_interleave(inputs if layer == 0 else 1) for own in self.degrees]
+            self.layers.append(_masked_layer(seen, [own[layer + 1] for own in self.degrees]))
+        last = _masked_layer([own[-1] for own in self.degrees], self._output_degrees(), strict=True)
         self.layers.append(last)
         self.context = nn.Linear(context, hidden[0], bias=False) if context else None
         # The first dimension sees no hidden unit, so it is told the context by this alone.
@@ -84,24 +80,44 @@ class MADE(nn.Module):
                 self.direct.weight.zero_()
 
     @property
+    def output_bias(self) -> Tensor:
+        """The bias (D · outputs) of the outputs, dimension by dimension."""
+        return cast("Tensor", self.layers[-1].bias)
+
+    def _output_degrees(self) -> list[Tensor]:
+        return [own[0].repeat_interleave(self.outputs) for own in self.degrees]
+
+    @property
     def members(self) -> int:
         """How many sets of masks there are: those of the first order come first."""
         return len(self.degrees)
 
     def forward(self, x: Tensor, context: Tensor | None = None, member: int = 0) -> Tensor:
         """The outputs (N, D, outputs) for x (N, D · inputs), by the masks of a member."""
-        h = self.layers[0](x, member)
+        which = (member,) if self.members > 1 else ()
+        h = self.layers[0](x, *which)
         if self.context is not None and context is not None:
             h = h + self.context(context.to(h.dtype))
         for layer in self.layers[1:]:
-            h = layer(F.relu(h), member)
+            h = layer(F.relu(h), *which)
         if self.direct is not None and context is not None:
             h = h + self.direct(context.to(h.dtype))
         return h.unflatten(1, (-1, self.outputs))
 
 
+def _masked_layer(
+    inputs: Sequence[Tensor], outputs: Sequence[Tensor], strict: bool = False
+) -> MaskedLinear | StaircaseLinear:
+    """A layer by the degrees of its inputs and outputs in each member; a single one needs no zeros."""
+    if len(inputs) == 1:
+        return StaircaseLinear(inputs[0], outputs[0], strict)
+    pairs = zip(inputs, outputs, strict=True)
+    masks = [own[:, None] > seen if strict else own[:, None] >= seen for seen, own in pairs]
+    return MaskedLinear(torch.stack(masks))
+
+
 def _degrees(order: Tensor, hidden: Sequence[int], generator: torch.Generator | None) -> list[Tensor]:
-    """The degrees of inputs and hidden units: in cycles, or drawn (no lower than the lowest of the layer before)."""
+    """The degrees of inputs and hidden units: equally many, or drawn (no lower than the lowest of the layer before)."""
     dimensions = len(order)
     degrees = [torch.empty(dimensions, dtype=torch.long)]
     degrees[0][order] = torch.arange(1, dimensions + 1)
@@ -109,7 +125,7 @@ def _degrees(order: Tensor, hidden: Sequence[int], generator: torch.Generator | 
     for width in hidden:
         low = int(degrees[-1].min())
         drawn = None if generator is None else torch.randint(low, top + 1, (width,), generator=generator)
-        degrees.append(torch.arange(width) % top + 1 if drawn is None else drawn)
+        degrees.append((torch.arange(width) % top + 1).sort().values if drawn is None else drawn)
     return degrees
 
 
@@ -127,13 +143,14 @@ class IncrementalMADE:
         by_degree = [own.argsort(stable=True) for own in degrees]
         units = torch.arange(dimensions * made.inputs).unflatten(0, (dimensions, made.inputs))
         columns = [units[by_degree[0]].flatten(), *by_degree[1:]]
-        layers = [layer for layer in made.layers if isinstance(layer, MaskedLinear)]
         outputs = torch.arange(dimensions * made.outputs).unflatten(0, (dimensions, made.outputs))
         rows = [*by_degree[1:], outputs[by_degree[0]].flatten()]
         self.weights, self.biases = [], []
-        for layer, row, column in zip(layers, rows, columns, strict=True):
-            self.weights.append(layer.masked(member)[row.to(layer.weight.device)][:, column.to(layer.weight.device)])
-            self.biases.append(layer.bias[row.to(layer.weight.device)].expand(n, -1))
+        for layer, row, column in zip(made.layers, rows, columns, strict=True):
+            assert isinstance(layer, MaskedLinear | StaircaseLinear)
+            dense = layer.dense() if isinstance(layer, StaircaseLinear) else layer.dense(member)
+            self.weights.append(dense[row.to(dense.device)][:, column.to(dense.device)])
+            self.biases.append(layer.bias[row.to(dense.device)].expand(n, -1))
         for place, shift in ((0, made.context), (-1, made.direct)):
             if shift is not None and context is not None:
                 self.biases[place] = self.biases[place] + shift(context.to(self.weights[0].dtype))[:, rows[place]]
@@ -161,50 +178,6 @@ class IncrementalMADE:
                     self.weights[layer - 1][new, :seen].T,
                 )
                 self.units[layer][:, new] = F.relu(h)
-
-
-class AutoregressiveAffine(Bijection):
-    """The bijection w = f(v) with, for each dimension i in order,
-
-        w_i = (v_i - μ_i(v_<i)) exp(-α_i(v_<i)),      log |det dw/dv| = -Σ_i α_i
-
-    `forward` (v → w) is one pass of the MADE network for all dimensions. `inverse` (w → v) needs D passes, since
-    μ_i and α_i are known only when v_<i is. α is kept inside ±log 1000 by a smooth clip.
-    """
-
-    def __init__(self, order: Tensor, hidden: Sequence[int], context: int = 0) -> None:
-        super().__init__()
-        self.order = order.tolist()
-        self.made = MADE([order], hidden, outputs=2, context=context)
-
-    @property
-    def passes(self) -> int:
-        return 1
-
-    @property
-    def inverse_passes(self) -> int:
-        return len(self.order)
-
-    def conditioner(self, v: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        """μ and α (N, D each) for v (N, D)."""
-        mu, alpha = self.made(v, context).unbind(-1)
-        return mu, bounded(alpha)
-
-    def forward(self, v: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """w (N, D) and log |det dw/dv| (N,): one pass."""
-        mu, alpha = self.conditioner(v, context)
-        return (v - mu) * torch.exp(-alpha), -alpha.sum(1)
-
-    def inverse(self, w: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """v (N, D) and log |det dv/dw| (N,): D passes, one dimension more right after each; differentiable."""
-        v = torch.zeros_like(w)
-        dimension = torch.arange(w.shape[1], device=w.device)
-        log_det = w.new_zeros(len(w))
-        for i in self.order:
-            mu, alpha = self.conditioner(v, context)
-            v = torch.where(dimension == i, w * torch.exp(alpha) + mu, v)
-            log_det = log_det + alpha[:, i]
-        return v, log_det
 
 
 def orders(dimensions: int, blocks: int, permutation: Literal["reverse", "random"], seed: int) -> list[Tensor]:

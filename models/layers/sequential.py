@@ -13,13 +13,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .affine_transform import AutoregressiveAffine
 from .bases import StandardNormal
 from .bijections import Bijection, Composition, Inverse
 from .causal import Standardise
 from .conditionals import Gaussians
 from .flow import Flow
 from .labels import one_hot
-from .made import AutoregressiveAffine
 
 
 def has_gaussian_conditionals(family: nn.Module) -> bool:
@@ -63,5 +63,4 @@ def _step(part: Bijection, v: Tensor, context: Tensor | None) -> tuple[Tensor, T
         w, _ = part(v)
         return w, part.of.log_std.expand_as(v)
     assert isinstance(part, AutoregressiveAffine)
-    mu, alpha = part.conditioner(v, context)
-    return (v - mu) * torch.exp(-alpha), -alpha
+    return part.transform(v, part.conditioner(v, context))

@@ -13,10 +13,11 @@ from models.catalogue import build, family_class
 from models.contract import Batch, Event, Family, UnsuitableEvent
 from models.distillation import Distillation
 from models.iaf import IAF, IAFConfig
+from models.layers.affine_transform import AutoregressiveAffine
 from models.layers.bijections import Bijection, Composition, Inverse
 from models.layers.causal import Standardise
 from models.layers.conditionals import Gaussians
-from models.layers.made import AutoregressiveAffine
+from models.layers.normal import bounded
 from models.layers.sequential import gaussian_conditionals, has_gaussian_conditionals
 from models.layers.spectra import spectral_distance
 from models.noise import Noise
@@ -114,7 +115,8 @@ def test_the_divergence_of_two_gaussians_is_their_kl() -> None:
         blocks_of(teacher)[0].made.layers[-1].bias.copy_(torch.tensor([-0.1, 0.3, 0.4, -0.2]))
 
     def gaussian(flow: Family, to_data: bool) -> Normal:
-        mu, alpha = blocks_of(flow)[0].conditioner(torch.zeros(1, 2), None)
+        mu, alpha = blocks_of(flow)[0].conditioner(torch.zeros(1, 2), None).unbind(-1)
+        alpha = bounded(alpha)
         # iaf: y = (u - μ) exp(-α); maf: u = (y - μ) exp(-α)
         return Normal(-mu * (-alpha).exp(), (-alpha).exp()) if to_data else Normal(mu, alpha.exp())
 

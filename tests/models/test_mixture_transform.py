@@ -1,0 +1,95 @@
+"""The mixture of Gaussians as a bijection: its density is the mixture's, its inverse inverts, tails included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+from torch.autograd.functional import jacobian
+
+from models.contract import Event
+from models.layers.mixture_transform import AutoregressiveMixture
+from models.layers.normal import standard_normal_log_density
+from models.made import MADE
+from models.maf import MAF
+
+D, K = 4, 3
+
+
+@pytest.fixture(autouse=True)
+def double() -> Iterator[None]:
+    torch.manual_seed(0)
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def block(scale: float = 0.3) -> AutoregressiveMixture:
+    mixture = AutoregressiveMixture(torch.randperm(D), (16, 12), K)
+    with torch.no_grad():
+        for parameter in mixture.parameters():
+            parameter.add_(scale * torch.randn_like(parameter))
+    return mixture
+
+
+def test_the_density_is_that_of_the_mixture() -> None:
+    mixture, v = block(), torch.randn(20, D) * 2
+    w, log_det = mixture(v)
+    conditionals = mixture.output.log_prob(mixture.conditioner(v, None), v).sum(1)
+    torch.testing.assert_close(standard_normal_log_density(w) + log_det, conditionals)
+
+
+def test_jacobians_of_both_directions_match_autograd() -> None:
+    mixture, v = block(), torch.randn(1, D)
+    w, log_det = mixture(v)
+    matrix = jacobian(lambda x: mixture(x)[0], v)[0, :, 0]
+    torch.testing.assert_close(log_det[0], matrix.slogdet().logabsdet)
+    back, back_log_det = mixture.inverse(w)
+    torch.testing.assert_close(back, v, atol=1e-9, rtol=1e-9)
+    torch.testing.assert_close(back_log_det, -log_det, atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_inverse_inverts_far_out_in_the_tails(dtype: torch.dtype) -> None:
+    """To the precision of a number of that size; components are far apart, so that F is flat between them."""
+    mixture = block().to(dtype)
+    h = torch.randn(7, 3 * K) * torch.tensor([1.0] * K + [20.0] * K + [0.5] * K)
+    h = h.to(dtype)[:, None].expand(7, 9, 3 * K)
+    w = torch.tensor([-30.0, -8.0, -2.0, -0.5, 0.0, 0.7, 3.0, 9.0, 25.0], dtype=dtype).expand(7, 9)
+    v, log_slope = mixture.invert(w, h)
+    assert v.isfinite().all() and log_slope.isfinite().all()
+    again, _ = mixture.transform(v, h)
+    # Where F is steep, a v that is right to its last digit is a w that is not; where it is flat, the other way round.
+    error, eps = (again - w).abs(), max(torch.finfo(dtype).eps, 1e-13)
+    of_v = error * torch.exp(-log_slope) <= 8 * eps * (1 + v.abs())
+    assert (of_v | (error <= 8 * eps * (1 + w.abs()))).all()
+    assert of_v.double().mean() > 0.5
+
+
+def test_a_mixture_of_one_component_is_an_affine_map() -> None:
+    mixture = AutoregressiveMixture(torch.arange(D), (8,), 1)
+    v = torch.randn(6, D)
+    h: Tensor = mixture.conditioner(v, None)
+    _, mean, log_std = mixture.output.parameters(h)
+    w, log_det = mixture(v)
+    torch.testing.assert_close(w, (v - mean[..., 0]) * torch.exp(-log_std[..., 0]))
+    torch.testing.assert_close(log_det, -log_std[..., 0].sum(1))
+
+
+def test_a_flow_that_ends_in_a_mixture_has_a_made_of_mixtures_for_its_base() -> None:
+    """MAF MoG as the paper has it: the noise of the blocks below has the density of a MADE MoG."""
+    event = Event((D,), None)
+    flow = MAF(MAF.Config(blocks=1, hidden=(16,), mixture_components=K), event)
+    for parameter in flow.parameters():
+        parameter.data.add_(0.3 * torch.randn_like(parameter))
+    affine, mixture = flow.bijection.bijections  # type: ignore[attr-defined]
+    base = MADE(MADE.Config(hidden=(16,), output="gaussian_mixture", components=K), event)
+    order = torch.arange(D).flip(0)  # of the second block
+    y = torch.randn(9, D)
+    u, log_det = affine(y)
+    h = mixture.conditioner(u, None)
+    torch.testing.assert_close(flow.log_density(y), base.output.log_prob(h, u).sum(1) + log_det)
+    assert mixture.order == order.tolist()
+    assert flow.scoring_passes == 2 and flow.sampling_passes == 2 * D
