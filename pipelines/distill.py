@@ -12,12 +12,13 @@ from models.contract import Density, Family
 from .execute import run_job, write_outcome
 from .export import family_config, load_family, parameter_count
 from .files import file_digest
-from .jobs import examples, new_family, student_job
+from .jobs import examples, new_family
 from .metrics.likelihood import Likelihood, score, unit_name
 from .metrics.speed import examples_per_second
 from .prepared import Prepared
 from .project import Project
 from .record import tracked
+from .students import student_job
 from .training.loop import device
 from .validation import batches_of, log_volume, spread_rows
 

@@ -18,10 +18,9 @@ import torch
 from models.catalogue import build, family_class
 from models.classifier import Classifier
 from models.contract import Density, Event, Family, Reconstruction, UnsuitableEvent
-from models.distillation import Distillation
 
 from .errors import UserError
-from .export import classifier_config, load_family, load_features
+from .export import classifier_config, load_features
 from .files import file_digest, read_json, text_digest
 from .params import Loop, searched
 from .prepared import Prepared
@@ -31,7 +30,7 @@ from .rows import Rows
 from .source_digest import family_digest, module_digest
 from .training.examples import Examples
 from .training.loop import Report, Task, device, fit
-from .validation import classification_validator, divergence_validator, family_concerns, family_validator, log_volume
+from .validation import classification_validator, family_concerns, family_validator, log_volume
 
 INITIALISATION_EXAMPLES = 10_000  # how many examples a family's data-dependent initialisation may look at
 
@@ -90,23 +89,7 @@ def family_job(
         loop=loop or params.train.entries[entry],
         seed=seed,
         storage=project.storage,
-        identity=_identity(data.digest, model, config, *features),
-    )
-
-
-def student_job(project: Project, entry: str) -> Job:
-    """The distillation of a student."""
-    params = project.params
-    settings = params.distill.entries[entry]
-    teacher = file_digest(project.artifacts("train", settings.teacher) / "model.safetensors")
-    config, data = asdict(params.config(entry)), Prepared.open(project.prepared)
-    return Job(
-        name=f"distill@{entry}",
-        make=partial(_student_task, project, data.digest, entry),
-        loop=settings,
-        seed=params.distill.seed,
-        storage=project.storage,
-        identity=_identity(data.digest, params.model(entry), config, teacher, str(params.distill.val_samples)),
+        identity=identity(data.digest, model, config, *features),
     )
 
 
@@ -149,7 +132,8 @@ def best_parameters(project: Project, entry: str) -> dict[str, Any]:
     return found
 
 
-def _identity(data: str, model: str, config: dict[str, Any], *more: str) -> str:
+def identity(data: str, model: str, config: dict[str, Any], *more: str) -> str:
+    """What determines the outcome of a training of a family, beside its loop and seed."""
     return text_digest(family_digest(model), json.dumps(config), data, *more)
 
 
@@ -192,18 +176,6 @@ def _family_task(project: Project, digest: str, name: str, entry: str, found: di
     features = load_features(project.artifacts("features")).to(device())
     validate = family_validator(family, val, features, seed, log_volume(data))
     return Task(name, family, family.players(), train, validate, partial(family_concerns, family))
-
-
-def _student_task(project: Project, digest: str, entry: str) -> Task:
-    params, settings = project.params, project.params.distill.entries[entry]
-    teacher = load_family(project.artifacts("train", settings.teacher)).to(device())
-    student = new_family(project, entry, {}, data_of(project, digest).event).to(device())
-    try:
-        distillation = Distillation(student, teacher)
-    except UnsuitableEvent as error:
-        raise UserError(f"params.yaml: distill.entries.{entry}: {error}") from None
-    validate = divergence_validator(distillation, params.distill.val_samples, params.distill.seed)
-    return Task(f"distill@{entry}", student, distillation.players(), None, validate)
 
 
 def _classifier_task(project: Project, digest: str) -> Task:

@@ -10,7 +10,14 @@ from models.catalogue import CATALOGUE
 
 from .files import text_digest
 
-PACKAGES = ("models", "pipelines.jobs", "pipelines.metrics", "pipelines.training", "pipelines.validation")
+PACKAGES = (
+    "models",
+    "pipelines.jobs",
+    "pipelines.metrics",
+    "pipelines.students",
+    "pipelines.training",
+    "pipelines.validation",
+)
 
 
 def family_digest(model: str) -> str:

@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from models.classifier import Classifier
 from models.contract import Batch, Density, Event, Family, Features, Reconstruction
-from models.distillation import Distillation
 from models.noise import Noise
 from models.principal import PrincipalComponents
 
@@ -21,7 +20,6 @@ from .metrics.quality import fid
 from .prepared import Prepared
 from .rows import spread
 from .training.examples import Examples
-from .training.loop import device
 
 BATCH = 500
 FID_SAMPLES = 1000
@@ -101,19 +99,6 @@ def reconstruction_error(family: Reconstruction, batches: Batches, seed: int) ->
         noise = Noise(generator, len(x), device=x.device)
         errors.append(family.reconstruction_error(Batch(x, labels, noise)).double())
     return torch.cat(errors).mean().item()
-
-
-def divergence_validator(distillation: Distillation, samples: int, seed: int) -> Validator:
-    """Validate a student by KL(student ‖ teacher) in nats per dimension, on the same noise each time."""
-    u = torch.randn(samples, distillation.event.dimensions, generator=torch.Generator().manual_seed(seed + 1))
-    labels = torch.arange(samples) % distillation.classes if distillation.classes else None
-    u, labels = u.to(device()), None if labels is None else labels.to(device())
-
-    def validate() -> dict[str, float]:
-        kl, standard_error = distillation.estimate(u, labels, BATCH)
-        return {"objective": kl, "standard_error": standard_error}
-
-    return validate
 
 
 def classification_validator(model: Classifier, val: Examples) -> Validator:

@@ -23,12 +23,13 @@ from pipelines import distill, evaluate, execute, features
 from pipelines.errors import UserError
 from pipelines.export import family_config, features_name, load_family, load_features, outcome, write_model
 from pipelines.files import file_digest, read_json, write_json
-from pipelines.jobs import Job, examples, family_job, student_job
+from pipelines.jobs import Job, examples, family_job
 from pipelines.metrics.likelihood import Likelihood, score
 from pipelines.params import Params
 from pipelines.prepared import Prepared, data_digest
 from pipelines.project import Project
 from pipelines.report.table import comparison, shown_columns
+from pipelines.students import student_job
 from pipelines.validation import log_volume, spread_rows
 
 from ..models.families import SMALL

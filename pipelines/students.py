@@ -1,0 +1,67 @@
+"""The training of a student: its job, its task, and the KL divergence that validates it.
+
+Apart from the other jobs, since no family that is trained on the data depends on the code of distillation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import partial
+
+import torch
+
+from models.contract import UnsuitableEvent
+from models.distillation import Distillation
+
+from .errors import UserError
+from .export import load_family
+from .files import file_digest
+from .jobs import Job, data_of, identity, new_family
+from .prepared import Prepared
+from .project import Project
+from .source_digest import module_digest
+from .training.loop import Task, device
+from .validation import BATCH, Validator
+
+
+def student_job(project: Project, entry: str) -> Job:
+    """The distillation of a student."""
+    params = project.params
+    settings = params.distill.entries[entry]
+    teacher = file_digest(project.artifacts("train", settings.teacher) / "model.safetensors")
+    config, data = asdict(params.config(entry)), Prepared.open(project.prepared)
+    return Job(
+        name=f"distill@{entry}",
+        make=partial(_student_task, project, data.digest, entry),
+        loop=settings,
+        seed=params.distill.seed,
+        storage=project.storage,
+        identity=identity(
+            data.digest, params.model(entry), config, teacher, str(params.distill.val_samples), module_digest(__name__)
+        ),
+    )
+
+
+def _student_task(project: Project, digest: str, entry: str) -> Task:
+    params, settings = project.params, project.params.distill.entries[entry]
+    teacher = load_family(project.artifacts("train", settings.teacher)).to(device())
+    student = new_family(project, entry, {}, data_of(project, digest).event).to(device())
+    try:
+        distillation = Distillation(student, teacher)
+    except UnsuitableEvent as error:
+        raise UserError(f"params.yaml: distill.entries.{entry}: {error}") from None
+    validate = divergence_validator(distillation, params.distill.val_samples, params.distill.seed)
+    return Task(f"distill@{entry}", student, distillation.players(), None, validate)
+
+
+def divergence_validator(distillation: Distillation, samples: int, seed: int) -> Validator:
+    """Validate a student by KL(student ‖ teacher) in nats per dimension, on the same noise each time."""
+    u = torch.randn(samples, distillation.event.dimensions, generator=torch.Generator().manual_seed(seed + 1))
+    labels = torch.arange(samples) % distillation.classes if distillation.classes else None
+    u, labels = u.to(device()), None if labels is None else labels.to(device())
+
+    def validate() -> dict[str, float]:
+        kl, standard_error = distillation.estimate(u, labels, BATCH)
+        return {"objective": kl, "standard_error": standard_error}
+
+    return validate
