@@ -14,8 +14,8 @@ repro: $(STAMP) ## rebuild everything that is out of date: data, searches, model
 	@genera params > /dev/null
 	@dvc repro
 
-test: $(STAMP) ## run every test
-	@python -m pytest
+test: $(STAMP) ## run every test, in as many processes as there are CPUs, at most 4
+	@python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 25
 
 lint: $(STAMP) ## check style, types and the layers
 	@ruff check
