@@ -1,37 +1,41 @@
-"""MAF and IAF against zuko's and nflows' of equal size: scoring, a training step, and sampling.
+"""MAF and its student against zuko, nflows and normflows: a training step, scoring, exact sampling.
 
-All sides have the same parameters (their counts are compared), data, dtype, optimiser and grad mode. Ours does a
-little more than its peers in each case: it standardises the data, and a sample is made with its log-determinant, of
-float64 noise whose rows do not depend on how a batch is split.
+    python -m benchmarks.flows [maf train] [maf log_prob] [maf sample] [student sample]
+
+All sides have the same blocks, widths, data, dtype, optimiser and grad mode, and as many weights in use; ours does not
+store those that are zero. Ours does a little more in each case: it standardises the data, and a sample is made of
+float64 noise whose rows do not depend on how a batch is split. In normflows the slow direction is the one from the data;
+its blocks are turned round.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
 import zuko
-from rich.console import Console
 from torch import Tensor, nn
 
 from models.contract import Batch, Event
 from models.iaf import IAF
-from models.layers.flow import AutoregressiveFlow
+from models.layers.flow import Flow
+from models.layers.inversion import AutoregressiveBijection, Inversion
 from models.maf import MAF
 from models.noise import Noise
 
 from ._rows import Row, pick_device, publish, race
 
 BLOCKS = 5
-HIDDEN = (128, 128)
-BATCH = 256
-DIMENSIONS = (6, 64)  # of a table, and of an 8 × 8 image
+HIDDEN = (1024, 1024)
+BATCH = 100
+DIMENSIONS = (64, 784)  # of an 8 × 8 and of a 28 × 28 image
 
 
 @dataclass(frozen=True)
 class Rival:
-    """A flow and its two abilities, whatever its library calls them."""
+    """A flow and its abilities, whatever its library calls them."""
 
     module: nn.Module
     log_prob: Callable[[Tensor], Tensor]
@@ -39,60 +43,65 @@ class Rival:
     loss: Callable[[Tensor], Tensor]
 
 
-def our_flow(family: type[AutoregressiveFlow], dimensions: int) -> Rival:
-    config = family.Config(blocks=BLOCKS, hidden=HIDDEN)
+def ours(family: type[Flow], dimensions: int, inversion: Inversion = "auto") -> Rival:
+    config = family.Config(blocks=BLOCKS, hidden=HIDDEN, inversion=inversion)
     model = family(config, Event((dimensions,), None))
     (player,) = model.players()
     generator = torch.Generator().manual_seed(0)
     return Rival(model, model.log_prob, model.sample, lambda x: player.loss(Batch(x, None, Noise(generator, len(x)))))
 
 
-def zuko_flow(family: type[AutoregressiveFlow], dimensions: int) -> Rival:
+def zuko_flow(dimensions: int, student: bool = False) -> Rival:
     flow = zuko.flows.MAF(dimensions, transforms=BLOCKS, randperm=False, hidden_features=HIDDEN)
-    if family is IAF:
+    if student:
         flow = zuko.flows.Flow(flow.transform.inv, flow.base)
     return Rival(
-        flow,
-        lambda x: flow().log_prob(x),
-        lambda n: flow().sample((n,)),
-        lambda x: -flow().log_prob(x).mean(),
+        flow, lambda x: flow().log_prob(x), lambda n: flow().sample((n,)), lambda x: -flow().log_prob(x).mean()
     )
 
 
-def nflows_flow(family: type[AutoregressiveFlow], dimensions: int) -> Rival:
+def nflows_flow(dimensions: int) -> Rival:
+    from nflows import flows, transforms
     from nflows.distributions.normal import StandardNormal
-    from nflows.flows import Flow
-    from nflows.transforms import (
-        CompositeTransform,
-        InverseTransform,
-        MaskedAffineAutoregressiveTransform,
-        ReversePermutation,
-    )
 
-    depth, width = len(HIDDEN), HIDDEN[0]
     layers: list[nn.Module] = []
     for _ in range(BLOCKS):
-        layers.append(ReversePermutation(dimensions))
+        layers.append(transforms.ReversePermutation(dimensions))
         layers.append(
-            MaskedAffineAutoregressiveTransform(
-                dimensions, width, num_blocks=depth - 1, use_residual_blocks=False, use_batch_norm=False
+            transforms.MaskedAffineAutoregressiveTransform(
+                dimensions, HIDDEN[0], num_blocks=len(HIDDEN) - 1, use_residual_blocks=False, use_batch_norm=False
             )
         )
-    transform = CompositeTransform(layers)
-    flow = Flow(InverseTransform(transform) if family is IAF else transform, StandardNormal([dimensions]))
+    flow = flows.Flow(transforms.CompositeTransform(layers), StandardNormal([dimensions]))
     return Rival(flow, flow.log_prob, flow.sample, lambda x: -flow.log_prob(x).mean())
 
 
-def makers() -> dict[str, Callable[[type[AutoregressiveFlow], int], Rival]]:
-    """Whoever is installed."""
-    found: dict[str, Callable[[type[AutoregressiveFlow], int], Rival]] = {"zuko": zuko_flow}
-    try:
-        nflows_flow(MAF, 2)
-    except ImportError as error:
-        Console(stderr=True).print(f"nflows is left out ({error}); `uv sync --group bench` installs it")
-    else:
-        found["nflows"] = nflows_flow
-    return found
+def normflows_flow(dimensions: int) -> Rival:
+    import normflows as nf
+
+    layers: list[nn.Module] = []
+    for _ in range(BLOCKS):
+        block = nf.flows.MaskedAffineAutoregressive(
+            dimensions, HIDDEN[0], num_blocks=len(HIDDEN) - 1, use_residual_blocks=False
+        )
+        layers += [nf.flows.Reverse(block), nf.flows.Permute(dimensions, mode="swap")]
+    flow = nf.NormalizingFlow(nf.distributions.DiagGaussian(dimensions, trainable=False), layers)
+    return Rival(flow, flow.log_prob, lambda n: flow.sample(n)[0], flow.forward_kld)
+
+
+PEERS: dict[str, Callable[[int], Rival]] = {"zuko": zuko_flow, "nflows": nflows_flow, "normflows": normflows_flow}
+
+
+def connections(rival: Rival) -> int:
+    """How many weights are in use: what masks leave over."""
+    total = 0
+    for module in rival.module.modules():
+        mask = getattr(module, "mask", None)
+        if isinstance(module, nn.Linear) and isinstance(mask, Tensor):
+            total += int((mask != 0).sum())
+        elif isinstance(module, AutoregressiveBijection):
+            total += sum(int((layer.dense() != 0).sum()) for layer in module.made.layers)
+    return total
 
 
 def scoring(rival: Rival, x: Tensor) -> Callable[[], object]:
@@ -106,7 +115,7 @@ def sampling(rival: Rival, x: Tensor) -> Callable[[], object]:
 
 
 def training(rival: Rival, x: Tensor) -> Callable[[], object]:
-    optimiser = torch.optim.AdamW(rival.module.parameters(), lr=1e-4)
+    optimiser = torch.optim.AdamW(rival.module.parameters(), lr=1e-4, fused=True)
 
     def step() -> None:
         optimiser.zero_grad(set_to_none=True)
@@ -116,30 +125,51 @@ def training(rival: Rival, x: Tensor) -> Callable[[], object]:
     return step
 
 
-CASES = [
-    (MAF, "maf log_prob", scoring),
-    (MAF, "maf train step", training),
-    (MAF, "maf sample", sampling),
-    (IAF, "iaf sample", sampling),
-]
+def maf_rows(
+    name: str, work: Callable[[Rival, Tensor], Callable[[], object]], device: torch.device, runs: int = 15
+) -> Iterable[Row]:
+    for dimensions in DIMENSIONS:
+        x = torch.randn(BATCH, dimensions, generator=torch.Generator().manual_seed(0)).to(device)
+        mine, peers = ours(MAF, dimensions), {who: make(dimensions) for who, make in PEERS.items()}
+        in_use = {who: connections(rival) for who, rival in {"ours": mine, **peers}.items()}
+        assert len(set(in_use.values())) == 1, f"unequal sizes: {in_use}"
+        for rival in (mine, *peers.values()):
+            rival.module.to(device)
+        rivals = {who: work(rival, x) for who, rival in peers.items()}
+        yield from race(f"{name} {dimensions}", work(mine, x), rivals, device, runs=runs)
+
+
+def student_rows(device: torch.device) -> Iterable[Row]:
+    """A student against its teacher's sampler, with a pass per dimension and as it is, and against zuko's."""
+    for dimensions in DIMENSIONS:
+        x = torch.empty(BATCH, dimensions)
+        student, *others = (
+            sampling(rival, x)
+            for rival in (
+                ours(IAF, dimensions),
+                ours(MAF, dimensions, "plain"),
+                ours(MAF, dimensions),
+                zuko_flow(dimensions, student=True),
+            )
+        )
+        names = ("its maf, a pass per dimension", "its maf", "zuko's iaf")
+        rivals = dict(zip(names, others, strict=True))
+        yield from race(f"student sample {dimensions}", student, rivals, device, runs=3)
+
+
+CASES: dict[str, Callable[[torch.device], Iterable[Row]]] = {
+    "maf train": lambda device: maf_rows("maf train", training, device),
+    "maf log_prob": lambda device: maf_rows("maf log_prob", scoring, device),
+    "maf sample": lambda device: maf_rows("maf sample", sampling, device, runs=3),
+    "student sample": student_rows,
+}
 
 
 def main() -> None:
+    torch.manual_seed(0)
     device = pick_device()
-    rows: list[Row] = []
-    rivals = makers()
-    for dimensions in DIMENSIONS:
-        x = torch.randn(BATCH, dimensions, generator=torch.Generator().manual_seed(0)).to(device)
-        for family, name, work in CASES:
-            torch.manual_seed(0)
-            field = {who: make(family, dimensions) for who, make in {"ours": our_flow, **rivals}.items()}
-            sizes = {who: sum(p.numel() for p in rival.module.parameters()) for who, rival in field.items()}
-            assert len(set(sizes.values())) == 1, f"unequal sizes: {sizes}"
-            for rival in field.values():
-                rival.module.to(device)
-            ours, *_ = runners = {who: work(rival, x) for who, rival in field.items()}
-            rows += race(f"{name}, D = {dimensions}", runners.pop(ours), runners, device)
-    publish("flows", rows)
+    chosen = sys.argv[1:] or list(CASES)
+    publish("flows", [row for case in chosen for row in CASES[case](device)])
 
 
 if __name__ == "__main__":
