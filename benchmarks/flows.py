@@ -4,8 +4,8 @@
 
 All sides have the same blocks, widths, data, dtype, optimiser and grad mode, and as many weights in use; ours does not
 store those that are zero. Ours does a little more in each case: it standardises the data, and a sample is made of
-float64 noise whose rows do not depend on how a batch is split. In normflows the slow direction is the one from the data;
-its blocks are turned round.
+float64 noise whose rows do not depend on how a batch is split. In normflows the slow direction is the one from the
+data; its blocks are turned round.
 """
 
 from __future__ import annotations
