@@ -1,7 +1,7 @@
-"""What all tests share: one thread, so that results do not depend on the machine, and how two processes share the tests.
+"""What all tests share: one thread, so that results do not depend on the machine, and how processes share the tests.
 
-`make test` runs several processes (pytest-xdist): each takes one file after the other, so that what a file makes for all
-its tests is made once. Files that start Ray are one unit: no two clusters are alive at once.
+`make test` runs several processes (pytest-xdist): each takes one file after the other, so that what a file makes for
+all its tests is made once. Files that start Ray are one unit: no two clusters are alive at once.
 """
 
 from __future__ import annotations

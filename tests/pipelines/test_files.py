@@ -132,7 +132,7 @@ def test_families_have_digests_of_their_own() -> None:
     assert digests == {model: family_digest(model) for model in CATALOGUE}
 
 
-# Thousands of digests of nearly the same texts: what depends on a text, or on which modules there are, is found out once.
+# Thousands of digests of nearly the same texts: what a text says, and which modules there are, is found out once.
 EDITS = """
 import ast, json, sys
 from functools import cache
