@@ -100,7 +100,7 @@ def connections(rival: Rival) -> int:
         if isinstance(module, nn.Linear) and isinstance(mask, Tensor):
             total += int((mask != 0).sum())
         elif isinstance(module, AutoregressiveBijection):
-            total += sum(int((layer.dense() != 0).sum()) for layer in module.made.layers)
+            total += sum(int((layer.dense() != 0).sum()) for layer in module.network.layers)
     return total
 
 

@@ -24,9 +24,6 @@ class AutoregressiveAffine(AutoregressiveBijection):
     α is kept inside ±log 1000 by a smooth clip.
     """
 
-    def __init__(self, order: Tensor, hidden: Sequence[int], context: int = 0, inversion: Inversion = "auto") -> None:
-        super().__init__(MADE([order], hidden, outputs=2, context=context), order, inversion)
-
     def transform(self, v: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         """w and log dw/dv (N, …) of v (N, …) and h = (μ, α) (N, …, 2)."""
         mu, alpha = h.unbind(-1)
@@ -38,3 +35,10 @@ class AutoregressiveAffine(AutoregressiveBijection):
         mu, alpha = h.unbind(-1)
         alpha = bounded(alpha)
         return torch.addcmul(mu, w, torch.exp(alpha)), -alpha
+
+
+def affine_made(
+    order: Tensor, hidden: Sequence[int], context: int = 0, inversion: Inversion = "auto"
+) -> AutoregressiveAffine:
+    """A block whose network is a MADE."""
+    return AutoregressiveAffine(MADE([order], hidden, outputs=2, context=context), order, inversion)

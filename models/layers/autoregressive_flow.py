@@ -8,7 +8,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 
 from ..contract import STRICT, Width
-from .affine_transform import AutoregressiveAffine
+from .affine_transform import affine_made
 from .bijections import BatchNorm, Bijection, Composition
 from .flow import FlowConfig
 from .inversion import Inversion
@@ -49,7 +49,7 @@ def autoregressive_blocks(config: AutoregressiveFlowConfig, dimensions: int, cla
     turns = orders(dimensions, count, config.permutation, config.permutation_seed)
     parts: list[Bijection] = []
     for order in turns[: config.blocks]:
-        parts.append(AutoregressiveAffine(order, config.hidden, classes, config.inversion))
+        parts.append(affine_made(order, config.hidden, classes, config.inversion))
         if config.batch_norm:
             parts.append(BatchNorm(dimensions))
     if config.mixture_components:

@@ -82,9 +82,10 @@ class Composition(Bijection):
 
     @torch.no_grad()
     def initialise(self, v: Tensor, context: Tensor | None = None) -> None:
-        for part in self.bijections:
+        for place, part in enumerate(self.bijections):
             part.initialise(v, context)
-            v, _ = part(v, context)
+            if place + 1 < len(self.bijections):  # a pass can take long, and nothing waits for the last
+                v, _ = part(v, context)
 
 
 class Inverse(Bijection):

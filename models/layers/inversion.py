@@ -1,6 +1,6 @@
 """Autoregressive bijections, and three ways to invert them.
 
-    w_i = τ(v_i; h_i),      h_i = the outputs of a MADE for dimension i, of v_<i
+    w_i = τ(v_i; h_i),      h_i = the outputs of a network for dimension i, of v_<i
 
 From v to w is one pass of the network. From w to v, h_i is known only when v_<i is:
 
@@ -12,7 +12,8 @@ From v to w is one pass of the network. From w to v, h_i is known only when v_<i
   Parallel Nonlinear Equation Solving", 2021 (arXiv:2002.03629).
 
 On a CPU, where arithmetic is what takes time, `incremental` is the fastest by far (benchmarks/flows.py); an accelerator
-waits for the number of steps, of which `jacobi` has fewer. `auto` chooses by that.
+waits for the number of steps, of which `jacobi` has fewer. `auto` chooses by that, and `jacobi` for networks other than
+MADE, which are not evaluated unit by unit.
 
 The solution is differentiable whatever found it, by the implicit function theorem: with L the Jacobian of one
 iteration, which is strictly triangular in the order, dv = (I - L)⁻¹ ∂v, and backwards y = g + Lᵀy is solved like v.
@@ -25,7 +26,7 @@ from itertools import pairwise
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .bijections import Bijection
 from .made import MADE, IncrementalMADE
@@ -36,11 +37,11 @@ TOLERANCE = 8  # of a solution, in units of the last digit of a number and 1
 
 
 class AutoregressiveBijection(Bijection):
-    """A bijection by a MADE, which goes through the dimensions in an `order` (D,)."""
+    """A bijection by a network whose outputs (N, D, P) for a dimension see just those before it in the `order` (D,)."""
 
-    def __init__(self, made: MADE, order: Tensor, inversion: Inversion = "auto") -> None:
+    def __init__(self, network: nn.Module, order: Tensor, inversion: Inversion = "auto") -> None:
         super().__init__()
-        self.made, self.order, self.inversion = made, order.tolist(), inversion
+        self.network, self.order, self.inversion = network, order.tolist(), inversion
 
     @property
     def passes(self) -> int:
@@ -60,7 +61,7 @@ class AutoregressiveBijection(Bijection):
 
     def conditioner(self, v: Tensor, context: Tensor | None) -> Tensor:
         """h (N, D, P) of v (N, D): one pass."""
-        h: Tensor = self.made(v, context)
+        h: Tensor = self.network(v, context)
         return at_least_float32(h)
 
     def forward(self, v: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -79,7 +80,7 @@ class AutoregressiveBijection(Bijection):
         """v and log dw/dv (N, D), by the method that was chosen."""
         method = self.inversion
         if method == "auto":
-            method = "incremental" if w.device.type == "cpu" else "jacobi"
+            method = "incremental" if isinstance(self.network, MADE) and w.device.type == "cpu" else "jacobi"
         if method == "plain":
             return self._plain(w, context)
         return self._incremental(w, context) if method == "incremental" else self._jacobi(w, context)
@@ -92,7 +93,8 @@ class AutoregressiveBijection(Bijection):
         return v, log_slope
 
     def _incremental(self, w: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        steps = IncrementalMADE(self.made, len(w), context)
+        assert isinstance(self.network, MADE)
+        steps = IncrementalMADE(self.network, len(w), context)
         found, slopes = [], []
         for place, i in enumerate(self.order):
             v, log_slope = self.invert(w[:, i], at_least_float32(steps.outputs(place)))

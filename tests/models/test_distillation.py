@@ -13,7 +13,7 @@ from models.catalogue import build, family_class
 from models.contract import Batch, Event, Family, UnsuitableEvent
 from models.distillation import Distillation
 from models.iaf import IAF, IAFConfig
-from models.layers.affine_transform import AutoregressiveAffine
+from models.layers.affine_transform import affine_made
 from models.layers.bijections import Bijection, Composition, Inverse
 from models.layers.causal import Standardise
 from models.layers.conditionals import Gaussians
@@ -34,7 +34,7 @@ class Forward(IAF):
 
     def make_bijection(self) -> Bijection:
         order = torch.arange(self.event.dimensions)
-        blocks = Composition(AutoregressiveAffine(order, self.config.hidden, self.classes) for _ in range(2))
+        blocks = Composition(affine_made(order, self.config.hidden, self.classes) for _ in range(2))
         return Composition([Standardise(), Inverse(blocks)])
 
 
@@ -111,8 +111,8 @@ def test_the_divergence_of_two_gaussians_is_their_kl() -> None:
         for flow in (student, teacher):
             for parameter in flow.parameters():
                 parameter.zero_()
-        blocks_of(student)[0].made.layers[-1].bias.copy_(torch.tensor([0.5, 0.2, -0.3, 0.1]))  # μ₁ α₁ μ₂ α₂
-        blocks_of(teacher)[0].made.layers[-1].bias.copy_(torch.tensor([-0.1, 0.3, 0.4, -0.2]))
+        blocks_of(student)[0].network.layers[-1].bias.copy_(torch.tensor([0.5, 0.2, -0.3, 0.1]))  # μ₁ α₁ μ₂ α₂
+        blocks_of(teacher)[0].network.layers[-1].bias.copy_(torch.tensor([-0.1, 0.3, 0.4, -0.2]))
 
     def gaussian(flow: Family, to_data: bool) -> Normal:
         mu, alpha = blocks_of(flow)[0].conditioner(torch.zeros(1, 2), None).unbind(-1)

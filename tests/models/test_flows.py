@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -10,13 +11,15 @@ import zuko
 from torch import Tensor, nn
 from torch.autograd.functional import jacobian
 
-from models.contract import Event
+from models.contract import Event, UnsuitableEvent
 from models.iaf import IAF, IAFConfig
-from models.layers.affine_transform import AutoregressiveAffine
+from models.layers.affine_transform import AutoregressiveAffine, affine_made
 from models.layers.bijections import Composition, Inverse
+from models.layers.causal import CausalNetwork
 from models.layers.flow import Flow
 from models.layers.made import MADE, orders
 from models.layers.normal import bounded
+from models.layers.sequential import has_gaussian_conditionals
 from models.layers.staircase import StaircaseLinear
 from models.layers.units import Dequantised, Standardised
 from models.maf import MAF, MAFConfig
@@ -75,7 +78,7 @@ def test_a_context_is_seen_by_every_output() -> None:
 
 
 def test_a_block_inverts_and_its_log_determinants_cancel() -> None:
-    block = perturbed(AutoregressiveAffine(torch.randperm(D), (16,)))
+    block = perturbed(affine_made(torch.randperm(D), (16,)))
     v = torch.randn(7, D)
     w, forward = block(v)
     back, backward = block.inverse(w)
@@ -193,7 +196,7 @@ def test_agreement_with_zuko_on_the_same_weights(family: type[Flow]) -> None:
     perturbed(peer)
     for block, theirs in zip(blocks_of(model), peer.transform.transforms, strict=True):
         linear = [layer for layer in theirs.hyper if isinstance(layer, nn.Linear)]
-        copy_weights(block.made, [(layer.weight, layer.bias, layer.mask.float()) for layer in linear])
+        copy_weights(block.network, [(layer.weight, layer.bias, layer.mask.float()) for layer in linear])
     y = torch.randn(32, D)
     if family is MAF:
         torch.testing.assert_close(model.log_density(y), peer().log_prob(y), atol=1e-5, rtol=1e-5)
@@ -233,3 +236,53 @@ def test_configurations_are_frozen_and_strict() -> None:
         config.blocks = 3  # type: ignore[misc]
     with pytest.raises(ValueError, match="greater than"):
         MAFConfig(alpha=-0.1)
+
+
+SOUND = Event((1, 12), 8, 3)
+
+
+def causal(**options: object) -> IAF:
+    torch.manual_seed(0)
+    sizes = {"blocks": 2, "channels": 5, "layers": 2, "kernel_size": 2, "alpha": None, "conditional": True}
+    model = IAF(IAFConfig(network="causal", **{**sizes, **options}), SOUND)
+    perturbed(model, 0.2)
+    return model
+
+
+def test_causal_blocks_make_sounds_in_a_pass_each_and_invert() -> None:
+    model, labels = causal().double(), torch.tensor([0, 1, 2])
+    y, log_q = model.sample_density(torch.randn(3, 12), labels)
+    torch.testing.assert_close(model.log_density(y, labels), log_q, atol=1e-9, rtol=1e-9)
+    assert model.sampling_passes == 2 and model.scoring_passes == 2 * 12
+    assert has_gaussian_conditionals(model)
+    context = torch.nn.functional.one_hot(labels[:1], 3).double()
+    matrix = jacobian(lambda u: model.bijection.inverse(u, context)[0], y[:1])[0, :, 0]
+    assert torch.equal(matrix.triu(1), torch.zeros(12, 12)), "each number sees the noise up to its own time"
+    torch.testing.assert_close(model.bijection.inverse(y[:1], context)[1][0], matrix.slogdet().logabsdet)
+
+
+def test_a_causal_flow_takes_mean_and_scale_of_the_data_and_makes_no_pass_for_it() -> None:
+    model, x = causal(), torch.randint(8, (50, 1, 12), dtype=torch.uint8)
+    with patch.object(CausalNetwork, "forward", side_effect=AssertionError):
+        model.initialise(x, torch.zeros(50, dtype=torch.long), torch.Generator().manual_seed(0))
+    standardise = model.bijection.bijections[0]  # type: ignore[operator, index]
+    assert 0.3 < standardise.mean < 0.7 and -2 < standardise.log_std < -0.5
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_norm": True}, "in the order of time"),
+        ({"mixture_components": 2}, "in the order of time"),
+        ({"permutation": "random"}, "in the order of time"),
+        ({"inversion": "incremental"}, "needs network: made"),
+    ],
+)
+def test_what_causal_networks_cannot_do_is_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        IAFConfig(network="causal", **options)
+
+
+def test_causal_networks_take_sequences() -> None:
+    with pytest.raises(UnsuitableEvent, match="takes sequences, not a vector"):
+        IAF(IAFConfig(network="causal"), Event((4,), None))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd.functional import jacobian
 
-from models.layers.affine_transform import AutoregressiveAffine
+from models.layers.affine_transform import AutoregressiveAffine, affine_made
 from models.layers.inversion import AutoregressiveBijection, Inversion
 from models.layers.mixture_transform import AutoregressiveMixture
 
@@ -21,7 +21,7 @@ def block(kind: type[AutoregressiveBijection], dimensions: int = D, scale: float
     if kind is AutoregressiveMixture:
         built: AutoregressiveBijection = AutoregressiveMixture(order, (24, 16), 3, C)
     else:
-        built = AutoregressiveAffine(order, (24, 16), C)
+        built = affine_made(order, (24, 16), C)
     with torch.no_grad():
         for parameter in built.parameters():
             parameter.add_(scale * torch.randn_like(parameter))
@@ -77,14 +77,14 @@ def test_jacobi_needs_few_passes_where_dimensions_depend_on_each_other_weakly(mo
 
 def test_jacobi_takes_all_passes_where_errors_grow_before_they_vanish() -> None:
     """v_i = w_i + 8 v_{i-1}: each pass has greater changes than the one before, up to the last."""
-    chain, dimensions = AutoregressiveAffine(torch.arange(6), (5,)).double(), 6
+    chain, dimensions = affine_made(torch.arange(6), (5,)).double(), 6
     with torch.no_grad():
         for parameter in chain.parameters():
             parameter.zero_()
         inputs, outputs = torch.zeros(5, 6).double(), torch.zeros(12, 5).double()
         inputs[range(5), range(5)] = 1  # units are positive
         outputs[range(2, 12, 2), range(5)] = 8
-        for layer, weight in zip(chain.made.layers, (inputs, outputs), strict=True):
+        for layer, weight in zip(chain.network.layers, (inputs, outputs), strict=True):
             layer.assign(weight)  # type: ignore[operator]
     w = torch.rand(3, dimensions).double()
     expected = [w[:, 0]]
@@ -107,7 +107,7 @@ def test_gradients_are_those_of_the_inverse_function(kind: type[AutoregressiveBi
     back = jacobian(lambda x: bijection.inverse(x, context)[0], w)[0, :, 0]
     torch.testing.assert_close(back, slope.inverse(), atol=1e-8, rtol=1e-8)
 
-    g, weight = torch.randn(1, D).double(), bijection.made.layers[0].weight
+    g, weight = torch.randn(1, D).double(), bijection.network.layers[0].weight
     (by_inverse,) = torch.autograd.grad((bijection.inverse(w, context)[0] * g).sum(), weight)  # type: ignore[arg-type]
     pulled = -torch.linalg.solve(slope.T, g[0])[None]
     (expected,) = torch.autograd.grad((bijection(v, context)[0] * pulled).sum(), weight)  # type: ignore[arg-type]
