@@ -20,6 +20,8 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
+from .forked import quick_genera
+
 pytestmark = pytest.mark.slow
 ENTRIES = ["gmm", "autoencoder", "vae", "gan", "maf", "iaf", "pixelcnn"]
 TRAINED = [entry for entry in ENTRIES if entry != "iaf"]
@@ -53,11 +55,15 @@ def merge(params: dict[str, Any], change: dict[str, Any]) -> None:
             params[key] = value
 
 
-def run(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A command as a user's shell runs it, with the environment's programs in front."""
+def shell() -> dict[str, str]:
+    """The environment of a user's shell, with the project's programs in front."""
     keep = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "RAY"))}
-    path = f"{Path(sys.executable).parent}{os.pathsep}{keep['PATH']}"
-    everything = {**keep, "PATH": path, **environment}
+    return {**keep, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{keep['PATH']}"}
+
+
+def run(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command as a user's shell runs it."""
+    everything = {**shell(), **environment}
     done = subprocess.run(command, cwd=folder, env=everything, capture_output=True, check=False, text=True, timeout=500)
     print(done.stdout, done.stderr)
     return done
@@ -103,7 +109,9 @@ def project(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
     change(folder, TOY)
     for command in (("git", "init", "-q"), ("dvc", "init", "-q"), ("dvc", "config", "core.analytics", "false")):
         assert run(folder, *command).returncode == 0
-    done = run(folder, "dvc", "repro")
+    environment = shell()
+    with quick_genera(environment) as programs:  # the tests below start it as it is, for each kind of stage
+        done = run(folder, "dvc", "repro", PATH=f"{programs}{os.pathsep}{environment['PATH']}")
     assert done.returncode == 0
     assert stages_run(done) == [
         "prepare",
