@@ -210,6 +210,26 @@ class Tune(Section):
     """The entries whose parameters are searched."""
 
 
+class DistillLoss(Section):
+    """What a student minimises: H(student, teacher) - entropy · H(student), and what is added to it."""
+
+    entropy: float = Field(default=1.0, ge=0)
+    """Weight of the student's entropy; with 1 the whole is KL(student ‖ teacher), with less samples are more likely and
+    less diverse."""
+
+    scale: float = Field(default=0.0, ge=0)
+    """Weight of (log σ_student - log σ_teacher)², ClariNet's regulariser, for Gaussian conditionals."""
+
+    power: float = Field(default=0.0, ge=0)
+    """Weight of the distance between the power spectra of samples and of training examples, for sound."""
+
+    contrastive: float = Field(default=0.0, ge=0)
+    """Weight of the KL to the teacher's density of another class, which is maximised."""
+
+    draws: int = Field(default=1, ge=1)
+    """Draws of each number for each past, where the conditionals of teacher and student are known."""
+
+
 class DistillEntry(Loop):
     """How one student is distilled from its teacher."""
 
@@ -219,9 +239,15 @@ class DistillEntry(Loop):
     teacher: str
     """The entry, trained by `train`, that is imitated. It must be a density."""
 
+    loss: DistillLoss = Field(default_factory=DistillLoss)
+    """What the student minimises."""
+
+    warm_start_steps: int = Field(default=0, ge=0)
+    """Steps in which the student first learns the teacher's own samples of the same noise by heart."""
+
 
 class Distill(Section):
-    """Students: each minimises KL(student ‖ teacher) on its own samples, and never sees the data."""
+    """Students: each minimises KL(student ‖ teacher) on its own samples. Only `power` compares them with the data."""
 
     seed: int = Field(default=0, ge=0)
     """Seed of weights and noise."""

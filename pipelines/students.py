@@ -5,20 +5,23 @@ Apart from the other jobs, since no family that is trained on the data depends o
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from functools import partial
 
 import torch
+from torch import Tensor
 
 from models.contract import UnsuitableEvent
-from models.distillation import Distillation
+from models.distillation import Distillation, Waveform
 
 from .errors import UserError
 from .export import load_family
 from .files import file_digest
-from .jobs import Job, data_of, identity, new_family
+from .jobs import INITIALISATION_EXAMPLES, Job, data_of, examples, identity, new_family
 from .prepared import Prepared
 from .project import Project
+from .quantisation import Encoding
 from .source_digest import module_digest
 from .training.loop import Task, device
 from .validation import BATCH, Validator
@@ -37,21 +40,52 @@ def student_job(project: Project, entry: str) -> Job:
         seed=params.distill.seed,
         storage=project.storage,
         identity=identity(
-            data.digest, params.model(entry), config, teacher, str(params.distill.val_samples), module_digest(__name__)
+            data.digest,
+            params.model(entry),
+            config,
+            teacher,
+            settings.loss.model_dump_json(),
+            str((settings.warm_start_steps, params.distill.val_samples)),
+            module_digest(__name__),
         ),
     )
 
 
 def _student_task(project: Project, digest: str, entry: str) -> Task:
-    params, settings = project.params, project.params.distill.entries[entry]
+    params, settings, data = project.params, project.params.distill.entries[entry], data_of(project, digest)
     teacher = load_family(project.artifacts("train", settings.teacher)).to(device())
-    student = new_family(project, entry, {}, data_of(project, digest).event).to(device())
+    student = new_family(project, entry, {}, data.event).to(device())
+    train = examples(project, data, "train")
+    x, labels = train.head(INITIALISATION_EXAMPLES)
+    student.initialise(x, labels, torch.Generator().manual_seed(params.distill.seed))
     try:
-        distillation = Distillation(student, teacher)
+        distillation = Distillation(
+            student,
+            teacher,
+            warm_start_steps=settings.warm_start_steps,
+            waveform=waveform(data.event.levels, data.meta["encoding"]),
+            **settings.loss.model_dump(),
+        )
     except UnsuitableEvent as error:
         raise UserError(f"params.yaml: distill.entries.{entry}: {error}") from None
     validate = divergence_validator(distillation, params.distill.val_samples, params.distill.seed)
-    return Task(f"distill@{entry}", student, distillation.players(), None, validate)
+    compared = train if settings.loss.power else None
+    return Task(f"distill@{entry}", student, distillation.players(), compared, validate)
+
+
+def waveform(levels: int | None, encoding: Encoding | None) -> Waveform | None:
+    """From levels x in [0, K - 1], as floats, to amplitudes in [-1, 1], differentiable; see `quantisation`."""
+    if levels is None or encoding is None:
+        return None
+    if encoding == "linear":
+        return lambda x: (2 * x + 1) / levels - 1
+    mu = levels - 1
+
+    def expanded(x: Tensor) -> Tensor:
+        exponent = (2 * x / mu - 1).clamp(-1, 1) * math.log1p(mu)
+        return torch.where(exponent >= 0, torch.expm1(exponent), -torch.expm1(-exponent)) / mu
+
+    return expanded
 
 
 def divergence_validator(distillation: Distillation, samples: int, seed: int) -> Validator:

@@ -25,7 +25,7 @@ from pipelines.export import family_config, features_name, load_family, load_fea
 from pipelines.files import file_digest, read_json, write_json
 from pipelines.jobs import Job, examples, family_job
 from pipelines.metrics.likelihood import Likelihood, score
-from pipelines.params import Params
+from pipelines.params import DistillLoss, Params
 from pipelines.prepared import Prepared, data_digest
 from pipelines.project import Project
 from pipelines.report.table import comparison, shown_columns
@@ -319,6 +319,43 @@ def test_a_student_that_needs_labels_is_refused_in_a_line(tmp_path: Path) -> Non
     project.params.families["iaf"]["conditional"] = True
     with pytest.raises(UserError, match=r"^params\.yaml: families\.iaf: conditional: true needs labels"):
         student_job(project, "iaf").make()
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        ({"power": 1.0}, "power compares the spectra of sequences"),
+        ({"contrastive": 0.1}, "contrastive needs conditional: true"),
+        ({"scale": 1.0}, "scale needs Gaussian conditionals"),
+        ({"draws": 2}, "draws needs a teacher that says its conditionals"),
+    ],
+)
+def test_a_loss_that_a_pair_cannot_have_is_refused_in_a_line(
+    tmp_path: Path, loss: dict[str, float], message: str
+) -> None:
+    project = project_with(tmp_path, Event((5,), None))
+    features.run(project)
+    finish(project, "maf")
+    entry = project.params.distill.entries["iaf"]
+    project.params.distill.entries["iaf"] = entry.model_copy(update={"loss": DistillLoss(**loss)})
+    with pytest.raises(UserError, match=rf"^params\.yaml: distill\.entries\.iaf: {message}"):
+        student_job(project, "iaf").make()
+
+
+def test_a_student_of_sounds_learns_from_spectra_too_and_is_another_job(tmp_path: Path) -> None:
+    project = project_with(tmp_path, Event((1, 12), 16))
+    features.run(project)
+    finish(project, "maf")
+    plain = student_job(project, "iaf")
+    assert plain.make().examples is None
+    entry = project.params.distill.entries["iaf"]
+    settings = {"loss": DistillLoss(power=0.5, entropy=0.9), "warm_start_steps": 1}
+    project.params.distill.entries["iaf"] = entry.model_copy(update=settings)
+    job = student_job(project, "iaf")
+    assert job.digest != plain.digest and job.make().examples is not None
+    job(lambda _: None)
+    _, state = outcome(job.folder)
+    assert all(math.isfinite(row["loss"]) and math.isfinite(row["objective"]) for row in state.history)
 
 
 def test_the_event_in_a_config_keeps_its_order(tmp_path: Path) -> None:
