@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+import resource
 import shutil
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import MISSING
 from pathlib import Path
@@ -57,7 +57,7 @@ def genera(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int | str | None]:
 
 
 def process(folder: Path, *command: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
 
 
 def files(folder: Path) -> list[str]:
@@ -70,12 +70,18 @@ def mistaken(project: Path) -> None:
     file.write_text(text.replace("val_count: 200", "val_count: -1").replace("workers: auto", "workers: all"))
 
 
+def computed() -> float:
+    """Seconds that finished processes of this one have computed: on a busy machine they wait for longer."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def test_help_is_instant_and_names_every_stage(tmp_path: Path) -> None:
     seconds = []
     for _ in range(3):
-        began = time.perf_counter()
+        began = computed()
         done = process(tmp_path, GENERA, "--help")
-        seconds.append(time.perf_counter() - began)
+        seconds.append(computed() - began)
     assert done.returncode == 0
     assert not done.stderr
     lines = done.stdout.partition("Commands:")[2].splitlines()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -36,9 +37,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Prepared:
-    """Prepared data that a test may damage."""
-    return made(tmp_path)
+def own(data: Prepared, tmp_path: Path) -> Prepared:
+    """Prepared data that a test may damage: a copy, since to make it takes a second."""
+    project = data.folder.parents[2]
+    shutil.copytree(project, tmp_path, dirs_exist_ok=True)
+    return Prepared.open(tmp_path / data.folder.relative_to(project))
 
 
 def contents(x: np.ndarray, labels: np.ndarray) -> Counter[bytes]:

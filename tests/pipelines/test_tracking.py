@@ -297,7 +297,7 @@ def test_an_unreachable_server_warns_once_and_the_work_goes_on(
         run.log_metrics({"loss": 1.0}, step=1)
         run.log_artifact(tmp_path)
         run.child("trial", {}, [])
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 20
     assert run.run_id is None
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("warning: tracking: ")
@@ -314,7 +314,7 @@ def test_a_server_that_accepts_and_never_answers_does_not_hang_the_work(
         start = time.monotonic()
         with stage_run(tmp_path, "train", "vae", {}, {}) as run:
             run.log_metrics({"loss": 1.0}, step=1)
-        assert time.monotonic() - start < 10
+        assert time.monotonic() - start < 20
     assert "no answer within" in capsys.readouterr().err
 
 
@@ -339,7 +339,7 @@ def test_register_needs_the_registry(tmp_path: Path, code: Path, monkeypatch: py
     start = time.monotonic()
     with pytest.raises(UserError, match=r"127\.0\.0\.1:9: cannot be reached") as caught:
         enter(tmp_path, code, 0.0, 1.0)
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 20
     assert "secret" not in str(caught.value)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -81,9 +80,9 @@ def one_step(entry: str, folder: Path) -> dict[str, torch.Tensor]:
     return found
 
 
-def worker(rank: int, workers: int, port: int, folder: str) -> None:
-    address = f"tcp://127.0.0.1:{port}"
-    distributed.init_process_group("gloo", address, timedelta(seconds=60), rank=rank, world_size=workers)
+def worker(rank: int, workers: int, folder: str) -> None:
+    address = f"file://{folder}/meeting"  # a port that is free now may be taken when the workers have started
+    distributed.init_process_group("gloo", address, timedelta(seconds=300), rank=rank, world_size=workers)
     for entry in ENTRIES:
         gradients = one_step(entry, Path(folder) / "state")
         if rank == 0:
@@ -94,10 +93,7 @@ def worker(rank: int, workers: int, port: int, folder: str) -> None:
 @pytest.fixture(scope="module")
 def by_two_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("workers")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    multiprocessing.spawn(worker, args=(2, port, str(folder)), nprocs=2)
+    multiprocessing.spawn(worker, args=(2, str(folder)), nprocs=2)
     return folder
 
 

@@ -168,7 +168,7 @@ def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
     params = {"families": {}, "data": {**NPY, "path": str(tmp_path / "x.npy"), "test_count": 500}}
     (tmp_path / "params.yaml").write_text(json.dumps(params))
     command = [*private, "bash", "-c", TINY, "bash", str(tmp_path / "disk"), str(tmp_path), str(GENERA)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 1, done.stderr
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: no space is left on the disk")
@@ -196,7 +196,7 @@ def kill_at(root: Path, point: str, number: int) -> int:
 
     process = multiprocessing.get_context("fork").Process(target=run)
     process.start()
-    process.join(60)
+    process.join(120)
     return process.exitcode or 0
 
 
