@@ -45,6 +45,7 @@ def run(project: Project, entry: str) -> None:
             "kl_standard_error": best["standard_error"],
             **_side_by_side(project, data, student, teacher),
             "parameters": parameter_count(student),
+            "rescues": done.state.rescues,
         }
         write_outcome(project.artifacts("distill", entry), done, written, metrics, run)
     print(f"distill@{entry}: samples {metrics['speed_ratio']:.1f} times as fast as {settings.teacher}")

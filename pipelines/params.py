@@ -64,7 +64,11 @@ class Loop(Section):
     """Validations without a new best after which training stops early; null never stops."""
 
     explode_factor: float = Field(default=1e4, gt=1)
-    """Training stops as diverged when a loss exceeds this many times max(1, its first value)."""
+    """Training has diverged when a loss exceeds this many times max(1, its first value)."""
+
+    rescues: int = Field(default=0, ge=0)
+    """How often a training that diverges goes back to its last validated state and goes on with half the learning rate;
+    then it stops with an error. With rescues, checkpoints are written after validations."""
 
 
 class TrainEntry(Loop):
@@ -238,6 +242,9 @@ class DistillEntry(Loop):
 
     teacher: str
     """The entry, trained by `train`, that is imitated. It must be a density."""
+
+    rescues: int = Field(default=3, ge=0)
+    """As for every loop; students are known to diverge late."""
 
     loss: DistillLoss = Field(default_factory=DistillLoss)
     """What the student minimises."""

@@ -13,9 +13,8 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -70,6 +69,7 @@ class State:
     waited: int = 0
     seconds: float = 0.0
     finished: bool = False
+    rescues: int = 0
     first_loss: dict[str, float] = field(default_factory=dict)
     loss_sum: dict[str, float] = field(default_factory=dict)
     loss_count: dict[str, int] = field(default_factory=dict)
@@ -99,6 +99,10 @@ def fit(task: Task, loop: Loop, seed: int, folder: Path, report: Report) -> None
     Training(task, loop, seed, folder, report).run()
 
 
+class _Divergence(Exception):
+    """A training goes wrong: why."""
+
+
 class Training:
     """The state of one training and the moves that advance it."""
 
@@ -116,7 +120,7 @@ class Training:
         self.losses = {player.name: self._parallel(PlayerLoss(player)) for player in task.players}
         moved = [player for player in task.players if player.closed_form is None]
         self.optimisers = {player.name: make_optimiser(player) for player in moved}
-        self.schedules = {name: LambdaLR(each, partial(pace, loop)) for name, each in self.optimisers.items()}
+        self.schedules = {name: LambdaLR(each, self._pace) for name, each in self.optimisers.items()}
         weights = self.module.state_dict()
         self.ema = {key: value.clone() for key, value in weights.items()} if loop.ema_decay else {}
         self.best = {key: value.clone() for key, value in weights.items()}
@@ -129,26 +133,39 @@ class Training:
             self._said.update(gist(concern) for concern in self.task.concerns(row))
         if self.state.finished:
             return
+        if self.loop.rescues and self.state.step == 0:
+            self._save()  # what a divergence before the first validation goes back to
         reading = closing(self.feed) if self.feed is not None else nullcontext()
         with reading, progress(self.task.name, self.state.step, self.loop.steps) as advance:
             while not self.state.finished:
-                began = time.perf_counter()
-                self._step()
-                step, last = self.state.step, self.state.step == self.loop.steps
-                validated = last or step % self.loop.validate_every == 0
-                if validated or step % CHECK_EVERY == 0 or step % self.loop.checkpoint_every == 0:
-                    self._check_divergence()
-                if validated:
-                    self._validate()
-                    stopped = self.loop.patience is not None and self.state.waited >= self.loop.patience
-                    self.state.finished = last or stopped
-                self.state.seconds += time.perf_counter() - began
-                if self.state.finished or step % self.loop.checkpoint_every == 0:
-                    self._save()
+                try:
+                    validated = self._advance()
+                except _Divergence as divergence:
+                    self._rescue(str(divergence))
+                    continue
                 if validated:
                     self.report(dict(self.state.history[-1]))
                 if self.rank == 0:
-                    advance(step, self._status(), last=self.state.finished)
+                    advance(self.state.step, self._status(), last=self.state.finished)
+
+    def _advance(self) -> bool:
+        """A step and all that is due after it. Was that a validation?"""
+        began = time.perf_counter()
+        self._step()
+        step, last = self.state.step, self.state.step == self.loop.steps
+        validated = last or step % self.loop.validate_every == 0
+        if validated or step % CHECK_EVERY == 0 or step % self.loop.checkpoint_every == 0:
+            self._check_divergence()
+        if validated:
+            self._validate()
+            stopped = self.loop.patience is not None and self.state.waited >= self.loop.patience
+            self.state.finished = last or stopped
+        self.state.seconds += time.perf_counter() - began
+        # What can be gone back to must have been found good, by a validation.
+        due = validated if self.loop.rescues else step % self.loop.checkpoint_every == 0
+        if self.state.finished or due:
+            self._save()
+        return validated
 
     # One step
 
@@ -234,8 +251,7 @@ class Training:
         with torch.no_grad():
             measured = self.task.validate()
         objective = self._agreed(measured["objective"])
-        if not math.isfinite(objective):
-            self._diverged(f"the validation objective is {objective}")
+        self._check_objective(objective)
         self.state.waited += 1
         if objective < self.state.best_objective:
             self.state.best_step, self.state.best_objective, self.state.waited = self.state.step, objective, 0
@@ -291,19 +307,56 @@ class Training:
             mean = total / self.state.loss_count[name]
             first = self.state.first_loss.setdefault(name, mean)
             if not math.isfinite(mean):
-                self._diverged(f"the loss of {name} is {mean}")
+                raise _Divergence(f"the loss of {name} is {mean}")
             if mean > self.loop.explode_factor * max(1.0, abs(first)):
-                self._diverged(f"the loss of {name} rose from {first:.4g} to {mean:.4g}")
+                raise _Divergence(f"the loss of {name} rose from {first:.4g} to {mean:.4g}")
 
-    def _diverged(self, reason: str) -> None:
-        """Stop, with the best weights so far in a file of their own."""
+    def _check_objective(self, objective: float) -> None:
+        """Where there are rescues left, to lose more than training ever gained is divergence, too."""
+        if not math.isfinite(objective):
+            raise _Divergence(f"the validation objective is {objective}")
+        if not self.state.history or self.state.rescues >= self.loop.rescues:
+            return
+        first, best = self.state.history[0]["objective"], self.state.best_objective
+        if objective > first + (first - best):
+            raise _Divergence(f"the validation objective rose from {best:.4g} to {objective:.4g}")
+
+    def _rescue(self, reason: str) -> None:
+        """Go back to the last validated state, with half the learning rate from there on, as often as is allowed.
+
+        Raises `UserError` when it is not, with the best weights so far in a file of their own.
+        """
+        rescues, step = self.state.rescues + 1, self.state.step
+        if rescues > self.loop.rescues:
+            self._give_up(reason)
+        self._pending = {}
+        self._restore()
+        self.state.rescues = rescues
+        for name, schedule in self.schedules.items():
+            groups = self.optimisers[name].param_groups
+            for group, rate in zip(groups, schedule.base_lrs, strict=True):
+                group["lr"] = rate * self._pace(self.state.step)
+        if self.rank == 0:
+            left = self.loop.rescues - rescues
+            print(
+                f"{self.task.name}: diverged by step {step}: {reason}; back to step {self.state.step} with"
+                f" {0.5**rescues:g} times the learning rate ({left} more rescue{'s' * (left != 1)})",
+                flush=True,
+            )
+
+    def _pace(self, step: int) -> float:
+        """The factor on the learning rate: half of it for each rescue so far."""
+        return pace(self.loop, step) * 0.5**self.state.rescues
+
+    def _give_up(self, reason: str) -> NoReturn:
         kept = ""
         if math.isfinite(self.state.best_objective):
             if self.rank == 0:
                 checkpoint.save(self.folder / "best", self.state.best_step, {"best": self.best}, {})
             kept = f"; the best weights (step {self.state.best_step}) are kept in {self.folder / 'best'}"
+        rescued = f", after {self.state.rescues} rescues" if self.state.rescues else ""
         raise UserError(
-            f"{self.task.name}: diverged by step {self.state.step}: {reason}{kept}; "
+            f"{self.task.name}: diverged by step {self.state.step}{rescued}: {reason}{kept}; "
             "lower the learning rate, or set clip_norm or warmup_steps"
         )
 

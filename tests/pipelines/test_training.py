@@ -188,6 +188,72 @@ def test_a_validation_that_is_nan_is_divergence(tmp_path: Path) -> None:
         fit(task, Loop(**LOOP), 0, tmp_path, lambda _: None)
 
 
+def rescued(folder: Path, spoil: tuple[int, ...], fail_at: int | None = None, **options: Any) -> Training:
+    """A training whose loss is no number at the step after `spoil[k]` steps, once k rescues have been made."""
+    torch.manual_seed(0)
+    module = Regression()
+    module.fail_at = fail_at
+    training = Training(make(module), Loop(**{**LOOP, "rescues": 2, **options}), 0, folder, lambda _: None)
+
+    def loss(batch: Batch) -> torch.Tensor:
+        made = training.state.rescues
+        bad = made < len(spoil) and training.state.step == spoil[made]
+        return module._leader_loss(batch) * (math.nan if bad else 1.0)
+
+    training.losses["leader"].loss = loss  # type: ignore[assignment]
+    training.run()
+    return training
+
+
+def test_a_divergence_is_rescued_at_half_the_learning_rate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    training = rescued(tmp_path, spoil=(19,), schedule="constant")
+    assert training.state.step == 40 and training.state.rescues == 1
+    assert training.optimisers["leader"].param_groups[0]["lr"] == pytest.approx(0.5e-2)
+    assert [row["step"] for row in training.state.history] == [6, 12, 18, 24, 30, 36, 40]
+    said = "step 21: the loss of leader is nan; back to step 18 with 0.5 times the learning rate (1 more rescue)\n"
+    assert capsys.readouterr().out.count(said) == 1
+
+
+def test_until_it_diverges_a_training_with_rescues_is_the_same(tmp_path: Path) -> None:
+    plain, other = train(tmp_path / "plain"), rescued(tmp_path / "other", spoil=())
+    assert outcome(plain) == outcome(other)
+
+
+def test_a_divergence_before_the_first_validation_goes_back_to_the_start(tmp_path: Path) -> None:
+    training = rescued(tmp_path, spoil=(2, 2))
+    assert training.state.step == 40 and training.state.rescues == 2
+    assert training.optimisers["leader"].param_groups[0]["lr"] == 0
+
+
+@pytest.mark.parametrize("kills", [(22,), (25,), (31, 3), (45,)])
+def test_a_rescued_training_that_is_killed_ends_with_the_same_bits(tmp_path: Path, kills: tuple[int, ...]) -> None:
+    undisturbed = outcome(rescued(tmp_path / "undisturbed", spoil=(19, 26)))
+    for kill in kills:
+        with pytest.raises(Kill):
+            rescued(tmp_path / "killed", spoil=(19, 26), fail_at=kill)
+    again = rescued(tmp_path / "killed", spoil=(19, 26))
+    assert again.state.rescues == 2 and outcome(again) == undisturbed
+
+
+def test_when_its_rescues_are_used_up_a_training_stops(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"diverged by step 21, after 2 rescues: the loss of leader is nan.*are kept in"
+    ):
+        rescued(tmp_path, spoil=(19, 19, 19))
+    groups, _ = checkpoint.load(tmp_path / "best") or ({}, None)
+    assert all(value.isfinite().all() for value in groups["best"].values())
+
+
+def test_to_lose_more_than_was_ever_gained_is_divergence_while_there_are_rescues(tmp_path: Path) -> None:
+    values = iter([3.0, 1.0, 4.9, 5.1, 2.0, 9.0, 9.0, 9.0, 9.0])
+    training = Training(
+        make(Regression(), lambda: {"objective": next(values)}), Loop(**LOOP, rescues=1), 0, tmp_path, lambda _: None
+    )
+    training.run()
+    assert training.state.rescues == 1
+    assert [row["objective"] for row in training.state.history] == [3.0, 1.0, 4.9, 2.0, 9.0, 9.0, 9.0]
+
+
 def test_patience_stops_early_and_keeps_the_best(tmp_path: Path) -> None:
     module, values = Regression(), iter([3.0, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0])
     training = Training(
