@@ -382,7 +382,7 @@ def test_numbers_are_read_as_people_write_them(root: Path, tmp_path: Path, text:
     assert "learning_rate: 3.0e-3" in committed
     file = tmp_path / "params.yaml"
     file.write_text(committed.replace("learning_rate: 3.0e-3", f"learning_rate: {text}"), encoding="utf-8")
-    assert load(file).config("iaf").learning_rate == 0.001
+    assert load(file).config("diffusion").learning_rate == 0.001
 
 
 def test_a_whole_number_may_stand_for_a_fraction(changed: Callable[[Changes], dict[str, Any]]) -> None:
