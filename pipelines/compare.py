@@ -166,6 +166,10 @@ def _distillation(
         student_nll=metrics.get(f"student_{likelihood}"),
         teacher_samples_per_s=metrics.get("teacher_samples_per_s"),
         student_samples_per_s=metrics.get("student_samples_per_s"),
+        teacher_fid=metrics.get("teacher_fid"),
+        student_fid=metrics.get("student_fid"),
+        two_sample_auc=metrics.get("two_sample_auc"),
+        rescues=metrics.get("rescues", 0),
     )
 
 

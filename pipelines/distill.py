@@ -5,22 +5,25 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 
 from models.contract import Density, Family
 
 from .execute import run_job, write_outcome
-from .export import family_config, load_family, parameter_count
+from .export import family_config, load_family, load_features, parameter_count
 from .files import file_digest
 from .jobs import examples, new_family
 from .metrics.likelihood import Likelihood, score, unit_name
+from .metrics.quality import fid
 from .metrics.speed import examples_per_second
+from .metrics.two_sample import two_sample_auc
 from .prepared import Prepared
 from .project import Project
 from .record import tracked
 from .students import student_job
 from .training.loop import device
-from .validation import batches_of, log_volume, spread_rows
+from .validation import batches_of, draw, feature_array, features_of, log_volume, spread_rows
 
 
 def run(project: Project, entry: str) -> None:
@@ -44,6 +47,7 @@ def run(project: Project, entry: str) -> None:
             "kl_nats_per_dim": best["objective"],
             "kl_standard_error": best["standard_error"],
             **_side_by_side(project, data, student, teacher),
+            **_quality(project, data, student, teacher),
             "parameters": parameter_count(student),
             "rescues": done.state.rescues,
         }
@@ -68,3 +72,19 @@ def _side_by_side(project: Project, data: Prepared, student: Family, teacher: Fa
         speeds = examples_per_second(calls, evaluate.speed_batch, evaluate.speed_runs)
     measured |= {f"{role}_samples_per_s": speed for role, speed in zip(pair, speeds, strict=True)}
     return {**measured, "nll_examples": len(scored), "speed_ratio": speeds[0] / speeds[1]}
+
+
+@torch.no_grad()
+def _quality(project: Project, data: Prepared, student: Family, teacher: Family) -> dict[str, Any]:
+    """The FID of both, by the same seed and as many samples, and of tables how well both can be told apart."""
+    evaluate, folder = project.params.evaluate, project.artifacts("features")
+    samples = [draw(family, evaluate.samples, evaluate.seed) for family in (student, teacher)]
+    features, test = load_features(folder).to(device()), examples(project, data, "test")
+    real = feature_array(features, batches_of(test, spread_rows(test, evaluate.references)))
+    fakes = [features_of(features, x) for x in samples]
+    fids = [fid(real, fake) if np.isfinite(fake).all() else None for fake in fakes]
+    measured: dict[str, Any] = {"student_fid": fids[0], "teacher_fid": fids[1], "fid_samples": evaluate.samples}
+    if data.event.kind != "vector":
+        return measured
+    first, second = (x.flatten(1).cpu().numpy() for x in samples)
+    return {**measured, "two_sample_auc": two_sample_auc(first, second, evaluate.seed)}

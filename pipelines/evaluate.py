@@ -34,6 +34,7 @@ from .validation import (
     BATCH,
     batches_of,
     collapse,
+    draw,
     feature_array,
     features_of,
     log_volume,
@@ -90,12 +91,6 @@ def run(project: Project, entry: str) -> None:
 
 def _shown(value: float | None, digits: int) -> str:
     return "not measured" if value is None else f"{value:.{digits}f}"
-
-
-def draw(family: Family, n: int, seed: int) -> torch.Tensor:
-    """n samples (n, *event) by a seed, made a batch at a time: the same as in one call."""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.cat([family.sample(min(BATCH, n - done), generator=generator) for done in range(0, n, BATCH)])
 
 
 def shown(family: Family, seed: int) -> torch.Tensor:

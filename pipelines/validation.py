@@ -134,6 +134,12 @@ def spread_rows(examples: Examples, at_most: int | None) -> torch.Tensor:
     return torch.from_numpy(spread(len(examples), len(examples) if at_most is None else at_most))
 
 
+def draw(family: Family, n: int, seed: int) -> torch.Tensor:
+    """n samples (n, *event) by a seed, made a batch at a time: the same as in one call."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.cat([family.sample(min(BATCH, n - done), generator=generator) for done in range(0, n, BATCH)])
+
+
 def features_of(features: Features, x: torch.Tensor) -> np.ndarray:
     """Feature vectors (N, F) of examples (N, *event)."""
     return feature_array(features, ((part, None) for part in x.split(BATCH)))

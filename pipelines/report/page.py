@@ -42,6 +42,15 @@ class Distillation:
     student_nll: float | None = None
     teacher_samples_per_s: float | None = None
     student_samples_per_s: float | None = None
+    teacher_fid: float | None = None
+    student_fid: float | None = None
+    two_sample_auc: float | None = None
+    rescues: int = 0
+
+    @property
+    def fid_ratio(self) -> float | None:
+        """How many times the teacher's FID the student's is."""
+        return self.student_fid / self.teacher_fid if self.teacher_fid and self.student_fid is not None else None
 
     @property
     def nll_gap(self) -> float | None:

@@ -312,13 +312,16 @@ class Training:
                 raise _Divergence(f"the loss of {name} rose from {first:.4g} to {mean:.4g}")
 
     def _check_objective(self, objective: float) -> None:
-        """Where there are rescues left, to lose more than training ever gained is divergence, too."""
+        """Where there are rescues left, to get worse than at first by more than was ever gained is divergence, too.
+
+        And by more than the size of the first objective: at first little has been gained.
+        """
         if not math.isfinite(objective):
             raise _Divergence(f"the validation objective is {objective}")
         if not self.state.history or self.state.rescues >= self.loop.rescues:
             return
         first, best = self.state.history[0]["objective"], self.state.best_objective
-        if objective > first + (first - best):
+        if objective > first + max(first - best, abs(first)):
             raise _Divergence(f"the validation objective rose from {best:.4g} to {objective:.4g}")
 
     def _rescue(self, reason: str) -> None:

@@ -273,6 +273,8 @@ def test_a_student_of_vectors_is_compared_in_nats_of_standardised_data(tmp_path:
     row = read_json(project.artifacts("evaluate", "maf") / "metrics.json")
     assert metrics["teacher_nll_nats"] == pytest.approx(row["nll_nats"], rel=1e-6)
     assert "student_nll_bits_per_dim" not in metrics and metrics["student_nll_nats"] != metrics["teacher_nll_nats"]
+    assert metrics["teacher_fid"] == pytest.approx(row["fid"], rel=1e-4) and metrics["student_fid"] > 0
+    assert 0 <= metrics["two_sample_auc"] <= 1 and metrics["rescues"] == 0
 
 
 def test_samples_that_overflow_leave_the_quality_blank(

@@ -73,7 +73,8 @@ def page() -> str:
     images = Exhibit([Item(data_uri(image_grid(np.zeros((2, 1, 2, 2), int), 17, 2)), "A grid")], "Some images.", "grid")
     curve = training_curves(history(), "val_bits_per_dim")
     search = Search(4, 1, {"kl_weight": 0.25}, curve, rate_distortion(trials(), "kl_weight"))
-    student = Distillation("vae", distillation_curve(history()), "bits/dim", 0.03, 1.85, 1.9, 100.0, 1250.0)
+    speeds, fids = (100.0, 1250.0), (0.5, 0.6)
+    student = Distillation("vae", distillation_curve(history()), "bits/dim", 0.03, 1.85, 1.9, *speeds, *fids, rescues=2)
     sections = [
         EntrySection("gmm", "gmm", images, images, curve),
         EntrySection("vae", "vae", images, images, curve, search, notes=["<b>escaped</b>"]),
@@ -242,6 +243,9 @@ def test_page_shows_every_entry_and_marks_bounds() -> None:
 
 def test_page_compares_the_student_with_its_teacher() -> None:
     html = page()
+    assert "<td>0.5</td><td>0.6</td><td>1.20×</td>" in html.replace("0.500", "0.5").replace("0.600", "0.6")
+    assert "half the learning rate</small></th><td></td><td></td><td>2</td>" in html
+    assert "Two-sample test" not in html
     assert "12.5×" in html and "+0.050<small>between the bounds" in html
     assert "<td>≤ 1.850</td><td>1.900</td>" in html, "the teacher, vae, has a bound; the student has none"
 
