@@ -1,43 +1,52 @@
 """What all tests share: one thread, so that results do not depend on the machine, and how processes share the tests.
 
 `make test` runs several processes (pytest-xdist): each takes one file after the other, so that what a file makes for
-all its tests is made once. Files that start Ray are one unit: no two clusters are alive at once.
+all its tests is made once. Tests that start Ray are one unit: no two clusters are alive at once.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from pipelines.tracking import store
+
 os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start, too
 ROOT = Path(__file__).parent.parent
-RAY = ("tests/test_workflow.py", "tests/pipelines/test_cluster.py", "tests/pipelines/test_publishing.py")
+RAY = (
+    "tests/test_workflow.py",
+    "tests/pipelines/test_cluster.py",
+    "tests/pipelines/test_publishing.py::test_two_workers_read_the_published_data",
+)
 LONG = ("tests/test_kinds_of_data.py", "tests/pipelines/preparation/test_writing.py")  # whose tests share nothing
+MAKE_DATABASE = store._make_database
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Hands out files; all that start Ray together, and the tests of the longest ones by themselves."""
+    """Hands out files; what starts Ray as if it were one, and the tests of the longest by themselves."""
     from xdist.scheduler import LoadFileScheduling
 
     class Files(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            file: str = super()._split_scope(nodeid)
-            if file in RAY:
+            if nodeid.startswith(RAY):
                 return "Ray"
-            return nodeid if file in LONG else file
+            return nodeid if nodeid.startswith(LONG) else str(super()._split_scope(nodeid))
 
     return Files(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first, or the last process would work alone in the end."""
-    order = {file: place for place, file in enumerate((*RAY, *LONG))}
-    items.sort(key=lambda item: order.get(item.nodeid.partition("::")[0], len(order)))
+    first = (*RAY, *LONG)
+    items.sort(key=lambda item: next((n for n, name in enumerate(first) if item.nodeid.startswith(name)), len(first)))
 
 
 @pytest.fixture(autouse=True)
@@ -50,3 +59,27 @@ def one_thread() -> None:
 def root() -> Path:
     """The checkout."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's database of a project in which nothing has run."""
+    folder = tmp_path_factory.mktemp("store")
+    MAKE_DATABASE(folder / "mlflow.db", "elsewhere")
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def quick_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Projects get a copy of the empty store: MLflow takes more than a second to make one."""
+
+    def copy(path: Path, artifacts: str | None) -> None:
+        if path.exists() or artifacts is None:
+            MAKE_DATABASE(path, artifacts)
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(request.getfixturevalue("empty_store"), path)
+        with closing(sqlite3.connect(path)) as database, database:
+            database.execute("UPDATE experiments SET artifact_location = ? WHERE name = 'genera'", [artifacts])
+
+    monkeypatch.setattr(store, "_make_database", copy)

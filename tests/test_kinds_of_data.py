@@ -19,7 +19,7 @@ from pipelines.files import read_json, write_json
 from pipelines.param_file import parse
 from pipelines.project import Project
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_store")]
 ROOT = Path(__file__).parents[1]
 SMALL = {
     "gmm": {"components": 2},

@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,15 @@ def keep_entries(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+def quick() -> Iterator[dict[str, str]]:
+    """An environment in which `genera` starts at once. Some tests do without it: there each stage starts as it is."""
+    environment = shell()
+    with quick_genera(environment) as programs:
+        yield {"PATH": f"{programs}{os.pathsep}{environment['PATH']}"}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest, quick: dict[str, str]) -> Path:
     """A project with toy parameters on which `dvc repro` was run once."""
     root, folder = Path(request.config.rootpath), tmp_path_factory.mktemp("project")
     for name in ("params.yaml", "dvc.yaml"):
@@ -109,9 +118,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
     change(folder, TOY)
     for command in (("git", "init", "-q"), ("dvc", "init", "-q"), ("dvc", "config", "core.analytics", "false")):
         assert run(folder, *command).returncode == 0
-    environment = shell()
-    with quick_genera(environment) as programs:  # the tests below start it as it is, for each kind of stage
-        done = run(folder, "dvc", "repro", PATH=f"{programs}{os.pathsep}{environment['PATH']}")
+    done = run(folder, "dvc", "repro", **quick)
     assert done.returncode == 0
     assert stages_run(done) == [
         "prepare",
@@ -180,9 +187,9 @@ def test_one_parameter_of_maf_redoes_only_what_depends_on_it(project: Path) -> N
     assert versions == dict.fromkeys(ENTRIES, 1) | {"maf": 2, "iaf": 2}
 
 
-def test_a_registry_that_lost_the_models_gets_them_again(project: Path) -> None:
+def test_a_registry_that_lost_the_models_gets_them_again(project: Path, quick: dict[str, str]) -> None:
     (project / "mlflow.db").unlink()
-    assert stages_run(run(project, "dvc", "repro")) == ["register"]
+    assert stages_run(run(project, "dvc", "repro", **quick)) == ["register"]
 
 
 def test_a_champion_serves_from_anywhere(project: Path, tmp_path: Path) -> None:
@@ -225,9 +232,9 @@ def test_a_dead_tracking_server_does_not_end_a_training(project: Path) -> None:
     assert len(failed.stderr.splitlines()) == 1
 
 
-def test_damaged_data_and_too_many_workers_are_one_line_each(project: Path) -> None:
+def test_damaged_data_and_too_many_workers_are_one_line_each(project: Path, quick: dict[str, str]) -> None:
     change(project, {"cluster": {"workers": 4096}})
-    done = run(project, "genera", "train", "gmm")
+    done = run(project, "genera", "train", "gmm", **quick)
     change(project, {"cluster": {"workers": "auto"}})
     assert done.returncode == 1 and "cluster.workers: 4096" in done.stderr and len(done.stderr.splitlines()) == 1
     change(project, {"tune": {"search": {"seed": 1}}})
@@ -236,5 +243,5 @@ def test_damaged_data_and_too_many_workers_are_one_line_each(project: Path) -> N
     path = project / "data/prepared/digits/train.npy"
     path.chmod(0o644)
     path.write_bytes(path.read_bytes()[:-1])
-    done = run(project, "genera", "train", "gmm")
+    done = run(project, "genera", "train", "gmm", **quick)
     assert done.returncode == 1 and "train.npy" in done.stderr and len(done.stderr.splitlines()) == 1
