@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 from typing import TypeVar
 
 from ..errors import UserError
@@ -40,7 +41,7 @@ def _results(
         yield from ((chunk, work(chunk)) for chunk in chunks)
         return
     # Spawned, for the parent may have threads. One process per core: the parent only writes.
-    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
+    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_end_with_parent)
     waiting: deque[tuple[Sequence[Item], Future[Result]]] = deque()
     try:
         for chunk in chunks:
@@ -55,6 +56,18 @@ def _results(
         raise UserError("a process that reads the files was killed, for want of memory perhaps; run it again") from None
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it is gone, killed perhaps: else it would wait for work for ever."""
+    parent = parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=wait, daemon=True).start()
 
 
 def _cores() -> int:
