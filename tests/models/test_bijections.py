@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch import Tensor
@@ -18,13 +16,7 @@ from models.layers.normal import standard_normal_log_density
 from models.layers.units import Dequantised, Standardised
 from models.noise import Noise
 
-
-@pytest.fixture(autouse=True)
-def double() -> Iterator[None]:
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("double")
 
 
 def batch_norm(channels: int, v: Tensor) -> BatchNorm:

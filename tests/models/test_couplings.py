@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 import nflows.transforms as nf
@@ -34,15 +34,9 @@ from models.layers.couplings import (
 )
 from models.layers.multiscale import MultiScale, Squeeze
 
+pytestmark = pytest.mark.usefixtures("double")
+
 CLASSES = 3
-
-
-@pytest.fixture(autouse=True)
-def double() -> Iterator[None]:
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def perturbed(module: nn.Module, scale: float = 0.2) -> nn.Module:

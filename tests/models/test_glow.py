@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import normflows
 import pytest
 import torch
@@ -17,16 +15,10 @@ from models.layers.channels import ActNorm, InvertibleLinear
 from models.layers.couplings import Coupling, ExpCoupling, SigmoidCoupling
 from models.layers.multiscale import MultiScale, Squeeze
 
+pytestmark = pytest.mark.usefixtures("double")
+
 IMAGE = Event((1, 8, 8), 16, 3)
 SMALL = {"levels": 2, "depth": 2, "width": 4, "hidden": [7]}
-
-
-@pytest.fixture(autouse=True)
-def double() -> Iterator[None]:
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def glow(event: Event = IMAGE, jitter: float = 0.2, **options: object) -> Glow:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch import Tensor
@@ -15,15 +13,9 @@ from models.layers.normal import standard_normal_log_density
 from models.made import MADE
 from models.maf import MAF
 
+pytestmark = pytest.mark.usefixtures("double")
+
 D, K = 4, 3
-
-
-@pytest.fixture(autouse=True)
-def double() -> Iterator[None]:
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def block(scale: float = 0.3) -> AutoregressiveMixture:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import nflows.transforms as nf
 import pytest
 import torch
@@ -20,15 +18,9 @@ from models.layers.couplings import AdditiveCoupling, Coupling
 from models.layers.units import Dequantised
 from models.nice import NICE, NICEConfig, Rescaling
 
+pytestmark = pytest.mark.usefixtures("double")
+
 D = 5
-
-
-@pytest.fixture(autouse=True)
-def double() -> Iterator[None]:
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def nice(prior: str = "normal", event: Event | None = None, jitter: float = 0.3) -> NICE:

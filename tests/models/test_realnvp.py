@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from functools import partial
 
 import nflows.transforms as nf
@@ -21,16 +20,10 @@ from models.layers.couplings import Checkerboard, Coupling, TanhCoupling
 from models.layers.multiscale import MultiScale, Squeeze
 from models.realnvp import RealNVP, RealNVPConfig
 
+pytestmark = pytest.mark.usefixtures("double")
+
 D = 5
 SMALL = {"hidden": [7, 6], "couplings": 3, "couplings_per_mask": 2, "width": 4, "residual_blocks": 1}
-
-
-@pytest.fixture(autouse=True)
-def double() -> Iterator[None]:
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def realnvp(event: Event, **options: object) -> RealNVP:
