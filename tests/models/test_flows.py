@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
 from unittest.mock import MagicMock, patch
 
+import nflows.transforms
+import normflows
 import pytest
 import torch
 import zuko
@@ -194,12 +197,44 @@ def test_agreement_with_zuko_on_the_same_weights(family: type[Flow]) -> None:
     torch.testing.assert_close(log_q, base - log_det, atol=1e-5, rtol=1e-5)
 
 
+class _NflowsPaper(nflows.transforms.MaskedAffineAutoregressiveTransform):
+    """nflows' block in the parameters of the MAF paper, with our clip of α."""
+
+    def _elementwise_forward(self, inputs: Tensor, autoregressive_params: Tensor) -> tuple[Tensor, Tensor]:
+        mu, alpha = autoregressive_params.unflatten(1, (-1, 2)).unbind(-1)
+        alpha = bounded(alpha)
+        return (inputs - mu) * torch.exp(-alpha), -alpha.sum(1)
+
+
+class _NormflowsPaper(normflows.flows.MaskedAffineAutoregressive):
+    """normflows' block likewise; it lacks the activation of the first hidden layer, which is put there."""
+
+    _elementwise_forward = _NflowsPaper._elementwise_forward
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.autoregressive_net.initial_layer.register_forward_hook(lambda _, inputs, output: output.relu())
+
+
+@pytest.mark.parametrize("kind", [_NflowsPaper, _NormflowsPaper])
+def test_a_block_agrees_with_nflows_and_normflows_on_the_same_weights(kind: type[nn.Module]) -> None:
+    theirs = perturbed(kind(D, 12, num_blocks=1, use_residual_blocks=False))
+    block = affine_made(torch.arange(D), (12, 12))
+    network = theirs.autoregressive_net
+    layers = [network.initial_layer, network.blocks[0].linear, network.final_layer]
+    copy_weights(block.network, [(layer.weight, layer.bias, layer.mask.double()) for layer in layers])
+    v = torch.randn(32, D)
+    for ours, peers in zip(block(v), theirs(v), strict=True):
+        torch.testing.assert_close(ours, peers, atol=1e-5, rtol=1e-5)
+        assert ours.std() > 0.1
+
+
 def copy_weights(made: MADE, layers: list[tuple[Tensor, Tensor, Tensor]]) -> None:
     """Take over weights, biases and masks of another MADE, whose hidden units stand in another order than by degree."""
     reach, columns = torch.eye(layers[0][0].shape[1]), torch.arange(layers[0][0].shape[1])
     for mine, (weight, bias, mask) in zip(made.layers, layers, strict=True):
         assert isinstance(mine, StaircaseLinear)
-        reach = (mask @ reach > 0).float()  # the inputs that each unit sees
+        reach = (mask @ reach > 0).to(mask.dtype)  # the inputs that each unit sees
         rows = torch.arange(len(weight)) if mine is made.layers[-1] else reach.sum(1).argsort(stable=True)
         mine.assign(weight[rows][:, columns])
         with torch.no_grad():
