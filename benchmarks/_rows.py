@@ -15,6 +15,7 @@ from rich.table import Table
 
 from pipelines.files import write_json
 
+SETTLED = 5.0  # seconds after which a call has been warmed up, however few calls that were
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -100,7 +101,7 @@ def publish(name: str, rows: Sequence[Row]) -> None:
 def _warm_up(call: Callable[[], object], device: torch.device) -> int:
     """Call it until caches, allocators and lazy initialisation are settled; a count of calls that gives a fair time."""
     calls, spent = 0, 0.0
-    while calls < 3 or (spent < 0.1 and calls < 100):
+    while spent < SETTLED and (calls < 3 or (spent < 0.1 and calls < 100)):
         spent += _seconds(call, 1, device)
         calls += 1
     return max(1, calls // 4)

@@ -1,7 +1,5 @@
 """MAF and its student against zuko, nflows and normflows: a training step, scoring, exact sampling.
 
-    python -m benchmarks.flows [maf train] [maf log_prob] [maf sample] [student sample]
-
 All sides have the same blocks, widths, data, dtype, optimiser and grad mode, and as many weights in use; ours does not
 store those that are zero. Ours does a little more in each case: it standardises the data, and a sample is made of
 float64 noise whose rows do not depend on how a batch is split. In normflows the slow direction is the one from the
@@ -10,7 +8,6 @@ data; its blocks are turned round.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -30,6 +27,7 @@ from ._rows import Row, pick_device, publish, race
 BLOCKS = 5
 HIDDEN = (1024, 1024)
 BATCH = 100
+SLOW_RUNS = 3  # where a call takes a minute
 DIMENSIONS = (64, 784)  # of an 8 × 8 and of a 28 × 28 image
 
 
@@ -142,34 +140,24 @@ def maf_rows(
 def student_rows(device: torch.device) -> Iterable[Row]:
     """A student against its teacher's sampler, with a pass per dimension and as it is, and against zuko's."""
     for dimensions in DIMENSIONS:
-        x = torch.empty(BATCH, dimensions)
-        student, *others = (
-            sampling(rival, x)
-            for rival in (
-                ours(IAF, dimensions),
-                ours(MAF, dimensions, "plain"),
-                ours(MAF, dimensions),
-                zuko_flow(dimensions, student=True),
-            )
-        )
-        names = ("its maf, a pass per dimension", "its maf", "zuko's iaf")
-        rivals = dict(zip(names, others, strict=True))
-        yield from race(f"student sample {dimensions}", student, rivals, device, runs=3)
-
-
-CASES: dict[str, Callable[[torch.device], Iterable[Row]]] = {
-    "maf train": lambda device: maf_rows("maf train", training, device),
-    "maf log_prob": lambda device: maf_rows("maf log_prob", scoring, device),
-    "maf sample": lambda device: maf_rows("maf sample", sampling, device, runs=3),
-    "student sample": student_rows,
-}
+        flows = {
+            "student": ours(IAF, dimensions),
+            "its maf, a pass per dimension": ours(MAF, dimensions, "plain"),
+            "its maf": ours(MAF, dimensions),
+            "zuko's iaf": zuko_flow(dimensions, student=True),
+        }
+        for flow in flows.values():
+            flow.module.to(device)
+        samplers = {name: sampling(flow, torch.empty(BATCH, dimensions)) for name, flow in flows.items()}
+        yield from race(f"student sample {dimensions}", samplers.pop("student"), samplers, device, runs=SLOW_RUNS)
 
 
 def main() -> None:
     torch.manual_seed(0)
     device = pick_device()
-    chosen = sys.argv[1:] or list(CASES)
-    publish("flows", [row for case in chosen for row in CASES[case](device)])
+    rows = [*maf_rows("maf train", training, device), *maf_rows("maf log_prob", scoring, device)]
+    rows += [*maf_rows("maf sample", sampling, device, SLOW_RUNS), *student_rows(device)]
+    publish("flows", rows)
 
 
 if __name__ == "__main__":
