@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from models.contract import Batch, Event
 from models.iaf import IAF
 from models.layers.flow import Flow
-from models.layers.inversion import AutoregressiveBijection, Inversion
+from models.layers.inversion import Inversion
+from models.layers.staircase import StaircaseLinear
 from models.maf import MAF
 from models.noise import Noise
 
@@ -97,8 +98,10 @@ def connections(rival: Rival) -> int:
         mask = getattr(module, "mask", None)
         if isinstance(module, nn.Linear) and isinstance(mask, Tensor):
             total += int((mask != 0).sum())
-        elif isinstance(module, AutoregressiveBijection):
-            total += sum(int((layer.dense() != 0).sum()) for layer in module.network.layers)
+        elif isinstance(module, StaircaseLinear):
+            edges = module.edges(torch.float64)
+            whole = sum((step.rows.stop - step.rows.start) * step.full for step in module.steps)
+            total += whole + int(sum(edge.sum() for edge in edges))
     return total
 
 
