@@ -85,7 +85,8 @@ def device_name(device: torch.device) -> str:
 def publish(name: str, rows: Sequence[Row]) -> None:
     """Print the rows as a table, and write them to `benchmarks/results/<name>.json`."""
     first = rows[0]
-    table = Table(title=f"{name}: {first.device}, {first.threads} thread(s), medians of {first.runs} runs")
+    runs = " or ".join(map(str, sorted({row.runs for row in rows})))
+    table = Table(title=f"{name}: {first.device}, {first.threads} thread(s), medians of {runs} runs")
     for heading in ("case", "ours", "other", "unit", "ratio", "against"):
         table.add_column(heading, justify="right" if heading in ("ours", "other", "ratio") else "left")
     for row in rows:
