@@ -11,6 +11,10 @@ that it leaves out. Minimised is
       + scale · mean_t (log σ_q,t - log σ_p,t)²                           ClariNet's regulariser
       + power · distance of the power spectra of y and of recordings      `layers/spectra.py`
       - contrastive · [H(q(c), p(c')) - entropy · H(q(c))],  c' ≠ c       samples of a class should not be another's
+      + cover · H(p, q)                                                   the teacher's own samples should be likely
+
+The last is KL(p ‖ q) but for a constant. It is mode-covering, and slow: the student scores what it did not make, and the
+teacher makes samples, each in D small steps. For tables that is worth it.
 
 By the chain rule H(q, p) = E_y Σ_t H(q(y_t | u_<t), p(y_t | y_<t)). What is known of the conditionals is used, the
 first of these that can be:
@@ -75,6 +79,7 @@ class Distillation:
         scale: float = 0.0,
         power: float = 0.0,
         contrastive: float = 0.0,
+        cover: float = 0.0,
         draws: int = 1,
         warm_start_steps: int = 0,
         waveform: Waveform | None = None,
@@ -93,6 +98,7 @@ class Distillation:
         self.student: Reparameterised = student
         self.teacher: RealDensity = teacher
         self.entropy, self.scale, self.power, self.contrastive = entropy, scale, power, contrastive
+        self.cover = cover
         self.draws, self.warm_start_steps = draws, warm_start_steps
         self.waveform = waveform or (lambda x: x)
         # The teacher's pass over a sample as distributions, if the student has distributions to set against them.
@@ -111,8 +117,9 @@ class Distillation:
         teacher.eval().requires_grad_(False)
 
     def _refuse_what_has_no_use(self) -> None:
-        if self.warm_start_steps and not isinstance(self.teacher, Reparameterised):
-            raise UnsuitableEvent("warm_start_steps needs a teacher that turns noise into data; a maf does")
+        wants = "warm_start_steps" if self.warm_start_steps else "cover" if self.cover else None
+        if wants and not isinstance(self.teacher, Reparameterised):
+            raise UnsuitableEvent(f"{wants} needs a teacher that turns noise into data; a maf does")
         if self.contrastive and self.classes < 2:
             raise UnsuitableEvent("contrastive needs conditional: true, and two classes or more")
         if self.power and self.event.kind != "sequence":
@@ -146,6 +153,9 @@ class Distillation:
             assert labels is not None
             others = (labels + 1 + batch.noise.integers(self.classes - 1)) % self.classes
             loss = loss - self.contrastive * self._kl(drawn, others, batch.noise, regularised=False)
+        if self.cover:
+            lesson = self._lesson(batch.noise.normal(self.event.dimensions), labels)
+            loss = loss - self.cover * self.student.log_density(lesson, labels).mean() / self.event.dimensions
         return loss
 
     def _labels(self, batch: Batch) -> Tensor | None:
@@ -186,11 +196,15 @@ class Distillation:
 
     def _by_heart(self, u: Tensor, labels: Tensor | None) -> Tensor:
         """How far the student's y of the noise are from the teacher's own."""
-        assert isinstance(self.teacher, Reparameterised)
-        with torch.no_grad():
-            lesson, _ = self.teacher.sample_density(u, labels)
         y, _ = self.student.sample_density(u, labels)
-        return (y - lesson).square().mean()
+        return (y - self._lesson(u, labels)).square().mean()
+
+    @torch.no_grad()
+    def _lesson(self, u: Tensor, labels: Tensor | None) -> Tensor:
+        """What the teacher makes of the noise (N, D)."""
+        assert isinstance(self.teacher, Reparameterised)  # see `_refuse_what_has_no_use`
+        y, _ = self.teacher.sample_density(u, labels)
+        return y
 
     def _spectral_distance(self, y: Tensor, batch: Batch) -> Tensor:
         """How far the power spectra of samples y are from those of the examples of a batch."""

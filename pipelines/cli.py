@@ -76,9 +76,19 @@ def evaluate(entry: Entry) -> None:
 
 
 @app.command()
-def compare() -> None:
-    """Write the report on all evaluated entries."""
-    _run("compare")
+def compare(
+    entries: Annotated[
+        list[str] | None, typer.Argument(help="Entries to print beside each other; none is all.")
+    ] = None,
+) -> None:
+    """Write the report on all evaluated entries; with entries named, only print what was measured of them."""
+    if not entries:
+        _run("compare")
+        return
+    from .project import Project
+    from .side_by_side import show
+
+    show(Project.here(), entries)
 
 
 @app.command()

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from .report.data_page import describe
 from .report.exhibits import Exhibit, exhibit
 from .report.grid import chosen, column_labels
 from .report.latents import LatentSpace, latent_space
+from .report.numbers import numbers
 from .report.page import Distillation, EntrySection, Report, Search, render
 from .report.pictures import (
     distillation_curve,
@@ -37,6 +39,8 @@ from .report.pictures import (
     rate_distortion,
     training_curves,
 )
+from .report.repetitions import repetitions
+from .report.repetitions import table as repetition_table
 from .report.table import comparison, measured, terminal_table
 from .rows import Rows
 from .tracking.run import git_commit
@@ -66,9 +70,12 @@ def run(project: Project) -> None:
         real=next(iter(real.values())) if cards else None,
         data_page="data.html",
     )
+    repeated = repetitions({entry: _experiment(project, entry) for entry in entries}, rows)
     folder = project.root / "report"
     with tracked(project, "compare", None, {"entries": dict(entries)}) as run:
         write_text(folder / "comparison.csv", comparison(rows))
+        write_text(folder / "numbers.csv", numbers(rows))
+        write_text(folder / "seeds.csv", repetition_table(repeated))
         write_text(folder / "index.html", render(report))
         run.log_artifact(folder)
     console = Console()
@@ -93,6 +100,15 @@ def _section(project: Project, data: Prepared, row: dict[str, Any], stage: str, 
         distillation=_distillation(project, data, entry, history, metrics) if stage == "distill" else None,
         notes=warnings(collapse_concerns(row, data.event.classes), metrics.get("concerns", [])),
     )
+
+
+def _experiment(project: Project, entry: str) -> str:
+    """What is the same for all entries that repeat one experiment with other seeds."""
+    params, config = project.params, project.params.families[entry]
+    if entry not in params.train.entries or entry in params.tune.entries:  # what is found may differ
+        return entry
+    loop = params.train.entries[entry].model_dump(exclude={"seed"})
+    return json.dumps([config, loop], sort_keys=True, default=str)
 
 
 def warnings(evaluated: list[str], trained: list[str]) -> list[str]:

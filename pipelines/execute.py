@@ -10,13 +10,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from models.contract import Batch
+from models.noise import Noise
+
 from .cluster.launch import launch
 from .export import outcome, write_history, write_model
 from .files import write_json
 from .jobs import Job
+from .metrics.operations import training_flops
 from .project import Project
 from .tracking.run import StageRun
-from .training.loop import State, gist
+from .training.loop import State, device, gist
+
+COUNTED = 8  # examples of the step whose operations are counted
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,8 @@ class Finished:
             "steps": state.step,
             "train_seconds": seconds,
             "steps_per_s": round(state.step / state.seconds, 3),
+            "train_examples_per_s": round(state.examples / state.seconds, 1),
+            "train_peak_mib": round(state.peak_mib, 1),
         }
 
 
@@ -57,6 +65,15 @@ def run_job(project: Project, job: Job) -> Finished:
     return Finished(weights, state, job.name, job.digest)
 
 
+def flops_of_a_step(job: Job) -> float:
+    """Floating-point operations of a training step per example, forward and backward, as the last step does them."""
+    task = job.make()
+    generator, step = torch.Generator(device()).manual_seed(job.seed), torch.tensor(job.loop.steps - 1)
+    x, labels = (torch.empty(COUNTED, 0), None) if task.examples is None else task.examples.head(COUNTED)
+    batch = Batch(x.to(device()), labels, Noise(generator, len(x)), step)
+    return training_flops(task.module.train(), task.players, batch)
+
+
 def write_outcome(
     folder: Path, done: Finished, config: Mapping[str, Any], metrics: Mapping[str, Any], run: StageRun
 ) -> None:
@@ -65,7 +82,7 @@ def write_outcome(
     write_history(folder / "history.csv", done.state.history)
     write_json(folder / "metrics.json", metrics)
     run.log_history(done.state.history)
-    run.log_metrics({key: value for key, value in metrics.items() if isinstance(value, int | float)}, done.state.step)
+    run.log_metrics(metrics, done.state.step)
     run.set_tags({"job_digest": done.digest})
     run.log_artifact(folder)
     steps = f"{done.state.step} steps in {done.state.seconds:.1f} s"

@@ -79,7 +79,7 @@ def family_job(
     name = f"{'train' if loop is None else 'tune'}@{entry}"
     data = Prepared.open(project.prepared) if digest is None else data_of(project, digest)
     check_event(project, entry, data.event)
-    seed = params.train.seed if seed is None else seed
+    seed = params.train_seed(entry) if seed is None else seed
     model, config = params.model(entry), asdict(params.config(entry, found))
     # Only models with neither a likelihood nor codes are validated in features.
     features = () if issubclass(family_class(model), Density | Reconstruction) else (_feature_digest(project),)

@@ -80,6 +80,10 @@ class TrainEntry(Loop):
     after: str
     """What must be there first: the summary of `prepare`, or the best.json of the entry's search."""
 
+    seed: int | None = Field(default=None, ge=0)
+    """Seed of this entry's training; null is that of `train`. Entries that differ in nothing else are repetitions of
+    one experiment: the report has their mean and its standard error."""
+
 
 class Train(Section):
     """The trainings."""
@@ -230,6 +234,10 @@ class DistillLoss(Section):
     contrastive: float = Field(default=0.0, ge=0)
     """Weight of the KL to the teacher's density of another class, which is maximised."""
 
+    cover: float = Field(default=0.0, ge=0)
+    """Weight of -log q of the teacher's own samples: no mode of the teacher may be left out. Each step then needs as
+    many small steps as there are dimensions, twice; for tables that is worth it."""
+
     draws: int = Field(default=1, ge=1)
     """Draws of each number for each past, where the conditionals of teacher and student are known."""
 
@@ -301,10 +309,20 @@ class Evaluate(Section):
     """k of the nearest-neighbour balls of precision, recall, density and coverage."""
 
     speed_batch: int = Field(default=256, ge=1)
-    """Batch size of the speed measurements."""
+    """Batch size of the speeds that the table shows."""
+
+    small_batches: list[Annotated[int, Field(ge=1)]] = Field(default=[1, 16])
+    """Further batch sizes at which speeds are measured."""
 
     speed_runs: int = Field(default=5, ge=1)
     """Timed runs, after one that is not counted; the median is reported."""
+
+    temperatures: list[Annotated[float, Field(gt=0)]] = Field(default=[0.5, 0.7, 0.9, 1.0, 1.2])
+    """The temperatures at which the report shows the same noise."""
+
+    foreign: str | None = None
+    """A file (.npy) of examples of another data set, in the units and shape of this one, which densities should find
+    less likely than test examples; null has those alone that need no file."""
 
     compile: bool = False
     """Compile the steps of samplers that go number by number with torch.compile: a minute more for each entry, and then
@@ -365,6 +383,13 @@ class Params(Section):
         if isinstance(data.get("evaluate"), dict):
             data["evaluate"] = {**data["evaluate"], "classifier": inherit(data["evaluate"].get("classifier", {}))}
         return data
+
+    def train_seed(self, entry: str) -> int:
+        """The seed that an entry is trained or distilled with."""
+        if entry not in self.train.entries:
+            return self.distill.seed
+        own = self.train.entries[entry].seed
+        return self.train.seed if own is None else own
 
     def model(self, entry: str) -> str:
         """The catalogue name of an entry's family."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from models.catalogue import family_class
 
-from .execute import run_job, write_outcome
+from .execute import flops_of_a_step, run_job, write_outcome
 from .export import family_config, parameter_count
 from .jobs import best_parameters, family_job, new_family
 from .prepared import Prepared
@@ -21,8 +21,12 @@ def run(project: Project, entry: str) -> None:
     job = family_job(project, entry, found)
     with tracked(project, "train", entry, {"model": model, "config": config, "loop": loop, "found": found}) as run:
         done = run_job(project, job)
-        written = family_config(entry, model, config, data, params.train.seed, found=found)
+        written = family_config(entry, model, config, data, params.train_seed(entry), found=found)
         objective = name_of_objective(family_class(model), data.event)
-        parameters = parameter_count(new_family(project, entry, found))
-        metrics = {**done.metrics(objective), "parameters": parameters, "concerns": done.concerns}
+        metrics = {
+            **done.metrics(objective),
+            "train_flops": flops_of_a_step(job),
+            "parameters": parameter_count(new_family(project, entry, found)),
+            "concerns": done.concerns,
+        }
         write_outcome(project.artifacts("train", entry), done, written, metrics, run)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -134,10 +134,12 @@ def spread_rows(examples: Examples, at_most: int | None) -> torch.Tensor:
     return torch.from_numpy(spread(len(examples), len(examples) if at_most is None else at_most))
 
 
-def draw(family: Family, n: int, seed: int) -> torch.Tensor:
-    """n samples (n, *event) by a seed, made a batch at a time: the same as in one call."""
+def draw(family: Family, n: int, seed: int, labels: torch.Tensor | None = None) -> torch.Tensor:
+    """n samples (n, *event) by a seed, of these labels (n,) if any, a batch at a time: the same as in one call."""
     generator = torch.Generator().manual_seed(seed)
-    return torch.cat([family.sample(min(BATCH, n - done), generator=generator) for done in range(0, n, BATCH)])
+    parts: Sequence[torch.Tensor | None] = [None] * -(-n // BATCH) if labels is None else labels.split(BATCH)
+    counts = [min(BATCH, n - done) for done in range(0, n, BATCH)]
+    return torch.cat([family.sample(*part, generator=generator) for part in zip(counts, parts, strict=True)])
 
 
 def features_of(features: Features, x: torch.Tensor) -> np.ndarray:

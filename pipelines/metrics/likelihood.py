@@ -15,6 +15,8 @@ from torch import Tensor
 
 from models.contract import Density, Event
 
+NORMAL = 1.96  # standard errors on either side of a mean that hold 95 %
+
 Batches = Iterable[tuple[Tensor, Tensor | None]]
 
 
@@ -36,6 +38,12 @@ class Likelihood:
     def bits_per_dim(self, event: Event) -> float:
         """Bits per dimension of the discrete data."""
         return self.nats / (event.dimensions * math.log(2))
+
+    def interval_in_unit_of(self, event: Event) -> tuple[float, float]:
+        """The 95 % interval of the mean, in the unit that `unit_name` names."""
+        ends = (self.nats - NORMAL * self.standard_error, self.nats + NORMAL * self.standard_error)
+        first, last = (Likelihood(nats, self.standard_error, self.count).in_unit_of(event) for nats in ends)
+        return first, last
 
     def in_unit_of(self, event: Event) -> float:
         """Bits per dimension of integers, nats of vectors: the unit that `unit_name` names."""

@@ -13,6 +13,7 @@ WIDEST = 16  # columns of a grid
 CLIPS = 10  # sequences, one per class
 UNLABELLED_CLIPS = 6
 POINTS = 2000  # vectors, each a point of a scatter plot
+TEMPERED = 500  # vectors at each temperature
 
 
 def columns(classes: int) -> int:
@@ -32,6 +33,12 @@ def shown(event: Event) -> int:
 def column_labels(event: Event) -> np.ndarray:
     """The labels of the examples that are shown, row after row of a grid: where the columns are classes, theirs."""
     return np.arange(shown(event)) % max(1, event.classes)
+
+
+def temperature_labels(event: Event) -> np.ndarray:
+    """The labels of the samples that are shown at each temperature: those of the first row of a grid, or so."""
+    count = {"image": columns(event.classes), "sequence": 2, "vector": TEMPERED}[event.kind]
+    return np.arange(count) % max(1, event.classes)
 
 
 def chosen(event: Event, count: int, labels: np.ndarray | None) -> np.ndarray:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
@@ -75,12 +75,30 @@ NAMES = (
     "reconstruction_rmse",
     "prior_gap",
     "probe_accuracy",
+    "completion_error",
+    "completion_diversity",
+    "memorisation",
+    "copied",
+    "marginal_distance",
+    "correlation_distance",
+    "two_sample_auc",
+    "synthetic_score",
+    "real_score",
+    "train_steps",
+    "train_examples_per_s",
+    "train_peak_mib",
+    "train_flops",
+    "sampling_flops",
+    "sampling_growth",
+    "inversion_error",
 )
 
 # What stands in the cell of a speed: sequential network passes per batch.
 PASSES = {"samples_per_s": "sampling_passes", "log_probs_per_s": "scoring_passes"}
 
 LIKELIHOODS = ("nll_bits_per_dim", "nll_nats")  # of these, bounds are marked and named
+
+INTERVALS = ("fid", "kid")  # whose 95 % intervals stand in their cells, as those of likelihoods do
 
 # The columns that people are shown, in their order. The bound of a likelihood and the passes of a speed are notes.
 COLUMNS = (
@@ -170,8 +188,58 @@ COLUMNS = (
         better="higher",
     ),
     Column(
+        "memorisation",
+        "Sample quality",
+        "Copying",
+        "½ if none",
+        "Probability that a sample lies nearer to its nearest training example than a test example does, in features:"
+        " well above ½ the model repeats what it has seen, well below it samples lie apart from all data.",
+    ),
+    Column(
+        "marginal_distance",
+        "Sample quality",
+        "Columns",
+        "÷ SD",
+        "Distance between the distributions of each column of samples and of test examples, averaged over columns.",
+        better="lower",
+    ),
+    Column(
+        "correlation_distance",
+        "Sample quality",
+        "Correlations",
+        "0–2",
+        "How far the correlation of each pair of columns differs between samples and test examples, on average.",
+        better="lower",
+    ),
+    Column(
+        "two_sample_auc",
+        "Sample quality",
+        "Two-sample test",
+        "½ is best",
+        "Area under the ROC curve of a classifier that learns to tell samples from test examples: ½ if it cannot.",
+        better="lower",
+    ),
+    Column(
+        "synthetic_score",
+        "Sample quality",
+        "Trained on samples",
+        "score on test",
+        "What a predictor that is trained on samples reaches on test examples; the entry's section has the same for one"
+        " that is trained on the training data.",
+        better="higher",
+    ),
+    Column(
+        "completion_error",
+        "Codes and use",
+        "Completion",
+        "÷ mean",
+        "Error of what is drawn for missing parts of test examples, divided by that of the mean example: several masks,"
+        " two completions each. A good model cannot reach 0, since what is missing is not certain.",
+        better="lower",
+    ),
+    Column(
         "reconstruction_rmse",
-        "Codes and features",
+        "Codes and use",
         "RMSE",
         "÷ SD",
         "Reconstruction: root mean squared error of decoded codes of test examples, divided by that of the mean"
@@ -180,7 +248,7 @@ COLUMNS = (
     ),
     Column(
         "prior_gap",
-        "Codes and features",
+        "Codes and use",
         "Prior gap",
         "1 if none",
         "Mean distance from draws of the prior N(0, I) to the nearest code of a test example, divided by that from"
@@ -190,7 +258,7 @@ COLUMNS = (
     ),
     Column(
         "probe_accuracy",
-        "Codes and features",
+        "Codes and use",
         "Linear probe",
         "0–1",
         "Share of test examples whose label a logistic regression on the frozen features of the model finds (codes, or"
@@ -240,14 +308,27 @@ COLUMNS = (
 
 
 def comparison(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The rows as CSV text: the columns `NAMES`, then any other in order of appearance; blank where not measured."""
-    extra = dict.fromkeys(key for row in rows for key in row if key not in NAMES)
+    """The rows as CSV text: the columns `NAMES`, then any other in order of appearance; blank where not measured.
+
+    What is nested has dotted names.
+    """
+    flattened = [dict(flat(row)) for row in rows]
+    extra = dict.fromkeys(key for row in flattened for key in row if key not in NAMES)
     text = io.StringIO()
     writer = csv.DictWriter(text, [*NAMES, *extra], lineterminator="\n")
     writer.writeheader()
-    for row in rows:
+    for row in flattened:
         writer.writerow({key: _plain(value) for key, value in row.items() if measured(value)})
     return text.getvalue()
+
+
+def flat(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of a mapping, and of those in it under dotted names."""
+    for key, value in row.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def measured(value: Any) -> bool:
@@ -273,31 +354,46 @@ def cells(rows: Sequence[Mapping[str, Any]], column: Column) -> list[Cell]:
     return [_cell(row, value, column, best) for row, value in zip(rows, values, strict=True)]
 
 
-def terminal_table(rows: Sequence[Mapping[str, Any]], width: int) -> Group:
+def terminal_table(rows: Sequence[Mapping[str, Any]], width: int, difference: bool = False) -> Group:
     """The rows for a terminal of `width` characters: entries side by side, a line for each measured column.
 
-    Entries that do not fit beside each other go on below, as evenly as can be.
+    Entries that do not fit beside each other go on below, as evenly as can be. With `difference`, for two rows, a last
+    column says how far the second is from the first.
     """
-    tables = max(1, math.ceil(len(rows) / max(1, (width - LABEL) // VALUE)))
+    tables = max(1, math.ceil((len(rows) + difference) / max(1, (width - LABEL) // VALUE)))
     ends = [len(rows) * i // tables for i in range(tables + 1)]
-    parts = [_part(rows, slice(start, end)) for start, end in pairwise(ends)]
-    return Group(*parts, Text(f"{BEST} best of its line · ≤ upper bound", "dim italic"))
+    parts = [_part(rows, slice(start, end), difference) for start, end in pairwise(ends)]
+    return Group(*parts, Text(f"{BEST} best of its line · ≤ upper bound · ± 95 % interval", "dim italic"))
 
 
-def _part(rows: Sequence[Mapping[str, Any]], shown: slice) -> Table:
+def _part(rows: Sequence[Mapping[str, Any]], shown: slice, difference: bool = False) -> Table:
     """Some of the rows, beside each other; the best of a line is the best of all rows."""
     table = Table()
     table.add_column("entry\nfamily")
     for row in rows[shown]:
         table.add_column(Text(f"{row['entry']}\n{row['model']}"), justify="right")
+    if difference:
+        table.add_column(Text(f"{rows[1]['entry']}\nagainst the first"), justify="right")
     group = None
     for column in shown_columns(rows):
         if column.group != group:
             table.add_section()
             group = column.group
         label = Text.assemble(column.title, (f" {column.unit}" if column.unit else "", "dim"))
-        table.add_row(label, *map(_text, cells(rows, column)[shown]))
+        apart = [_difference(rows, column)] if difference else []
+        table.add_row(label, *map(_text, cells(rows, column)[shown]), *apart)
     return table
+
+
+def _difference(rows: Sequence[Mapping[str, Any]], column: Column) -> Text:
+    """The value of the second row minus that of the first, and in per cent; green where that is better."""
+    first, second = (row.get(column.name) for row in rows)
+    if first is None or second is None or isinstance(first, bool) or not (measured(first) and measured(second)):
+        return Text()
+    apart = second - first
+    share = f"\n{apart / abs(first):+.1%}" if first else ""
+    better = column.better is not None and apart != 0 and (apart > 0) == (column.better == "higher")
+    return Text(f"{'+' if apart > 0 else ''}{number(apart, column.digits)}{share}", "green" if better else "")
 
 
 def _text(cell: Cell) -> Text:
@@ -330,9 +426,17 @@ def _cell(row: Mapping[str, Any], value: Any, column: Column, best: float | None
 def _note(row: Mapping[str, Any], column: Column) -> str:
     """What qualifies a measured value: the bound of a likelihood, the passes of a speed."""
     if column.name in LIKELIHOODS:
-        return str(row.get("nll_bound") or row.get("nll_kind") or "")
+        return str(row.get("nll_bound") or row.get("nll_kind") or "") + _margin(row, column)
+    if column.name in INTERVALS:
+        return _margin(row, column).strip()
     passes: Any = row.get(PASSES.get(column.name, ""))
     return f"{number(passes)} {'pass' if passes == 1 else 'passes'}" if measured(passes) else ""
+
+
+def _margin(row: Mapping[str, Any], column: Column) -> str:
+    """Half of the 95 % interval of a value, if it has one."""
+    low, high = (row.get(f"{column.name}_{end}") for end in ("low", "high"))
+    return "" if low is None or high is None else f" ± {number((high - low) / 2, 2)}"
 
 
 def _rounded(value: float, digits: int) -> float:

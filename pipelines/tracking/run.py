@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import re
 import subprocess
 import sys
 import time
@@ -66,8 +67,8 @@ class StageRun:
         self._record(lambda store, run_id: log_params(store, run_id, params))
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int = 0) -> None:
-        """Record the numbers among `metrics` at a step."""
-        self.log_history([{**metrics, "step": step}])
+        """Record the numbers among `metrics` at a step; those of nested mappings get dotted names."""
+        self.log_history([{**dict(_numbers(metrics)), "step": step}])
 
     def log_history(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Record the numbers of rows, each at the step in its column `step`."""
@@ -185,6 +186,16 @@ def _points(rows: Iterable[Mapping[str, Any]]) -> Iterator[Metric]:
         for key, value in row.items():
             if key != "step" and isinstance(value, int | float) and not isinstance(value, bool):
                 yield Metric(key, float(value), now, int(row["step"]))
+
+
+def _numbers(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    """The numbers of a mapping, and of those in it; in names MLflow allows no signs but these."""
+    for key, value in metrics.items():
+        name = prefix + re.sub(r"[^\w.\- :/]", "_", key)
+        if isinstance(value, Mapping):
+            yield from _numbers(value, f"{name}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield name, value
 
 
 def _flatten(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

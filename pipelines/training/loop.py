@@ -30,6 +30,7 @@ from ..params import Loop
 from ..progress import progress
 from . import checkpoint
 from .examples import Examples, Feed, batch_rows
+from .memory import peak_mib
 from .players import PlayerLoss, make_optimiser, pace
 
 Report = Callable[[dict[str, float]], None]
@@ -61,7 +62,10 @@ class Task:
 
 @dataclass
 class State:
-    """Where a training stands, beside its tensors; with what was wrong at the best and at the last validation."""
+    """Where a training stands, beside its tensors; with what was wrong at the best and at the last validation.
+
+    `examples` counts those of all batches so far; `peak_mib` is the most memory that a worker needed, in mebibytes.
+    """
 
     step: int = 0
     best_step: int = 0
@@ -70,6 +74,8 @@ class State:
     seconds: float = 0.0
     finished: bool = False
     rescues: int = 0
+    examples: int = 0
+    peak_mib: float = 0.0
     first_loss: dict[str, float] = field(default_factory=dict)
     loss_sum: dict[str, float] = field(default_factory=dict)
     loss_count: dict[str, int] = field(default_factory=dict)
@@ -94,7 +100,8 @@ def fit(task: Task, loop: Loop, seed: int, folder: Path, report: Report) -> None
     """Train until the last step or early stopping; the outcome is the last checkpoint in `folder`.
 
     Called again it resumes from the newest checkpoint: it first reports the validations so far again, then goes on.
-    Raises `UserError` when training diverges, with the best weights kept in the checkpoints.
+    A training that diverges goes back to its last validated state as often as `loop.rescues` allows; then it raises
+    `UserError`, with the best weights kept in the checkpoints.
     """
     Training(task, loop, seed, folder, report).run()
 
@@ -179,6 +186,7 @@ class Training:
             schedule.step()
         self._update_ema()
         self.state.step += 1
+        self.state.examples += self.batch_size
 
     def _batch(self) -> Batch:
         """This worker's rows of the global batch of the current step."""
@@ -262,6 +270,7 @@ class Training:
         named = {f"{name}_loss": value for name, value in losses.items()} if len(losses) > 1 else {}
         row = {"step": self.state.step, "loss": sum(losses.values()), **named, **measured, "objective": objective}
         self.state.history.append(row)
+        self.state.peak_mib = max(self.state.peak_mib, peak_mib(self.device))
         self._voice_concerns(row)
         self.state.loss_sum, self.state.loss_count = {}, {}
 

@@ -180,6 +180,7 @@ def test_vectors_have_no_alpha_to_agree_on() -> None:
     ("student", "teacher", "options", "reason"),
     [
         (forward_student, wavenet, {"warm_start_steps": 1}, "turns noise into data"),
+        (forward_student, wavenet, {"cover": 0.1}, "cover needs a teacher that turns noise into data"),
         (lambda: family("iaf"), lambda: family("maf"), {"contrastive": 0.1}, "contrastive needs conditional"),
         (lambda: family("iaf"), lambda: family("maf"), {"power": 0.1}, "spectra of sequences"),
         (lambda: family("iaf"), lambda: family("maf"), {"scale": 0.1}, "Gaussian conditionals"),
@@ -364,3 +365,26 @@ def test_a_warm_start_is_to_learn_the_teacher_by_heart() -> None:
     learn(distillation, 60)
     with torch.no_grad():
         assert (student.sample_density(u)[0] - lesson).square().mean() < distance / 5
+
+
+# The teacher's own samples
+
+
+def test_to_cover_is_to_find_the_samples_of_the_teacher_likely() -> None:
+    student, teacher = family("iaf"), jittered(family("maf"), 0.3)
+    plain, covering = Distillation(student, teacher), Distillation(student, teacher, cover=0.7)
+    noise = Noise(seeded(0), 256)
+    noise.normal(2)  # those of the student's own samples
+    lesson = teacher.sample_density(noise.normal(2))[0]
+    rows = [Batch(torch.empty(256, 0), None, Noise(seeded(0), 256)) for _ in range(2)]
+    unlikely = -student.log_density(lesson).mean() / 2
+    torch.testing.assert_close(loss_of(covering, rows[0]), loss_of(plain, rows[1]) + 0.7 * unlikely)
+
+
+def test_a_student_learns_to_cover_its_teacher() -> None:
+    student, teacher = family("iaf"), jittered(family("maf"), 0.3)
+    lesson = teacher.sample_density(torch.randn(256, 2, generator=seeded(1)))[0]
+    apart = [(teacher.log_density(lesson) - student.log_density(lesson)).mean().item()]
+    learn(Distillation(student, teacher, entropy=0.0, cover=1.0), 60)
+    apart.append((teacher.log_density(lesson) - student.log_density(lesson)).mean().item())
+    assert apart[1] < apart[0] / 2, "without the entropy of its samples only this keeps a student from collapsing"

@@ -24,6 +24,7 @@ from pipelines.errors import UserError
 from pipelines.export import family_config, features_name, load_family, load_features, outcome, write_model
 from pipelines.files import file_digest, read_json, write_json
 from pipelines.jobs import Job, examples, family_job
+from pipelines.measurements import subject
 from pipelines.metrics.likelihood import Likelihood, score
 from pipelines.params import DistillLoss, Params
 from pipelines.prepared import Prepared, data_digest
@@ -142,7 +143,7 @@ def finish(project: Project, entry: str) -> Path:
     family.initialise(x, labels, torch.Generator().manual_seed(0))
     folder = project.artifacts(project.params.evaluate.entries[entry], entry)
     write_model(folder, family.state_dict(), family_config(entry, project.params.model(entry), config, data, 0))
-    write_json(folder / "metrics.json", {"train_seconds": 1.0})
+    write_json(folder / "metrics.json", {"train_seconds": 1.0, "steps": 4})
     return folder
 
 
@@ -287,7 +288,7 @@ def test_samples_that_overflow_leave_the_quality_blank(
     def overflow(family: Any, n: int, seed: int) -> torch.Tensor:
         return torch.cat([torch.full((3, 5), math.inf), torch.zeros(n - 3, 5)])
 
-    monkeypatch.setattr(evaluate, "draw", overflow)
+    monkeypatch.setattr(subject, "draw", overflow)
     evaluate.run(project, "maf")
     row = read_json(project.artifacts("evaluate", "maf") / "metrics.json")
     assert row["fid"] is None and row["coverage"] is None and row["broken_samples"] == 3
