@@ -50,6 +50,8 @@ from .layers.spectra import spectral_distance
 from .layers.units import Units
 from .noise import Noise
 
+HOPELESS = 50.0  # nats per dimension by which a sample of the teacher is too unlikely to learn from
+
 Waveform = Callable[[Tensor], Tensor]
 
 
@@ -154,8 +156,7 @@ class Distillation:
             others = (labels + 1 + batch.noise.integers(self.classes - 1)) % self.classes
             loss = loss - self.contrastive * self._kl(drawn, others, batch.noise, regularised=False)
         if self.cover:
-            lesson = self._lesson(batch.noise.normal(self.event.dimensions), labels)
-            loss = loss - self.cover * self.student.log_density(lesson, labels).mean() / self.event.dimensions
+            loss = loss + self.cover * self._uncovered(batch.noise.normal(self.event.dimensions), labels)
         return loss
 
     def _labels(self, batch: Batch) -> Tensor | None:
@@ -198,6 +199,18 @@ class Distillation:
         """How far the student's y of the noise are from the teacher's own."""
         y, _ = self.student.sample_density(u, labels)
         return (y - self._lesson(u, labels)).square().mean()
+
+    def _uncovered(self, u: Tensor, labels: Tensor | None) -> Tensor:
+        """H(p, q) / D on what the teacher makes of the noise, but for samples of which the student has no idea yet.
+
+        Where many blocks disagree, a density falls below all bounds and its gradients overflow.
+        """
+        lesson, limit = self._lesson(u, labels), -HOPELESS * self.event.dimensions
+        log_q = self.student.log_density(lesson, labels)
+        likely = log_q > limit
+        if not likely.all():
+            log_q = self.student.log_density(lesson[likely], None if labels is None else labels[likely])
+        return -log_q.sum() / (len(u) * self.event.dimensions)
 
     @torch.no_grad()
     def _lesson(self, u: Tensor, labels: Tensor | None) -> Tensor:

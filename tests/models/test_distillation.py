@@ -388,3 +388,14 @@ def test_a_student_learns_to_cover_its_teacher() -> None:
     learn(Distillation(student, teacher, entropy=0.0, cover=1.0), 60)
     apart.append((teacher.log_density(lesson) - student.log_density(lesson)).mean().item())
     assert apart[1] < apart[0] / 2, "without the entropy of its samples only this keeps a student from collapsing"
+
+
+def test_what_a_student_has_no_idea_of_is_left_out_until_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    student, teacher = family("iaf"), jittered(family("maf"), 0.3)
+    distillation = Distillation(student, teacher, cover=1.0)
+    u = torch.randn(64, 2, generator=seeded(0))
+    scores = student.log_density(distillation._lesson(u, None))
+    middle = scores.median().item()
+    monkeypatch.setattr("models.distillation.HOPELESS", -middle / 2)
+    kept = scores[scores > middle]
+    torch.testing.assert_close(distillation._uncovered(u, None), -kept.sum() / (64 * 2))
