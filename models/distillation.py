@@ -50,7 +50,7 @@ from .layers.spectra import spectral_distance
 from .layers.units import Units
 from .noise import Noise
 
-HOPELESS = 50.0  # nats per dimension by which a sample of the teacher is too unlikely to learn from
+HOPELESS = 50.0  # nats per dimension: with `cover`, samples that are less likely than this are not learnt from
 
 Waveform = Callable[[Tensor], Tensor]
 
@@ -180,7 +180,8 @@ class Distillation:
         q, D = drawn.conditionals, self.event.dimensions
         if q is None:
             cross = -self.teacher.log_density(drawn.y, labels)
-            return (cross + self.entropy * drawn.log_q).mean() / D
+            parts = (cross + self.entropy * drawn.log_q) / D
+            return (parts.clamp_max(HOPELESS) if self.cover else parts).mean()
         assert isinstance(self.teacher, Teaching)
         p = self.teacher.conditionals(drawn.y, labels)
         if isinstance(p, Gaussians):
@@ -203,7 +204,8 @@ class Distillation:
     def _uncovered(self, u: Tensor, labels: Tensor | None) -> Tensor:
         """H(p, q) / D on what the teacher makes of the noise, but for samples of which the student has no idea yet.
 
-        Where many blocks disagree, a density falls below all bounds and its gradients overflow.
+        Where many blocks disagree, a density falls below all bounds and its gradients overflow, and would drown all
+        others. The same holds for samples of the student that its teacher has no idea of.
         """
         lesson, limit = self._lesson(u, labels), -HOPELESS * self.event.dimensions
         log_q = self.student.log_density(lesson, labels)

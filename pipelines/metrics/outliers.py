@@ -26,7 +26,9 @@ from torch.nn import functional as F
 
 from models.contract import Event
 
+HEIGHT, WIDTH = 427, 640  # of the photographs, in pixels
 ZOOM = 4  # pixels of a photograph, along each side, that become one
+GREY = 5  # levels; fewer have nothing between them
 
 
 def typicality(log_probs: Tensor, of_train: Tensor) -> Tensor:
@@ -66,11 +68,11 @@ def foreign_examples(event: Event, test: NDArray[Any], train: NDArray[Any], seed
     sets = {"noise": rng.integers(event.levels, size=test.shape).astype(test.dtype), "shuffled": shuffled}
     one = rng.integers(event.levels, size=(len(test), *(1 for _ in event.shape)))
     sets["flat"] = np.broadcast_to(one, test.shape).astype(test.dtype)
-    if event.ordered:
+    if event.ordered and event.levels >= GREY:
         sets["faded"] = faded.round().astype(test.dtype)
     if event.kind == "sequence":
         sets["reversed"] = test[..., ::-1].copy()
-    elif event.ordered:
+    elif event.ordered and event.shape[1] <= HEIGHT and event.shape[2] <= WIDTH:
         sets["photographs"] = photographs(event, len(test), rng).astype(test.dtype)
     return sets
 
