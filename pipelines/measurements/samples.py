@@ -11,6 +11,7 @@ from models.contract import Density, Reconstruction
 
 from ..errors import UserError
 from ..export import features_name
+from ..metrics.intervals import fid_interval, kid_interval
 from ..metrics.memorisation import copied, memorisation
 from ..metrics.quality import fid, kid, prdc
 from ..metrics.tables import ROWS, correlation_distance, marginal_distance, score_on_real
@@ -42,9 +43,14 @@ def measure(subject: Subject) -> dict[str, Any]:
             f"params.yaml: evaluate.neighbours: {settings.neighbours} is not allowed: must be less than the samples and"
             f" the test examples that they are compared with, {count}"
         )
+    of_fid, of_kid = fid_interval(real, fake), kid_interval(real, fake)
     measured |= {
         "fid": fid(real, fake),
+        "fid_low": of_fid[0],
+        "fid_high": of_fid[1],
         "kid": kid(real, fake),
+        "kid_low": of_kid[0],
+        "kid_high": of_kid[1],
         **prdc(real[spread(len(real), count)], fake[:count], settings.neighbours),
         **collapse(subject.features, real, fake),
         "memorisation": memorisation(fake, real, train),
