@@ -1,0 +1,146 @@
+"""Where an entry stands among the others in one number: its rank, the best, and who is level with the best.
+
+Two entries count as level where what was measured cannot tell them apart: their numbers look the same, one lies within
+the 95 % interval of the other, or, of timings, they differ by no more than repeated timings do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .table import number
+
+Row = Mapping[str, Any]
+
+TIMING = 0.1  # relative difference that two timings of the same thing may have
+NORMAL = 1.96  # standard errors on either side of a mean that hold 95 %
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number that entries are ranked by: its name in the rows, what people call it, and its unit."""
+
+    name: str
+    title: str
+    better: Literal["lower", "higher"]
+    unit: str = ""
+    digits: int = 3
+    timed: bool = False
+
+    def text(self, value: float) -> str:
+        """A value with its unit."""
+        return f"{number(float(value), self.digits)} {self.unit}".strip()
+
+    def worse(self, value: float, than: float) -> bool:
+        """Does the value look worse than another one?"""
+        a, b = (float(f"{v:.{self.digits - 1}e}") for v in (value, than))
+        return a > b if self.better == "lower" else a < b
+
+
+BITS = Measure("nll_bits_per_dim", "NLL", "lower", "bits/dim", 4)
+NATS = Measure("nll_nats", "NLL", "lower", "nats", 4)
+FID = Measure("fid", "FID", "lower")
+SPEED = Measure("samples_per_s", "sampling speed", "higher", "samples/s", timed=True)
+COST = Measure("train_seconds", "training time", "lower", "s", timed=True)
+COMPLETION = Measure("completion_error", "completion error", "lower")
+BAYES = Measure("bayes_accuracy", "Bayes accuracy", "higher")
+PROBE = Measure("probe_accuracy", "linear probe", "higher")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The rank of an entry's value among `of` values, the row with the best, and the entries level with that."""
+
+    value: float
+    rank: int
+    of: int
+    best: Row
+    level: tuple[str, ...]
+
+    @property
+    def third(self) -> Literal["best", "first", "middle", "last"]:
+        """Is it the best, or in the first or last third? Of fewer than three values only the best is told."""
+        if self.rank == 1:
+            return "best"
+        if self.of < 3:
+            return "middle"
+        return "first" if self.rank <= self.of / 3 else "last" if self.rank > self.of * 2 / 3 else "middle"
+
+
+def value_of(row: Row, name: str) -> float | None:
+    """A measured, finite number of a row, or None."""
+    value = row.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return value
+
+
+def ranked(rows: Sequence[Row], measure: Measure) -> list[Row]:
+    """The rows in which something was measured, the best first."""
+    known = [(value, row) for row in rows if (value := value_of(row, measure.name)) is not None]
+    known.sort(key=lambda pair: pair[0] if measure.better == "lower" else -pair[0])
+    return [row for _, row in known]
+
+
+def leaders(rows: Sequence[Row], measure: Measure) -> list[Row]:
+    """The best row, then those that are level with it; none if nothing was measured."""
+    order = ranked(rows, measure)
+    return [row for row in order if level(order[0], row, measure)]
+
+
+def level(best: Row, row: Row, measure: Measure) -> bool:
+    """Can the value of a row not be told from that of the best?"""
+    value, lead = row[measure.name], best[measure.name]
+    if row is best or not measure.worse(value, lead):
+        return True
+    if measure.timed:
+        return abs(value - lead) <= TIMING * max(abs(value), abs(lead))
+    bounds = interval(best, measure.name)
+    return bounds is not None and bounds[0] <= value <= bounds[1]
+
+
+def standing(rows: Sequence[Row], row: Row, measure: Measure) -> Standing | None:
+    """Where the row stands; None if its value was not measured."""
+    value = value_of(row, measure.name)
+    if value is None:
+        return None
+    order = ranked(rows, measure)
+    rank = 1 + sum(measure.worse(value, other[measure.name]) for other in order)
+    names = tuple(str(other["entry"]) for other in leaders(rows, measure))
+    return Standing(value, rank, len(order), order[0], names)
+
+
+def interval(row: Row, name: str) -> tuple[float, float] | None:
+    """The 95 % interval of a value: as it was measured, or of a likelihood by its standard error; else None."""
+    low, high = value_of(row, f"{name}_low"), value_of(row, f"{name}_high")
+    if low is not None and high is not None:
+        return low, high
+    value, nats, error = (value_of(row, key) for key in (name, NATS.name, "nll_standard_error"))
+    if name not in (BITS.name, NATS.name) or value is None or not nats or error is None:
+        return None
+    half = abs(NORMAL * error * value / nats)  # nats and bits/dim are multiples of each other
+    return value - half, value + half
+
+
+def likelihood(rows: Sequence[Row]) -> Measure:
+    """The unit in which likelihoods are compared: bits/dim of integers, nats of vectors."""
+    return BITS if ranked(rows, BITS) else NATS
+
+
+def quality(rows: Sequence[Row]) -> Measure:
+    """What the quality of entries is compared by: FID, or the likelihood where no FID was measured."""
+    return FID if ranked(rows, FID) else likelihood(rows)
+
+
+def undominated(costs: Mapping[str, tuple[float, float]]) -> list[str]:
+    """The Pareto set: the entries that no other dominates in two costs, less being better; in order of the first."""
+    kept = [name for name, cost in costs.items() if not any(dominates(other, cost) for other in costs.values())]
+    return sorted(kept, key=lambda name: costs[name])
+
+
+def dominates(a: tuple[float, float], b: tuple[float, float]) -> bool:
+    """Is `a` nowhere costlier than `b`, and somewhere cheaper?"""
+    return a != b and a[0] <= b[0] and a[1] <= b[1]

@@ -1,0 +1,210 @@
+"""What the page says of its entries follows from their numbers, whatever of them is missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pipelines.report.glance import answers
+from pipelines.report.page import Distillation
+from pipelines.report.standings import BITS, FID, SPEED, interval, leaders, standing, undominated
+from pipelines.report.verdicts import Verdict, fooled_by, has_memorised, in_words, ordinal, verdicts
+
+Row = dict[str, Any]
+
+EXACT: Row = {
+    "entry": "slow",
+    "nll_bits_per_dim": 1.764,
+    "nll_bits_per_dim_low": 1.74,
+    "nll_bits_per_dim_high": 1.79,
+    "nll_nats": 78.3,
+    "nll_kind": "exact",
+    "fid": 0.26,
+    "fid_low": 0.24,
+    "fid_high": 0.29,
+    "samples_per_s": 2290.0,
+    "sampling_passes": 64,
+    "speed_batch": 256,
+    "parallel_sampling": False,
+    "train_seconds": 30.0,
+    "completion_error": 0.9,
+    "completion_diversity": 0.9,
+    "memorisation": 0.51,
+    "copied": 0.012,
+    "classes_covered": 10,
+    "outliers": {"flat": {"nll": 0.4, "likelihood_auroc": 0.02, "typicality_auroc": 0.99}},
+}
+BOUND: Row = {
+    "entry": "blurry",
+    "nll_bits_per_dim": 1.856,
+    "nll_bits_per_dim_low": 1.83,
+    "nll_bits_per_dim_high": 1.88,
+    "nll_nats": 82.0,
+    "nll_kind": "bound",
+    "nll_bound": "IWAE, K=64",
+    "fid": 0.39,
+    "samples_per_s": 300_000.0,
+    "sampling_passes": 1,
+    "train_seconds": 10.0,
+    "memorisation": 0.97,
+    "copied": 0.5,
+    "precision": 0.5,
+    "recall": 0.9,
+}
+POOR: Row = {"entry": "made", "nll_bits_per_dim": 2.06, "nll_kind": "exact", "fid": 0.9, "train_seconds": 11.0}
+SILENT: Row = {
+    "entry": "gan",
+    "nll_bits_per_dim": None,
+    "fid": 0.27,
+    "samples_per_s": 290_000.0,
+    "sampling_passes": 1,
+    "train_seconds": 17.0,
+    "classes_covered": 7,
+}
+ROWS = [EXACT, BOUND, POOR, SILENT]
+
+
+def words(verdict: Verdict) -> str:
+    return " ".join(verdict.sentences)
+
+
+def told(entry: str, rows: list[Row] = ROWS, classes: int = 10) -> str:
+    return words(verdicts(rows, {}, classes)[entry])
+
+
+def test_exact_best_and_level_ones() -> None:
+    text = told("slow")
+    assert "an exact NLL of 1.764 bits/dim (95 % interval 1.740 to 1.790), the lowest of 3" in text
+    assert "bounds say; the lowest is `blurry`'s, ≤ 1.856 bits/dim" in text
+    assert "FID 0.260 (95 % interval 0.240 to 0.290), the lowest of 4, with `gan` within its interval" in text
+    assert "within the interval of the best, `slow` at 0.260" in told("gan")
+    assert verdicts(ROWS, {}, 10)["slow"].lead.startswith(
+        "Best, or level with the best, at likelihood and sample quality"
+    )
+
+
+def test_a_bound_proves_only_what_it_can() -> None:
+    text = told("blurry")
+    assert "only an upper bound (IWAE, K=64): NLL ≤ 1.856 bits/dim" in text
+    assert "proves it better than `made`, whose exact value is higher, and nothing against the others" in text
+    above = {**BOUND, "nll_bits_per_dim": 2.2, "nll_bits_per_dim_low": 2.1, "nll_bits_per_dim_high": 2.3}
+    text = told("blurry", [EXACT, above, POOR])
+    assert "proves it neither better nor worse" in text
+    assert "likelihood" not in verdicts([EXACT, above, POOR], {})["blurry"].lead, "a bad bound is no weakness"
+    assert "gives no likelihood" in told("gan")
+
+
+def test_speed_passes_and_cost() -> None:
+    text = told("slow")
+    assert "2,290 samples/s (in batches of 256, 64 sequential passes), 3rd of 3" in text
+    assert "the fastest, `blurry`, is 130 times as fast" in text and "passes grows" in text
+    assert "within a tenth of the best, `blurry`" in told("gan")
+    assert "`blurry` cost less and has the better FID (10.0 s, FID 0.390)" in told("made")
+    assert "Nothing that cost less has a better FID" in text
+
+
+@pytest.mark.parametrize(
+    ("score", "share", "verdict"),
+    [
+        (0.52, 0.012, False),
+        (0.97, 0.5, True),
+        (0.55, 0.2, True),
+        (0.9, None, True),
+        (None, 0.01, False),
+        (None, None, None),
+    ],
+)
+def test_memorised(score: float | None, share: float | None, verdict: bool | None) -> None:
+    assert has_memorised({"memorisation": score, "copied": share}) is verdict
+
+
+def test_failures_are_said_clearly() -> None:
+    assert "It has memorised training examples: memorisation 0.970, ½ being honest; 50.0 % of the samples" in told(
+        "blurry"
+    )
+    assert "No sign that it memorised" in told("slow")
+    assert "may have memorised some" in told("e", [{"entry": "e", "memorisation": 0.65, "copied": 0.02}])
+    assert "Mode collapse: samples show 7 of 10 classes." in told("gan")
+    assert "Mode collapse: two samples differ 0.20 times" in told("e", [{"entry": "e", "diversity": 0.2}])
+    assert "finds flat (AUROC 0.020) likelier than test examples" in told("slow")
+    assert "a test of typicality notices them" in told("slow")
+    assert fooled_by({"outliers": {"noise": {"likelihood_auroc": 1.0}, "flat": {}}}) == {}
+    assert "too sure" in told("e", [{"entry": "e", "completion_error": 1.2, "completion_diversity": 0.5}])
+    assert "too sure" not in told("slow") and "more varied than realistic" in told("blurry")
+
+
+def student(**values: Any) -> Distillation:
+    return Distillation("slow", b"", **values)
+
+
+def test_a_student_says_what_it_lost() -> None:
+    rows = [EXACT, {**BOUND, "nll_kind": "exact"}]
+    lesson = student(teacher_nll=1.7, student_nll=1.8, teacher_fid=0.26, student_fid=0.39, kl_nats_per_dim=0.01)
+    text = words(verdicts(rows, {"blurry": lesson})["blurry"])
+    assert "Student of `slow`: it lost 0.100 bits/dim of likelihood; its FID rose from 0.260 to 0.390" in text
+    assert "40.0 s of training with its teacher, `slow`" in text
+    better = student(teacher_nll=1.8, student_nll=1.7, teacher_samples_per_s=10.0, student_samples_per_s=50.0)
+    text = words(verdicts(ROWS, {"blurry": better})["blurry"])
+    assert "lost no likelihood" in text and "difference of bounds" in text and "in return it samples 5.0 times" in text
+    assert "cannot be" not in words(verdicts(ROWS, {"blurry": student()})["blurry"])
+
+
+def test_any_number_may_be_missing() -> None:
+    assert verdicts([], {}) == {} and answers([], {}) == []
+    assert verdicts([{"entry": "e"}], {})["e"] == Verdict("", ())
+    for name in {name for row in ROWS for name in row} - {"entry"}:
+        rows = [{key: value for key, value in row.items() if key != name} for row in ROWS]
+        assert all(verdict.sentences for verdict in verdicts(rows, {}, 10).values())
+        assert answers(rows, {"blurry": student()})
+        lone = [{"entry": "e", name: next(row[name] for row in ROWS if row.get(name) is not None)}]
+        text = told("e", lone)
+        assert (
+            " of 1," not in text
+            and " of 1." not in text.replace("of 1.764", "")
+            and "None" not in text
+            and "nan" not in text
+        )
+        answers(lone, {})
+    nan = [{**row, "fid": float("nan")} for row in ROWS]
+    assert "FID" not in " ".join(answer.text for answer in answers(nan, {}))
+
+
+def test_answers_at_a_glance() -> None:
+    lesson = student(teacher_nll=1.7, student_nll=1.8)
+    found = {answer.question: answer.text for answer in answers(ROWS, {"blurry": lesson})}
+    assert found["Which samples fastest?"] == (
+        "`blurry`: 300,000 samples/s, 1 sequential pass. `gan` is within a tenth of it."
+        " Of the half with the better FID, `gan`: 290,000 samples/s, 1 sequential pass."
+    )
+    assert "`slow`: NLL 1.764" in found["Which has the best likelihood, and is that a bound?"]
+    assert "an exact value, not a bound" in found["Which has the best likelihood, and is that a bound?"]
+    assert found["Which has the best samples?"].endswith("`gan` is within its interval.")
+    assert "the only one that can complete" in found["Which is best for completing?"]
+    assert found["Which has memorised its training data?"].startswith("`blurry` (memorisation 0.970")
+    assert "it lost 0.100" in found["What did blurry lose against its teacher?"]
+    assert found["Which costs least to train for its quality?"].startswith("`made` (11.0 s, FID 0.900), `gan` (17.0 s")
+
+
+def test_answers_say_when_the_best_is_a_bound_and_when_none_has_memorised() -> None:
+    rows = [{**BOUND, "nll_bits_per_dim": 1.5, "memorisation": 0.5, "copied": 0.01}, EXACT]
+    found = [answer.text for answer in answers(rows, {})]
+    assert "`blurry`: NLL ≤ 1.500 bits/dim" in found[1] and "The best exact value is `slow`'s, 1.764" in found[1]
+    assert "None of the 2 measured. Nearest to it comes `slow`" in found[4]
+    both = [answer.text for answer in answers([BOUND, {**BOUND, "entry": "other", "nll_bits_per_dim": 2.0}], {})]
+    assert "none is proven better" in both[1]
+
+
+def test_standings() -> None:
+    assert interval({"nll_bits_per_dim": 2.0, "nll_nats": 100.0, "nll_standard_error": 1.0}, "nll_bits_per_dim") == (
+        pytest.approx((2 - 0.0392, 2 + 0.0392))
+    )
+    assert interval({"fid": 2.0}, "fid") is None
+    where = standing(ROWS, BOUND, BITS)
+    assert where and (where.rank, where.of, where.level) == (2, 3, ("slow",))
+    assert standing(ROWS, POOR, SPEED) is None and standing(ROWS, SILENT, FID)
+    alike = [{"entry": "a", "fid": 1.0001}, {"entry": "b", "fid": 1.0}]
+    assert [row["entry"] for row in leaders(alike, FID)] == ["b", "a"]
+    assert undominated({"a": (1, 3), "b": (2, 2), "c": (2, 3), "d": (3, 2)}) == ["a", "b"]
+    assert [ordinal(n) for n in (1, 2, 3, 4, 11, 22, 113)] == ["1st", "2nd", "3rd", "4th", "11th", "22nd", "113th"]
+    assert (in_words(["a"]), in_words(["a", "b", "c"])) == ("a", "a, b and c")
