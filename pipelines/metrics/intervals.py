@@ -1,13 +1,15 @@
 """How far FID and KID may be off, since they were measured on so many examples: 95 % intervals.
 
 Both are functions of two whole sets. Their variance is estimated by the jackknife over blocks (Quenouille, 1949; Efron
-& Stein, 1981): each set is cut into B blocks, and with θ₋b the number without block b of a set
+& Stein, 1981): each set is dealt out to B blocks, and with θ₋b the number without block b of a set
 
     var = Σ over both sets of (B - 1) / B Σ_b (θ₋b - mean θ₋b)²,        θ ± t √var
 
 where t is the quantile of Student's distribution with B - 1 degrees of freedom. The interval is one for the number that
 sets of this size have on average: the FID of few examples is larger than that of many, and that is no matter of chance.
-`benchmarks/intervals.py` measures how often such intervals hold what they promise.
+Blocks are dealt out in an order of chance, always the same one, since rows may come sorted by class, and a set without
+a class is no smaller set of its kind. Examples count as independent; where neighbours are alike, such as windows of
+one recording, intervals are too narrow. `benchmarks/intervals.py` measures how often they hold what they promise.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ Interval = tuple[float, float]
 
 def fid_interval(real: Array, fake: Array) -> Interval:
     """The interval of `fid` of features (N, F) and (M, F), which is never negative."""
+    real, fake = _shuffled(real), _shuffled(fake)
     without = [fid(rest, fake) for rest in _leaving_out(real)], [fid(real, rest) for rest in _leaving_out(fake)]
     low, high = _around(fid(real, fake), *map(np.array, without))
     return max(0.0, low), high
@@ -38,7 +41,7 @@ def fid_interval(real: Array, fake: Array) -> Interval:
 
 def kid_interval(real: Array, fake: Array) -> Interval:
     """The interval of `kid` of features (N, F) and (M, F), by sums of the blocks of its kernel matrices."""
-    real, fake = real.astype(np.float64), fake.astype(np.float64)
+    real, fake = _shuffled(real).astype(np.float64), _shuffled(fake).astype(np.float64)
     n, m, first, second = len(real), len(fake), _blocks(real), _blocks(fake)
     cross = _sums(polynomial_kernel(real, fake, degree=3, coef0=1), first, second)
     of_real, of_fake = _within(real, first), _within(fake, second)
@@ -63,8 +66,13 @@ def _sums(kernel: Array, first: Array, second: Array) -> Array:
     return np.asarray(np.add.reduceat(rows, np.searchsorted(second, np.unique(second)), 1))
 
 
+def _shuffled(x: Array) -> Array:
+    """The set in an order that says nothing."""
+    return np.random.default_rng(0).permutation(x)
+
+
 def _blocks(x: Array) -> Array:
-    """The block of each row (N,): even parts of a set, in its order."""
+    """The block of each row (N,): even parts of a shuffled set."""
     count = min(BLOCKS, len(x))
     return np.arange(len(x)) * count // len(x)
 
@@ -78,5 +86,5 @@ def _leaving_out(x: Array) -> Iterator[Array]:
 def _around(value: float, *without: Array) -> Interval:
     """The interval around a number, given it without each of the blocks of each of the sets."""
     variance = sum(float((len(each) - 1) * each.var()) for each in without)
-    reach = student.ppf((1 + LEVEL) / 2, min(map(len, without)) - 1) * variance**0.5
+    reach = float(student.ppf((1 + LEVEL) / 2, min(map(len, without)) - 1)) * variance**0.5
     return value - reach, value + reach

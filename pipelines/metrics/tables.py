@@ -25,8 +25,9 @@ ITERATIONS = 50  # of boosting
 
 def marginal_distance(samples: NDArray[Any], test: NDArray[Any]) -> float | None:
     """The distance of the columns of samples (N, D) and test rows (M, D); None where none of them varies."""
-    spread = test.std(0)
-    distances = [wasserstein_distance(samples[:, d], test[:, d]) / spread[d] for d in np.flatnonzero(spread > 0)]
+    samples, test = samples.astype(np.float64), test.astype(np.float64)
+    columns = np.flatnonzero(_varies(test))
+    distances = [wasserstein_distance(samples[:, d], test[:, d]) / test[:, d].std() for d in columns]
     return float(np.mean(distances)) if distances else None
 
 
@@ -37,7 +38,7 @@ def correlation_distance(samples: NDArray[Any], test: NDArray[Any]) -> float | N
     """
     if test.shape[1] < 2:
         return None
-    first, second = (_correlations(x.astype(np.float64)) for x in (samples, test))
+    first, second = _correlations(samples), _correlations(test)
     return float(np.abs(first - second)[np.triu_indices(test.shape[1], 1)].mean())
 
 
@@ -70,6 +71,12 @@ def _r2(x: NDArray[Any], test: NDArray[Any], column: int) -> float:
 
 
 def _correlations(x: NDArray[Any]) -> NDArray[Any]:
-    deviations = x - x.mean(0)
+    x = x.astype(np.float64)
+    deviations = np.where(_varies(x), x - x.mean(0), 0)
     unit = deviations / np.maximum(np.linalg.norm(deviations, axis=0), np.finfo(np.float64).tiny)
     return unit.T @ unit
+
+
+def _varies(x: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which columns (D,) vary at all, by their ends: the mean of equal numbers may be rounded to another number."""
+    return x.min(0) < x.max(0)

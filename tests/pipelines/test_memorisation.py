@@ -36,6 +36,15 @@ def test_memorisation_is_the_probability_over_all_pairs_with_ties_as_halves() ->
     assert memorisation(samples, test, train) == pytest.approx(np.mean(pairs))
 
 
+def test_where_data_repeats_itself_new_examples_are_no_copies_and_copies_are_more_than_new_examples() -> None:
+    """A twentieth of the test examples are in the training data to the bit."""
+    rng = RNG(5)
+    repeating = np.where(np.arange(4000) % 20 == 0, TRAIN[rng.integers(400, size=4000)].T, rng.normal(size=(3, 4000))).T
+    test, new = repeating[:2000], repeating[2000:]
+    assert copied(new, test, TRAIN) == pytest.approx(0.01)
+    assert copied(TRAIN, test, TRAIN) == pytest.approx(0.2)
+
+
 def test_the_nearest_come_first() -> None:
     rows, distances = nearest(np.array([[0.9], [2.2]]), np.array([[0.0], [1.0], [2.0]]), 2)
     assert rows.tolist() == [[1, 0], [2, 1]]

@@ -34,6 +34,17 @@ def test_the_correlation_distance_sees_what_columns_do_not_show() -> None:
     assert correlation_distance(x[:, :1], x[:, :1]) is None
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_column_that_never_varies_is_no_column_of_rounding_errors(dtype: type) -> None:
+    """The mean of 3001 times 0.1 is not 0.1."""
+    noise = RNG(0).normal(size=(3001, 3))
+    test = np.column_stack([noise[:, 0], np.full(3001, 0.1), np.full(3001, 0.7)]).astype(dtype)
+    samples = test + np.array([0, 1e-4, 1e-4], dtype) * noise.astype(dtype)
+    assert marginal_distance(samples, test) == 0
+    assert correlation_distance(samples, test) < 0.05
+    assert correlation_distance(test, test) == 0
+
+
 def test_labels_are_learnt_from_samples_that_have_them_right() -> None:
     rng = RNG(0)
     labels, test_labels = rng.integers(2, size=400), rng.integers(2, size=300)
