@@ -51,7 +51,8 @@ class Exhibit:
     """Pictures that belong together: one `grid` of pixels, one `plot`, or several `cards`; the caption says the units.
 
     A plot with a `wide` picture keeps its letters legible on a narrow screen, and is scrolled there. `heads` stand
-    above a grid: each is a heading, and how many columns it spans. A row has at most `across` cards, if that is given.
+    above a grid: each is a heading, and how many columns it spans; `sides` stand to the left of its rows. A row has at
+    most `across` cards, if that is given.
     """
 
     items: Sequence[Item]
@@ -60,6 +61,7 @@ class Exhibit:
     wide: bool = False
     heads: Sequence[tuple[str, int]] = ()
     across: int | None = None
+    sides: Sequence[str] = ()
 
 
 def exhibit(meta: Meta, x: NDArray[Any], labels: NDArray[Any] | None, what: str, levels: int | None = None) -> Exhibit:

@@ -8,13 +8,18 @@ from itertools import groupby
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 from .completed import Completed
 from .exhibits import Exhibit
+from .glance import answers
 from .latents import LatentSpace
+from .measures import measures
 from .pictures import data_uri
 from .table import BEST, Cell, Column, cells, measured, number, shown_columns
+from .tradeoff import tradeoff
+from .verdicts import verdicts
 
 Picture = Figure | bytes  # a line chart, or a PNG
 
@@ -72,7 +77,8 @@ class EntrySection:
     """What the page shows of one entry beside its row of the table.
 
     `real` examples stand beside the `samples`. `completions` are left out where a model cannot complete, `latents`
-    where it has no codes, `training` for a student, whose training is its distillation. Each of the `notes`, which warn
+    where it has no codes, `training` for a student, whose training is its distillation. `temperatures` are samples at
+    several of them, `neighbours` samples beside the training examples nearest to them. Each of the `notes`, which warn
     of what is wrong with the entry, becomes a paragraph.
     """
 
@@ -85,6 +91,8 @@ class EntrySection:
     distillation: Distillation | None = None
     completions: Completed | None = None
     latents: LatentSpace | None = None
+    temperatures: Exhibit | None = None
+    neighbours: Exhibit | None = None
     notes: Sequence[str] = ()
 
 
@@ -95,7 +103,7 @@ class Report:
     `data` describes the data in a sentence. `provenance` says where the numbers come from, label to value:
     commit, data digest, seed, device and so on. `rows` have the columns of comparison.csv. `real` examples are shown
     once before the entries, where they take too much room to stand beside the samples of each. `data_page` is the
-    address of the page about the data, if there is one.
+    address of the page about the data, if there is one. `classes` counts the classes of the data.
     """
 
     title: str
@@ -105,6 +113,7 @@ class Report:
     provenance: Mapping[str, str] = field(default_factory=dict)
     real: Exhibit | None = None
     data_page: str | None = None
+    classes: int = 0
 
 
 def environment() -> Environment:
@@ -116,7 +125,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(data_uri=data_uri, number=_number)
+    made.filters.update(data_uri=data_uri, number=_number, linked=linked)
     return made
 
 
@@ -126,11 +135,16 @@ def render(report: Report) -> str:
     names = [column.name for column in columns]
     table = list(zip(*(cells(report.rows, column) for column in columns), strict=True))
     rows = {str(row["entry"]): row for row in report.rows}
+    students = {section.entry: section.distillation for section in report.entries if section.distillation}
     return (
         environment()
         .get_template("report.html.j2")
         .render(
             report=report,
+            answers=answers(report.rows, students),
+            tradeoff=tradeoff(report.rows, {entry: student.teacher for entry, student in students.items()}),
+            verdicts=verdicts(report.rows, students, report.classes),
+            measures={entry: measures(row) for entry, row in rows.items()},
             best=BEST,
             columns=columns,
             groups=[(group, len(list(members))) for group, members in groupby(columns, lambda column: column.group)],
@@ -159,6 +173,15 @@ def _facts(row: Mapping[str, Any], shown: Mapping[str, tuple[Column, Cell]]) -> 
             ("Validation objective", f"{_number(row['objective'])} ({row.get('objective_name') or 'unnamed'})")
         )
     return facts
+
+
+def linked(text: str) -> Markup:
+    """A text in which the names of entries stand in backquotes, as HTML in which they are links to their sections."""
+    parts = text.split("`")
+    links = [
+        Markup('<a href="#entry-{0}">{0}</a>').format(part) if i % 2 else escape(part) for i, part in enumerate(parts)
+    ]
+    return Markup("").join(links)
 
 
 def _number(value: Any, digits: int = 3) -> str:
