@@ -1,15 +1,18 @@
-"""How often 95 % intervals hold the number that sets of their size have on average.
+"""How often 95 % intervals hold the number that sets of their size have on average, and how wide they are.
 
     uv run python -m benchmarks.intervals
 
 Sets of features are drawn from known distributions, some hundred times; the average over all of them is the number that
-each interval should hold. `ours` is the share that does, `other` what is promised.
+each interval should hold. Two rows for each case: the share that does hold it, beside what is promised, and the mean
+width, beside the distance from the 2.5th to the 97.5th percentile of the number itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
 import numpy as np
 import torch
@@ -22,7 +25,7 @@ from ._rows import Row, publish
 
 RUNS = 300
 SIZES = ((200, 400), (400, 1000))  # real examples and samples
-FEATURES = 8
+CLASSES = 10
 
 Metric = Callable[[np.ndarray, np.ndarray], float]
 Interval = Callable[[np.ndarray, np.ndarray], tuple[float, float]]
@@ -30,53 +33,68 @@ Interval = Callable[[np.ndarray, np.ndarray], tuple[float, float]]
 
 @dataclass(frozen=True)
 class Truth:
-    """Two distributions: real features, and samples that are `shift` apart from them; `skewed` ones have long tails."""
+    """Two distributions of features: of real examples, and of samples that are apart from them by a shift.
 
+    `long-tailed` ones are log-normal; those `of a network` are of ten classes, and none of them is negative.
+    """
+
+    kind: Literal["normal", "long-tailed", "of a network"]
+    features: int
     shift: float
-    skewed: bool
 
-    def draw(self, rng: np.random.Generator, real: int, fake: int) -> tuple[np.ndarray, np.ndarray]:
-        x, y = (rng.normal(size=(count, FEATURES)) for count in (real, fake))
-        if self.skewed:
-            x, y = np.exp(x / 2), np.exp(y / 2)
-        y[:, :2] += self.shift
-        return x, y
+    def draw(self, rng: np.random.Generator, count: int, shift: float) -> np.ndarray:
+        """Features (N, F)."""
+        x = rng.normal(size=(count, self.features))
+        if self.kind == "long-tailed":
+            x = np.exp(x / 2)
+        if self.kind == "of a network":
+            centres = 2 * np.random.default_rng(1).normal(size=(CLASSES, self.features))
+            x = np.maximum(x + centres[rng.integers(CLASSES, size=count)], 0)
+        x[:, :2] += shift
+        return x
+
+    def pairs(self, real: int, fake: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Sets of real examples and of samples, `RUNS` times."""
+        rng = np.random.default_rng(0)
+        for _ in range(RUNS):
+            yield self.draw(rng, real, 0), self.draw(rng, fake, self.shift)
 
     def __str__(self) -> str:
-        return f"{'skewed' if self.skewed else 'normal'}, shifted by {self.shift}"
+        return f"{self.features} {self.kind}, shifted by {self.shift}"
 
 
-def of_features(name: str, metric: Metric, interval: Interval) -> list[Row]:
-    rows = []
-    for real, fake in SIZES:
-        for truth in (Truth(shift, skewed) for shift in (0.0, 0.3, 1.0) for skewed in (False, True)):
-            rng = np.random.default_rng(0)
-            sets = [truth.draw(rng, real, fake) for _ in range(RUNS)]
-            average = np.mean([metric(*pair) for pair in sets])
-            held = np.mean([low <= average <= high for low, high in (interval(*pair) for pair in sets)])
-            rows.append(row(f"{name}, {real} and {fake}, {truth}", float(held)))
-    return rows
+def of_features(name: str, metric: Metric, interval: Interval) -> Iterator[Row]:
+    for shift in (0.0, 0.5):
+        small = [(Truth(kind, 8, shift), size) for kind in ("normal", "long-tailed") for size in SIZES]
+        for truth, (real, fake) in [*small, (Truth("of a network", 64, shift), SIZES[1])]:
+            values = [metric(*pair) for pair in truth.pairs(real, fake)]
+            intervals = [interval(*pair) for pair in truth.pairs(real, fake)]
+            yield from rows(f"{name}, {real} and {fake}, {truth}", values, intervals)
 
 
-def of_likelihoods() -> list[Row]:
+def of_likelihoods() -> Iterator[Row]:
     """Means over examples whose log-probabilities are normal, or have a tail as those of real data do."""
-    rows = []
     for count in (100, 400):
-        normal = torch.randn(4 * RUNS, count, generator=torch.Generator().manual_seed(0))
-        for kind, values in (("normal", normal), ("long-tailed", -normal.exp())):
-            average = -values.mean().item()
-            scored = [Likelihood.of(each) for each in values]
-            held = np.mean([abs(each.nats - average) <= NORMAL * each.standard_error for each in scored])
-            rows.append(row(f"nll, {count} {kind}", float(held)))
-    return rows
+        normal = torch.randn(RUNS, count, generator=torch.Generator().manual_seed(0))
+        for kind, log_probs in (("normal", normal), ("long-tailed", -normal.exp())):
+            scored = [Likelihood.of(each) for each in log_probs]
+            reach = [NORMAL * each.standard_error for each in scored]
+            intervals = [(each.nats - r, each.nats + r) for each, r in zip(scored, reach, strict=True)]
+            yield from rows(f"nll, {count} {kind}", [each.nats for each in scored], intervals)
 
 
-def row(case: str, held: float) -> Row:
-    return Row(case, held, LEVEL, "promised", "share that holds", True, "cpu", 1, RUNS)
+def rows(case: str, values: Sequence[float], intervals: Sequence[tuple[float, float]]) -> Iterator[Row]:
+    average, (low, high) = np.mean(values), np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    held = np.mean([first <= average <= last for first, last in intervals])
+    width = np.mean([last - first for first, last in intervals])
+    row = partial(Row, case, device="cpu", threads=1, runs=RUNS)
+    yield row(float(held), LEVEL, "promised", "share that holds", True)
+    yield row(float(width), float(high - low), "95 % of the values", "width", False)
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     publish(
-        "intervals", of_likelihoods() + of_features("fid", fid, fid_interval) + of_features("kid", kid, kid_interval)
+        "intervals",
+        [*of_likelihoods(), *of_features("fid", fid, fid_interval), *of_features("kid", kid, kid_interval)],
     )

@@ -1,8 +1,9 @@
 """The small classifier whose features measure the quality of samples. It generates nothing.
 
-Two convolutions (for sequences: a few with long strides; for vectors: linear layers), a feature layer, a softmax. Its
-features play the part that Inception's play in the original FID, on data of any size and kind; a distance in them is
-comparable only with distances in the same classifier's, so results carry the digest of its weights.
+Two convolutions (for sequences: a few with long strides, and for long ones of numbers, such as sound, convolutions over
+their spectrogram; for vectors: linear layers), a feature layer, a softmax. Its features play the part that Inception's
+play in the original FID, on data of any size and kind; a distance in them is comparable only with distances in the same
+classifier's, so results carry the digest of its weights.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from .contract import Batch, Event, Features, Player, Trainable, UnsuitableEvent
 from .layers.units import Standardised, input_channels, network_input
 
 STRIDE, KERNEL, SHORT = 4, 9, 16  # of the convolutions of sequences, and the length that they stop at
+SOUND = 512  # numbers from which on a sequence is looked at by its spectrogram
+WINDOW, HOP = 128, 64  # numbers of a frame of it, and from one to the next
+FAINT = 1e-2  # power, beside that of the whole, below which nothing is heard
+PLACES = (8, 8)  # of frequency and time that are left of a spectrogram
 
 
 class Classifier(Trainable, Features):
@@ -30,7 +35,8 @@ class Classifier(Trainable, Features):
             raise UnsuitableEvent("the classifier needs data with labels")
         self.event, self.learning_rate = event, learning_rate
         self.units = Standardised(event) if event.levels is None else None
-        bodies = {"image": _convolutions, "sequence": _strides, "vector": _linears}
+        sequence = _spectral if event.ordered and event.shape[-1] >= SOUND else _strides
+        bodies = {"image": _convolutions, "sequence": sequence, "vector": _linears}
         self.body = bodies[event.kind](event, width)
         with torch.no_grad():
             flat = self.body(torch.zeros(1, input_channels(event), *event.shape[1:])).shape[1]
@@ -78,6 +84,32 @@ def _strides(event: Event, width: int) -> nn.Sequential:
         layers += [nn.Conv1d(channels, wider, KERNEL, stride=STRIDE, padding=KERNEL // 2), nn.SiLU()]
         channels, length = wider, -(-length // STRIDE)
     return nn.Sequential(*layers, nn.Flatten())
+
+
+class Spectrogram(nn.Module):
+    """The logarithm of the power in windows of a wave of which the loudness is taken away."""
+
+    window: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("window", torch.hann_window(WINDOW), persistent=False)
+
+    def forward(self, y: Tensor) -> Tensor:
+        """(N, 1, frequencies, frames) of waves (N, 1, T)."""
+        wave = y[:, 0] - y[:, 0].mean(1, keepdim=True)
+        wave = wave / (wave.square().mean(1, keepdim=True).sqrt() + 1e-3)
+        power = torch.stft(wave, WINDOW, HOP, window=self.window, return_complex=True).abs().square()
+        return torch.log(power + FAINT)[:, None]
+
+
+def _spectral(event: Event, width: int) -> nn.Sequential:
+    """Three convolutions over the spectrogram, each of half the resolution of the one before."""
+    half = max(1, width // 2)
+    layers: list[nn.Module] = [Spectrogram()]
+    for inputs, outputs in ((1, half), (half, width), (width, width)):
+        layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.SiLU(), nn.MaxPool2d(2)]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(PLACES), nn.Flatten(), nn.Dropout(0.4))
 
 
 def _linears(event: Event, width: int) -> nn.Sequential:

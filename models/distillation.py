@@ -13,8 +13,8 @@ that it leaves out. Minimised is
       - contrastive · [H(q(c), p(c')) - entropy · H(q(c))],  c' ≠ c       samples of a class should not be another's
       + cover · H(p, q)                                                   the teacher's own samples should be likely
 
-The last is KL(p ‖ q) but for a constant. It is mode-covering, and slow: the student scores what it did not make, and the
-teacher makes samples, each in D small steps. For tables that is worth it.
+The last is KL(p ‖ q) but for a constant. It is mode-covering, and slow: the student scores what it did not make, and
+the teacher makes samples, each in D small steps. For tables that is worth it.
 
 By the chain rule H(q, p) = E_y Σ_t H(q(y_t | u_<t), p(y_t | y_<t)). What is known of the conditionals is used, the
 first of these that can be:

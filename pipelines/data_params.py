@@ -389,11 +389,27 @@ class Audio(Files):
     stereo: Literal["refuse", "mix"] = "refuse"
     """What happens to a recording with several channels: stop, or take their mean."""
 
+    trim: float | None = Field(default=None, lt=0)
+    """Decibels, relative to the loudest sample of a recording: what comes before the first sample that is louder than
+    that, and after the last one, is left out, but for a few milliseconds. Null keeps all."""
+
+    normalise: float | None = Field(default=None, gt=0, le=1)
+    """Amplitude that the loudest sample of each recording gets; null leaves recordings as loud as they are."""
+
+    dither: float = Field(default=0.0, ge=0, lt=1)
+    """Root mean square of white noise that is added to windows, the silence that fills them up included: digital
+    silence, in which nothing is uncertain, makes densities of real numbers explode."""
+
     encoding: Literal["mu_law", "linear"] = "mu_law"
     """How amplitudes -1 … 1 become levels: finer near silence (µ-law), or evenly."""
 
     levels: int = Field(default=256, ge=2, le=256)
     """Number of levels."""
+
+    @property
+    def whole(self) -> bool:
+        """Must a recording be in memory as a whole, since something is done to it that depends on all of it?"""
+        return self.trim is not None or self.normalise is not None or self.dither > 0
 
     @property
     def counts_recordings(self) -> bool:

@@ -1,12 +1,14 @@
 """A folder of recordings: resampled, made mono, quantised, and cut into windows of fixed length.
 
-A recording is read and resampled block by block, so that one of any length needs little memory.
+A recording is read and resampled block by block, so that one of any length needs little memory; one that is trimmed,
+normalised or dithered is held as a whole.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,6 +28,7 @@ from .parallel import in_chunks
 SUFFIXES = (".wav", ".flac", ".ogg")
 BLOCK = 1 << 18  # samples that are read at once
 FILES = 16  # recordings per piece of work
+MARGIN = 0.01  # seconds that are kept on either side of what is trimmed
 # How libsndfile notes that the samples of a WAV end before its header says, and those of an OGG before their end mark.
 SHORTER = re.compile(r"^data : (\d+) \(should be (\d+)\)|File ended unexpectedly", re.MULTILINE)
 UNKNOWN = (0, 0x7FFFFFFF, 0xFFFFFFFF)  # lengths that a header promises if its writer could not go back to it
@@ -40,6 +43,7 @@ class Recording:
     channels: int
     clipped: int
     left_over: int  # samples behind the last full window: padded or dropped
+    trimmed: int  # samples before the onset and after the end
 
 
 def read(data: Audio, root: Path, spool: Path) -> Source:
@@ -73,7 +77,7 @@ class _Done:
 
     def __init__(self) -> None:
         self.rates: dict[int, int] = {}
-        self.mixed = self.clipped = self.padded = self.dropped = 0
+        self.mixed = self.clipped = self.padded = self.dropped = self.trimmed = 0
         self.without: list[Path] = []
 
     def add(self, path: Path, recording: Recording, data: Audio) -> None:
@@ -81,6 +85,7 @@ class _Done:
             self.rates[recording.resampled_from] = self.rates.get(recording.resampled_from, 0) + 1
         self.mixed += recording.channels > 1
         self.clipped += recording.clipped
+        self.trimmed += recording.trimmed
         if recording.left_over:
             self.padded += data.short == "pad"
             self.dropped += data.short == "drop"
@@ -100,6 +105,13 @@ class _Done:
         ]
         if self.mixed:
             said.append(f"{self.mixed:,} recordings with several channels were mixed to one.")
+        if data.trim is not None:
+            share = self.trimmed / data.sample_rate
+            said.append(f"Silence at both ends, {-data.trim:g} dB below the peak, was left out: {share:,.1f} s in all.")
+        if data.normalise is not None:
+            said.append(f"Each recording was made so loud that its peak is {data.normalise:g}.")
+        if data.dither:
+            said.append(f"White noise with a root mean square of {data.dither:g} was added.")
         if self.clipped:
             said.append(f"{self.clipped:,} samples beyond full scale, for instance after resampling, were clipped.")
         if self.padded:
@@ -143,11 +155,11 @@ def _read(path: Path, data: Audio) -> Recording:
             if file.channels > 1 and data.stereo == "refuse":
                 raise UserError(f"{path}: has {file.channels} channels where one is demanded; set data.stereo to mix")
             rate, channels = file.samplerate, file.channels
-            levels, clipped = _levels(file, data)
+            take = _whole if data.whole else _streamed
+            windows, clipped, left_over, trimmed = take(file, data, path)
     except soundfile.LibsndfileError as error:
         raise UserError(f"{path}: cannot be read as audio: {' '.join(str(error).split())}") from None
-    windows, left_over = cut(levels, data.window, data.hop or data.window, data.short == "pad", _silence(data))
-    return Recording(windows, rate if rate != data.sample_rate else None, channels, clipped, left_over)
+    return Recording(windows, rate if rate != data.sample_rate else None, channels, clipped, left_over, trimmed)
 
 
 def _truncated(information: str) -> bool:
@@ -159,26 +171,58 @@ def _truncated(information: str) -> bool:
     return promised > there and promised not in UNKNOWN
 
 
-def _levels(file: soundfile.SoundFile, data: Audio) -> tuple[np.ndarray, int]:
-    """The whole recording as levels (T,) at the wanted rate, and how many samples were clipped."""
+def _streamed(file: soundfile.SoundFile, data: Audio, _: Path) -> tuple[np.ndarray, int, int, int]:
+    """The windows of levels of a recording, the samples that were clipped, and those left over; none is trimmed."""
+    pieces, clipped = [], 0
+    for mono in _mono(file, data):
+        clipped += int((np.abs(mono) > 1).sum())
+        pieces.append(encode(mono, data.levels, data.encoding))
+    windows, left_over = _cut(np.concatenate(pieces), data, _silence(data))
+    return windows, clipped, left_over, 0
+
+
+def _whole(file: soundfile.SoundFile, data: Audio, path: Path) -> tuple[np.ndarray, int, int, int]:
+    """The same, with samples that were trimmed, of a recording that is looked at as a whole."""
+    sound = np.concatenate(list(_mono(file, data)))
+    length, peak = len(sound), float(np.abs(sound).max())
+    if data.trim is not None and peak > 0:
+        sound = trimmed(sound, peak * 10 ** (data.trim / 20), round(MARGIN * data.sample_rate))
+    if data.normalise is not None and peak > 0:
+        sound = sound * (data.normalise / peak)
+    windows, left_over = _cut(sound, data, 0.0)
+    if data.dither:
+        rng = np.random.default_rng([data.seed, zlib.crc32(path.name.encode())])  # the same whoever reads the file
+        windows = windows + data.dither * rng.standard_normal(windows.shape)
+    clipped = int((np.abs(windows) > 1).sum())
+    return encode(windows, data.levels, data.encoding), clipped, left_over, length - len(sound)
+
+
+def trimmed(sound: np.ndarray, threshold: float, margin: int) -> np.ndarray:
+    """A sound (T,) from the first to the last sample above the threshold, and `margin` samples on either side."""
+    loud = np.flatnonzero(np.abs(sound) > threshold)
+    return sound[max(0, loud[0] - margin) : loud[-1] + 1 + margin]
+
+
+def _mono(file: soundfile.SoundFile, data: Audio) -> Iterator[np.ndarray]:
+    """The amplitudes (t,) of a recording at the wanted rate, block by block."""
     resampler = None
     if file.samplerate != data.sample_rate:
         resampler = soxr.ResampleStream(file.samplerate, data.sample_rate, 1, dtype="float32")
-    pieces, clipped, read = [], 0, 0
+    read = 0
     for block in file.blocks(BLOCK, dtype="float32", always_2d=True):
         read += len(block)
         if not np.isfinite(block).all():
             raise UserError(f"{file.name}: holds NaN or infinite samples; remove it")
         mono = block.mean(1)
-        if resampler is not None:
-            mono = resampler.resample_chunk(mono, last=read >= file.frames)
-        clipped += int((np.abs(mono) > 1).sum())
-        pieces.append(encode(mono, data.levels, data.encoding))
+        yield mono if resampler is None else resampler.resample_chunk(mono, last=read >= file.frames)
     if read < file.frames:
         raise UserError(
             f"{file.name}: is truncated: its header promises {file.frames:,} samples, and {read:,} are there"
         )
-    return np.concatenate(pieces), clipped
+
+
+def _cut(x: np.ndarray, data: Audio, filler: float) -> tuple[np.ndarray, int]:
+    return cut(x, data.window, data.hop or data.window, data.short == "pad", filler)
 
 
 def _silence(data: Audio) -> int:

@@ -64,6 +64,26 @@ def test_it_learns_to_tell_frequencies() -> None:
     assert (model.logits(x).argmax(1) == labels).float().mean() > 0.95
 
 
+def test_long_waves_are_told_apart_by_their_spectrograms_whatever_their_loudness() -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(60) % 3
+    phase, loud = 6.28 * torch.rand(60, 1, generator=generator), 0.05 + 0.9 * torch.rand(60, 1, generator=generator)
+    wave = loud * torch.sin(0.3 * (1 + labels[:, None]) * torch.arange(600.0) + phase)
+    x = ((wave + 1) * 127.99).to(torch.uint8)[:, None]
+    model = Classifier(Event((1, 600), 256, 3), 8, 8, 3e-3)
+    (player,) = model.players()
+    optimiser = torch.optim.Adam(model.parameters(), lr=player.learning_rate)
+    for _ in range(40):
+        optimiser.zero_grad()
+        player.loss(Batch(x, labels, Noise(generator, 60))).backward()
+        optimiser.step()
+    model.eval()
+    assert (model.logits(x).argmax(1) == labels).float().mean() > 0.95
+    quiet = ((0.5 * (wave / loud) + 1) * 127.99).to(torch.uint8)[:, None]
+    assert (model.logits(quiet).argmax(1) == labels).float().mean() > 0.95
+    assert (model.features(x) == model.features(x)).all(), "no dropout once it is trained"
+
+
 def test_it_needs_labels() -> None:
     with pytest.raises(UnsuitableEvent, match="labels"):
         Classifier(Event(SEQUENCE.shape, 16), 4, 4, 1e-3)

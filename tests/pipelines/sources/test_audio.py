@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from pydantic import ValidationError
 
 from pipelines.quantisation import Encoding, decode, encode
 from pipelines.sources import audio, parallel
 from pipelines.sources.audio import cut
 
-from .reading import everything, examples, labels, prepared, refusal, shared, sorted_rows
+from .reading import everything, examples, labels, prepared, refusal, settings, shared, sorted_rows
 
 RATE = 8000
 AUDIO = {"source": "audio", "path": "sounds", "val_count": 3, "test_count": 3, "window": 100, "labels": None}
@@ -303,3 +304,62 @@ def test_spoken_digits(tmp_path: Path) -> None:
     assert labels(data, "test").tolist() == numbers
     assert data.meta["class_names"] == [str(digit) for digit in range(10)]
     assert set(data.meta["duplicates"].values()) == {0}
+
+
+# What is done to a recording as a whole
+
+
+def shouted(quiet: int, loud: int, amplitude: float = 0.5) -> np.ndarray:
+    """Near silence, a tone, and near silence again."""
+    hush = 1e-3 * np.sin(np.arange(quiet))
+    return np.concatenate([hush, amplitude * np.sin(0.7 * np.arange(loud)), hush])
+
+
+def test_silence_at_both_ends_is_left_out(tmp_path: Path) -> None:
+    for number in range(12):
+        save(tmp_path, f"{number:02d}.wav", shouted(1000 + 10 * number, 500), subtype="FLOAT")
+    data = prepared(tmp_path, **{**AUDIO, "window": 500}, trim=-20.0, hop=10_000, encoding="linear")
+    assert len(everything(data)) == 12, "one window of each, whatever comes before the onset"
+    margin = round(audio.MARGIN * RATE)
+    for x in everything(data)[:, 0]:
+        loud = np.flatnonzero(np.abs(x.astype(int) - 127.5) > 6)
+        assert margin - 3 <= loud[0] <= margin + 3
+    kept = 500 + 2 * margin
+    gone = sum(2 * (1000 + 10 * number) + 500 - kept for number in range(12)) / RATE
+    said = " ".join(data.meta["decisions"])
+    assert f"20 dB below the peak, was left out: {gone:,.1f} s in all" in said
+
+
+def test_recordings_are_made_equally_loud(tmp_path: Path) -> None:
+    for number in range(12):
+        save(tmp_path, f"{number:02d}.wav", shouted(0, 100, 0.05 * (number + 1)), subtype="FLOAT")
+    data = prepared(tmp_path, **AUDIO, normalise=0.5, encoding="linear")
+    peaks = np.abs(decode(everything(data), 256, "linear")).max((1, 2))
+    np.testing.assert_allclose(peaks, 0.5, atol=1 / 256)
+    assert "its peak is 0.5" in " ".join(data.meta["decisions"])
+
+
+def test_silence_can_neither_be_trimmed_nor_made_louder(tmp_path: Path) -> None:
+    for number in range(12):
+        save(tmp_path, f"{number:02d}.wav", np.zeros(100), subtype="FLOAT")
+    data = prepared(tmp_path, **AUDIO, normalise=0.5, trim=-20.0)
+    assert len(np.unique(everything(data))) == 1
+
+
+def test_dither_is_white_noise_in_the_padding_too_and_the_same_each_time(tmp_path: Path) -> None:
+    for number in range(12):
+        save(tmp_path, f"{number:02d}.wav", np.zeros(3000), subtype="FLOAT")
+    options = {**AUDIO, "window": 4000, "dither": 0.05, "encoding": "linear"}
+    first, again = (prepared(tmp_path, **options, name=name) for name in ("a", "b"))
+    x = decode(everything(first), 256, "linear")[:, 0]
+    assert x.std() == pytest.approx(0.05, rel=0.05) and x[:, 3000:].std() == pytest.approx(0.05, rel=0.05)
+    assert abs(np.corrcoef(x[:, :-1].ravel(), x[:, 1:].ravel())[0, 1]) < 0.03
+    assert abs(np.corrcoef(x[0], x[1])[0, 1]) < 0.1, "each recording has noise of its own"
+    assert np.array_equal(everything(first), everything(again))
+    assert "root mean square of 0.05" in " ".join(first.meta["decisions"])
+
+
+@pytest.mark.parametrize(("option", "value"), [("trim", 3.0), ("normalise", 1.5), ("normalise", 0.0), ("dither", -0.1)])
+def test_options_of_whole_recordings_are_validated(option: str, value: float) -> None:
+    with pytest.raises(ValidationError, match=option):
+        settings(**AUDIO, **{option: value})
