@@ -17,7 +17,8 @@ from .glance import answers
 from .latents import LatentSpace
 from .measures import measures
 from .pictures import data_uri
-from .table import BEST, Cell, Column, cells, measured, number, shown_columns
+from .repetitions import Repetition
+from .table import BEST, COLUMNS, Cell, Column, cells, measured, number, shown_columns
 from .tradeoff import tradeoff
 from .verdicts import verdicts
 
@@ -103,7 +104,8 @@ class Report:
     `data` describes the data in a sentence. `provenance` says where the numbers come from, label to value:
     commit, data digest, seed, device and so on. `rows` have the columns of comparison.csv. `real` examples are shown
     once before the entries, where they take too much room to stand beside the samples of each. `data_page` is the
-    address of the page about the data, if there is one. `classes` counts the classes of the data.
+    address of the page about the data, if there is one. `classes` counts the classes of the data. `repetitions` are
+    experiments that several entries repeat with other seeds.
     """
 
     title: str
@@ -114,6 +116,7 @@ class Report:
     real: Exhibit | None = None
     data_page: str | None = None
     classes: int = 0
+    repetitions: Sequence[Repetition] = ()
 
 
 def environment() -> Environment:
@@ -144,6 +147,7 @@ def render(report: Report) -> str:
             answers=answers(report.rows, students),
             tradeoff=tradeoff(report.rows, {entry: student.teacher for entry, student in students.items()}),
             verdicts=verdicts(report.rows, students, report.classes),
+            repeated=[(each, _means(each)) for each in report.repetitions],
             measures={entry: measures(row) for entry, row in rows.items()},
             best=BEST,
             columns=columns,
@@ -156,6 +160,14 @@ def render(report: Report) -> str:
             },
         )
     )
+
+
+def _means(repetition: Repetition) -> list[tuple[Column, str]]:
+    """The columns of the summary that have a mean over repetitions, and the mean with its standard error."""
+    shown = [(column, repetition.means[column.name]) for column in COLUMNS if column.name in repetition.means]
+    return [
+        (column, f"{number(mean.value, column.digits)} ± {number(mean.standard_error, 2)}") for column, mean in shown
+    ]
 
 
 def _facts(row: Mapping[str, Any], shown: Mapping[str, tuple[Column, Cell]]) -> list[tuple[str, str]]:

@@ -199,7 +199,7 @@ def _place(row: Row, rows: Sequence[Row], measure: Measure) -> tuple[str, str]:
     if where.rank == 1 and not others:
         return f", the {measure.better[:-2]}est of {where.of}", judged
     if where.rank == 1:
-        how = "by no more than timings vary" if measure.timed else "within its interval"
+        how = "less than a tenth behind" if measure.timed else "within its interval"
         return f", the {measure.better[:-2]}est of {where.of}, with {entries(others)} {how}", judged
     best = where.best["entry"]
     text = f", {ordinal(where.rank)} of {where.of}"
