@@ -15,15 +15,21 @@ from sklearn.neighbors import NearestNeighbors
 def fid(real: np.ndarray, fake: np.ndarray) -> float:
     """Fréchet distance of two Gaussians, ‖μ₁ - μ₂‖² + tr(Σ₁ + Σ₂ - 2 (Σ₁ Σ₂)^½).
 
-    tr (Σ₁Σ₂)^½ is the sum of the square roots of the eigenvalues of Σ₁^½ Σ₂ Σ₁^½, which is symmetric.
+    With any R for which Rᵀ R = Σ, tr (Σ₁Σ₂)^½ is the sum of the singular values of R₁ R₂ᵀ, and tr Σ = Σ_ij R_ij².
     """
     real, fake = real.astype(np.float64), fake.astype(np.float64)
     difference = real.mean(0) - fake.mean(0)
-    first, second = (np.atleast_2d(np.cov(features, rowvar=False)) for features in (real, fake))
-    values, vectors = np.linalg.eigh(first)
-    root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
-    cross = np.sqrt(np.linalg.eigvalsh(root @ second @ root).clip(0)).sum()
-    return float(difference @ difference + np.trace(first) + np.trace(second) - 2 * cross)
+    first, second = _root(real), _root(fake)
+    cross = np.linalg.svd(first @ second.T, compute_uv=False).sum()
+    return float(difference @ difference + np.square(first).sum() + np.square(second).sum() - 2 * cross)
+
+
+def _root(x: np.ndarray) -> np.ndarray:
+    """A root R of the covariance Rᵀ R of features (N, F): (F, F), or (N, F) where those are fewer rows."""
+    if len(x) < x.shape[1]:
+        return (x - x.mean(0)) / (len(x) - 1) ** 0.5
+    values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(x, rowvar=False)))
+    return (vectors * np.sqrt(values.clip(0))).T
 
 
 def kid(real: np.ndarray, fake: np.ndarray) -> float:
