@@ -58,5 +58,7 @@ def test_without_labels_columns_are_predicted_by_each_other() -> None:
     x, test = rows(1500, 0), rows(1000, 1)
     assert score_on_real(x, None, test, None) == pytest.approx(0.64, abs=0.1), "the square of the correlation"
     assert score_on_real(RNG(2).permuted(x, axis=0), None, test, None) < 0.05
+    constant = [np.column_stack([np.zeros(len(each)), each]) for each in (x, test)]
+    assert score_on_real(constant[0], None, constant[1], None) == pytest.approx(score_on_real(x, None, test, None))
     assert score_on_real(x[:, :1], None, test[:, :1], None) is None
     assert score_on_real(np.full_like(x, np.inf), None, test, None) is None
