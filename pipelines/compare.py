@@ -19,6 +19,7 @@ from .completions import Completions
 from .files import read_json, write_text
 from .jobs import examples
 from .latents import Latents
+from .measurements.neighbours import Neighbours
 from .metrics.baselines import TAPS, linear_predictor, unigram
 from .metrics.collapse import collapse_concerns
 from .metrics.likelihood import unit_name
@@ -29,7 +30,7 @@ from .record import tracked
 from .report.completed import Completed, completed
 from .report.data_page import describe
 from .report.exhibits import Exhibit, exhibit
-from .report.grid import chosen, column_labels
+from .report.grid import chosen, column_labels, temperature_labels
 from .report.latents import LatentSpace, latent_space
 from .report.numbers import numbers
 from .report.page import Distillation, EntrySection, Report, Search, render
@@ -41,6 +42,7 @@ from .report.pictures import (
 )
 from .report.repetitions import repetitions
 from .report.repetitions import table as repetition_table
+from .report.samples import nearest_neighbours, temperature_row
 from .report.table import comparison, measured, terminal_table
 from .rows import Rows
 from .tracking.run import git_commit
@@ -58,6 +60,7 @@ def run(project: Project) -> None:
     cards = (
         data.event.kind == "sequence" or data.meta["channels"] == "series"
     )  # no room beside the samples of each entry
+    repeated = repetitions({entry: _experiment(project, entry) for entry in entries}, rows)
     report = Report(
         title="Genera",
         data=describe(data.meta),
@@ -69,8 +72,9 @@ def run(project: Project) -> None:
         provenance=_provenance(project, data, rows),
         real=next(iter(real.values())) if cards else None,
         data_page="data.html",
+        classes=data.event.classes,
+        repetitions=repeated,
     )
-    repeated = repetitions({entry: _experiment(project, entry) for entry in entries}, rows)
     folder = project.root / "report"
     with tracked(project, "compare", None, {"entries": dict(entries)}) as run:
         write_text(folder / "comparison.csv", comparison(rows))
@@ -95,6 +99,8 @@ def _section(project: Project, data: Prepared, row: dict[str, Any], stage: str, 
         real=real,
         completions=_completions(project, data, entry),
         latents=_latents(project, data, entry),
+        temperatures=_temperatures(project, data, entry),
+        neighbours=_neighbours(project, data, entry),
         training=training_curves(history, metrics["objective_name"]) if stage == "train" else None,
         search=_search(project, entry) if entry in project.params.tune.entries else None,
         distillation=_distillation(project, data, entry, history, metrics) if stage == "distill" else None,
@@ -141,6 +147,19 @@ def _latents(project: Project, data: Prepared, entry: str) -> LatentSpace | None
     """What `evaluate` has kept of the codes, if the entry has codes."""
     made = Latents.load(project.artifacts("evaluate", entry) / "latents.npz")
     return latent_space(data.meta, made, conditional=_by_class(project, data, entry))
+
+
+def _temperatures(project: Project, data: Prepared, entry: str) -> Exhibit | None:
+    """The samples at several temperatures that `evaluate` has kept."""
+    x = np.load(project.artifacts("evaluate", entry) / "temperatures.npy")
+    labels = temperature_labels(data.event) if _by_class(project, data, entry) else None
+    return temperature_row(data.meta, project.params.evaluate.temperatures, x, labels)
+
+
+def _neighbours(project: Project, data: Prepared, entry: str) -> Exhibit | None:
+    """The samples that are most like training examples, beside these, as `evaluate` has kept them."""
+    found = Neighbours.load(project.artifacts("evaluate", entry) / "neighbours.npz")
+    return nearest_neighbours(data.meta, found.samples, found.neighbours, found.distances)
 
 
 def _real(data: Prepared, by_class: bool) -> Exhibit:
