@@ -131,7 +131,7 @@ def _completing(rows: Sequence[Row]) -> str:
     if not first:
         return ""
     able = len(ranked(rows, COMPLETION))
-    text = f"{_named(first[0])}: completion error {with_interval(first[0], COMPLETION)}"
+    text = f"{_named(first[0])}: completion error {with_interval(first[0], COMPLETION)} times that of the mean example"
     text += f", the lowest of the {able} that can complete." if able > 1 else ", the only one that can complete."
     return text + _level(first[1:], "within its interval")
 

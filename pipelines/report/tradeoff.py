@@ -19,7 +19,7 @@ from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from .pictures import COLOURS, INK, STYLE, short
-from .standings import SPEED, Measure, Row, quality, undominated, value_of
+from .standings import SPEED, Measure, Row, interval, quality, undominated, value_of
 from .verdicts import in_words
 
 WIDE, NARROW = (8.6, 4.6), (4.3, 5.0)  # inches
@@ -48,6 +48,7 @@ class Point:
     quality: float
     bound: bool
     first: bool  # on the Pareto front
+    interval: tuple[float, float] | None = None  # 95 %, of the quality
 
 
 def tradeoff(rows: Sequence[Row], teachers: Mapping[str, str]) -> Tradeoff | None:
@@ -59,7 +60,10 @@ def tradeoff(rows: Sequence[Row], teachers: Mapping[str, str]) -> Tradeoff | Non
         return None
     front = undominated(costs)
     bounds = {str(row["entry"]) for row in rows if measure.unit and row.get("nll_kind") == "bound"}
-    points = [Point(name, -cost[0], cost[1], name in bounds, name in front) for name, cost in costs.items()]
+    intervals = {str(row["entry"]): interval(row, measure.name) for row in rows}
+    points = [
+        Point(name, -cost[0], cost[1], name in bounds, name in front, intervals[name]) for name, cost in costs.items()
+    ]
     return Tradeoff(
         _figure(points, measure, teachers, WIDE),
         _figure(points, measure, teachers, NARROW),
@@ -93,6 +97,8 @@ def _caption(points: Sequence[Point], measure: Measure, taught: bool) -> str:
     caption += " Pareto front, the entries that no other one beats in both; blue: the rest."
     if any(point.bound for point in points):
         caption += " Hollow: only an upper bound on the NLL is known, the true value may lie higher up."
+    if any(point.interval for point in points):
+        caption += " Thin bars: 95 % intervals; entries whose bars reach each other's points may be equally good."
     return f"{caption} Dotted: from a teacher to its student." if taught else caption
 
 
@@ -106,6 +112,8 @@ def _figure(
     axes.plot([point.speed for point in front], [point.quality for point in front], color=COLOURS[1], alpha=0.5)
     for point in points:
         colour = COLOURS[1] if point.first else COLOURS[0]
+        if point.interval:
+            axes.vlines(point.speed, *point.interval, color=colour, alpha=0.35, linewidth=1.2)
         face = "none" if point.bound else colour
         axes.scatter(point.speed, point.quality, s=46, facecolors=face, edgecolors=colour, linewidths=1.4, zorder=3)
     _join(axes, points, teachers)
@@ -125,8 +133,10 @@ def _scale(axes: Axes, points: Sequence[Point]) -> None:
     if np.log10(max(speeds) / min(speeds)) < 2:
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}" if min(speeds) >= 1 else "{x:g}"))
+    ends = [end for point in points for end in point.interval or ()]
     low, high = min(qualities), max(qualities)
     if low > 0 and high > 10 * low:
+        low = min([low, *(end for end in ends if end > low / 4)])  # what reaches towards 0 would take all the room
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
@@ -134,6 +144,7 @@ def _scale(axes: Axes, points: Sequence[Point]) -> None:
         margin = (high / low) ** 0.08
         axes.set_ylim(high * margin, low / margin)
     else:
+        low, high = min([low, *ends]), max([high, *ends])
         spread = 0.1 * (high - low) or 0.5
         axes.set_ylim(high + spread, low - spread)
 

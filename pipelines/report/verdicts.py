@@ -353,7 +353,7 @@ def _cost(row: Row, rows: Sequence[Row], students: Students) -> Finding | None:
     if better:
         values = f"{COST.text(better[COST.name])}, {measure.title} {number(better[measure.name], measure.digits)}"
         text += f". `{better['entry']}` cost less and has the better {measure.title} ({values})"
-    elif where.of > 1 and value_of(row, measure.name) is not None:
+    elif where.rank > 1 and value_of(row, measure.name) is not None:
         text += f". Nothing that cost less has a better {measure.title}"
     return Finding("training cost", f"{text}.", _judged(where, entry))
 
