@@ -82,6 +82,8 @@ def _planes(meta: Meta, x: NDArray[Any], names: Sequence[str], labels: NDArray[A
     what = " against ".join(column["name"] for column in reversed(columns))
     caption = f"The same noise at each temperature: {what}, in the data's own units, {x.shape[1]:,} examples each."
     alt = f"{'Scatter plots' if len(columns) > 1 else 'Histograms'} of samples at the temperatures {', '.join(names)}"
+    if labels is not None and 1 < len(meta["class_names"]) <= COLOURED and len(columns) > 1:
+        caption += " Coloured by class, as the real examples are."
     return Exhibit([Item(data_uri(figure), alt)], f"{caption} The axes span the training data. {CHAOS}.", wide=True)
 
 
