@@ -24,8 +24,10 @@ from .metrics.baselines import TAPS, linear_predictor, unigram
 from .metrics.collapse import collapse_concerns
 from .metrics.likelihood import unit_name
 from .metrics.probe import FITTED, SCORED, probe_accuracy, raw_numbers
+from .metrics.quality import fid
 from .prepared import Prepared
 from .project import Project
+from .quality import quality_features
 from .record import tracked
 from .report.completed import Completed, completed
 from .report.data_page import describe
@@ -47,8 +49,15 @@ from .report.table import comparison, measured, terminal_table
 from .rows import Rows
 from .tracking.run import git_commit
 from .training.loop import gist
+from .validation import batches_of, feature_array, spread_rows
 
 ROWS = 1000  # examples in memory at once, and at most for a baseline
+SIDE_BY_SIDE = (  # of a student and its teacher, as the metrics.json of a distillation has them
+    "kl_nats_per_dim",
+    "two_sample_auc",
+    *(f"{role}_{what}" for role in ("teacher", "student") for what in ("samples_per_s", "fid")),
+    *(f"{role}_{what}" for role in ("teacher", "student") for what in ("recognised", "real_time_factor")),
+)
 
 
 def run(project: Project) -> None:
@@ -196,15 +205,11 @@ def _distillation(
         teacher=project.params.distill.entries[entry].teacher,
         curve=distillation_curve(history),
         unit="nats" if data.event.levels is None else "bits/dim",
-        kl_nats_per_dim=metrics.get("kl_nats_per_dim"),
         teacher_nll=metrics.get(f"teacher_{likelihood}"),
         student_nll=metrics.get(f"student_{likelihood}"),
-        teacher_samples_per_s=metrics.get("teacher_samples_per_s"),
-        student_samples_per_s=metrics.get("student_samples_per_s"),
-        teacher_fid=metrics.get("teacher_fid"),
-        student_fid=metrics.get("student_fid"),
-        two_sample_auc=metrics.get("two_sample_auc"),
+        **{name: metrics.get(name) for name in SIDE_BY_SIDE},
         rescues=metrics.get("rescues", 0),
+        labelled=_by_class(project, data, entry),
     )
 
 
@@ -223,7 +228,7 @@ def _provenance(project: Project, data: Prepared, rows: list[dict[str, Any]]) ->
         references = _of(known.get("fid_references", tests), tests)
         facts["sample quality"] = (
             f"{known['fid_samples']:,} samples against {references} examples of the test split, in features of "
-            f"{known['fid_features']}"
+            f"{known['fid_features']}; as many training examples would have FID {_real_fid(project, data):.3f}"
         )
     if data.event.levels is not None:
         facts["to be beaten"] = _baselines(project, data, data.event.levels)
@@ -231,6 +236,18 @@ def _provenance(project: Project, data: Prepared, rows: list[dict[str, Any]]) ->
         facts["linear probe of the raw data"] = _raw_probe(project, data)
     speed = f"{known['speed_device']}, {known['speed_threads']} thread(s), batches of {known['speed_batch']}"
     return {**facts, "speed": speed}
+
+
+def _real_fid(project: Project, data: Prepared) -> float:
+    """The FID of training examples in place of samples: what a perfect model would have, about."""
+    settings = project.params.evaluate
+    features, _ = quality_features(project, data.event)
+    train, test = (examples(project, data, split) for split in ("train", "test"))
+    fake, real = (
+        feature_array(features, batches_of(some, spread_rows(some, at_most)))
+        for some, at_most in ((train, settings.samples), (test, settings.references))
+    )
+    return fid(real, fake)
 
 
 def _baselines(project: Project, data: Prepared, levels: int) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
+from models.classifier import Classifier
 from models.contract import Density, Family
 
-from .execute import run_job, write_outcome
+from .execute import flops_of_a_step, run_job, write_outcome
 from .export import family_config, load_family, load_features, parameter_count
 from .files import file_digest
 from .jobs import examples, new_family
@@ -20,10 +22,11 @@ from .metrics.speed import examples_per_second
 from .metrics.two_sample import two_sample_auc
 from .prepared import Prepared
 from .project import Project
+from .quality import quality_features
 from .record import tracked
 from .students import student_job
 from .training.loop import device
-from .validation import batches_of, draw, feature_array, features_of, log_volume, spread_rows
+from .validation import batches_of, classified, draw, feature_array, features_of, log_volume, spread_rows
 
 
 def run(project: Project, entry: str) -> None:
@@ -48,6 +51,8 @@ def run(project: Project, entry: str) -> None:
             "kl_standard_error": best["standard_error"],
             **_side_by_side(project, data, student, teacher),
             **_quality(project, data, student, teacher),
+            **_real_time(project, data, student, teacher),
+            "train_flops": flops_of_a_step(job),
             "parameters": parameter_count(student),
             "rescues": done.state.rescues,
         }
@@ -76,15 +81,43 @@ def _side_by_side(project: Project, data: Prepared, student: Family, teacher: Fa
 
 @torch.no_grad()
 def _quality(project: Project, data: Prepared, student: Family, teacher: Family) -> dict[str, Any]:
-    """The FID of both, by the same seed and as many samples, and of tables how well both can be told apart."""
-    evaluate, folder = project.params.evaluate, project.artifacts("features")
-    samples = [draw(family, evaluate.samples, evaluate.seed) for family in (student, teacher)]
-    features, test = load_features(folder).to(device()), examples(project, data, "test")
+    """The FID of both, by the same seed and as many samples, and how well both can be told apart.
+
+    Of tables by a two-sample test, of classes by the share of samples that are recognised as what they should be.
+    """
+    evaluate, test = project.params.evaluate, examples(project, data, "test")
+    labels = torch.arange(evaluate.samples) % student.classes if student.classes else None
+    samples = [draw(family, evaluate.samples, evaluate.seed, labels) for family in (student, teacher)]
+    features, _ = quality_features(project, data.event)
     real = feature_array(features, batches_of(test, spread_rows(test, evaluate.references)))
     fakes = [features_of(features, x) for x in samples]
     fids = [fid(real, fake) if np.isfinite(fake).all() else None for fake in fakes]
     measured: dict[str, Any] = {"student_fid": fids[0], "teacher_fid": fids[1], "fid_samples": evaluate.samples}
-    if data.event.kind != "vector":
-        return measured
-    first, second = (x.flatten(1).cpu().numpy() for x in samples)
-    return {**measured, "two_sample_auc": two_sample_auc(first, second, evaluate.seed)}
+    if data.event.kind == "vector":
+        first, second = (x.flatten(1).cpu().numpy() for x in samples)
+        measured["two_sample_auc"] = two_sample_auc(first, second, evaluate.seed)
+    if labels is not None:
+        measured["student_recognised"], measured["teacher_recognised"] = _recognised(project, samples, labels)
+    return measured
+
+
+def _recognised(project: Project, samples: Sequence[torch.Tensor], labels: torch.Tensor) -> list[float]:
+    """The share of each of the sets of samples that the classifier assigns to their labels (n,)."""
+    classifier = load_features(project.artifacts("features")).to(device())
+    assert isinstance(classifier, Classifier)  # as for all data with labels
+    found = [classified(classifier, features_of(classifier, x)) for x in samples]
+    return [float((each == labels.numpy()).mean()) for each in found]
+
+
+@torch.no_grad()
+def _real_time(project: Project, data: Prepared, student: Family, teacher: Family) -> dict[str, float]:
+    """Seconds of sound that each makes in a second, one sound at a time; nothing for data that is no sound."""
+    rate = data.meta["sample_rate"]
+    if not rate:
+        return {}
+    calls = [partial(family.sample, 1) for family in (student, teacher)]
+    speeds = examples_per_second(calls, 1, project.params.evaluate.speed_runs)
+    seconds = data.event.dimensions / rate
+    return {
+        f"{role}_real_time_factor": speed * seconds for role, speed in zip(("student", "teacher"), speeds, strict=True)
+    }

@@ -320,6 +320,10 @@ class Evaluate(Section):
     temperatures: list[Annotated[float, Field(gt=0)]] = Field(default=[0.5, 0.7, 0.9, 1.0, 1.2])
     """The temperatures at which the report shows the same noise."""
 
+    inception: str | None = None
+    """A file with the weights of the Inception network that the original FID uses, for images: quality is then measured
+    in its features, and comparable with published numbers. Slow without a GPU. Null takes those of `classifier`."""
+
     foreign: str | None = None
     """A file (.npy) of examples of another data set, in the units and shape of this one, which densities should find
     less likely than test examples; null has those alone that need no file."""

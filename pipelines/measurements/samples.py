@@ -10,7 +10,6 @@ import torch
 from models.contract import Density, Reconstruction
 
 from ..errors import UserError
-from ..export import features_name
 from ..metrics.intervals import fid_interval, kid_interval
 from ..metrics.memorisation import copied, memorisation
 from ..metrics.quality import fid, kid, prdc
@@ -29,7 +28,7 @@ def measure(subject: Subject) -> dict[str, Any]:
     settings, (fake, real, train) = subject.settings, subject.in_features
     measured: dict[str, Any] = {
         **dict.fromkeys(BLANK),
-        "fid_features": features_name(subject.features_folder),
+        "fid_features": subject.named_features[1],
         "fid_samples": len(fake),
         "fid_references": len(real),
     }

@@ -10,15 +10,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from models.classifier import Classifier
-from models.contract import Event, Family
-from models.principal import PrincipalComponents
+from models.contract import Event, Family, Features
 
-from ..export import load_family, load_features
+from ..export import load_family
 from ..jobs import examples
 from ..params import Evaluate
 from ..prepared import Prepared
 from ..project import Project
+from ..quality import quality_features
 from ..training.examples import Examples
 from ..training.loop import device
 from ..validation import BATCH, batches_of, draw, feature_array, features_of, spread_rows
@@ -89,15 +88,15 @@ class Subject:
         """Samples (N, *event) as many as quality is measured on."""
         return draw(self.family, self.settings.samples, self.settings.seed)
 
-    @property
-    def features_folder(self) -> Path:
-        """Where the module is in whose features quality is measured."""
-        return self.project.artifacts("features")
-
     @cached_property
-    def features(self) -> Classifier | PrincipalComponents:
+    def named_features(self) -> tuple[Features, str]:
+        """The module in whose features quality is measured, and its name."""
+        return quality_features(self.project, self.event)
+
+    @property
+    def features(self) -> Features:
         """The module in whose features quality is measured."""
-        return load_features(self.features_folder).to(device())
+        return self.named_features[0]
 
     @cached_property
     def references(self) -> torch.Tensor:

@@ -51,7 +51,12 @@ class Distillation:
     teacher_fid: float | None = None
     student_fid: float | None = None
     two_sample_auc: float | None = None
+    teacher_recognised: float | None = None
+    student_recognised: float | None = None
+    teacher_real_time_factor: float | None = None
+    student_real_time_factor: float | None = None
     rescues: int = 0
+    labelled: bool = False  # are likelihoods given the labels?
 
     @property
     def fid_ratio(self) -> float | None:

@@ -172,8 +172,12 @@ def diagnostics(history: pd.DataFrame) -> dict[str, list[str]]:
 
 @rc_context(STYLE)
 def distillation_curve(history: pd.DataFrame) -> Figure:
-    """KL(student ‖ teacher) against the step: the column objective of a student's history."""
+    """KL(student ‖ teacher) against the step: the column objective of a student's history, with its standard error."""
     figure, (axes,) = _panels(1)
+    if "standard_error" in history:
+        reach = 2 * history["standard_error"]
+        low = (history["objective"] - reach).clip(lower=0.1 * history["objective"].min())  # the axis may be logarithmic
+        axes.fill_between(history["step"], low, history["objective"] + reach, color=COLOURS[0], alpha=0.25, linewidth=0)
     _curve(axes, history, "objective", "KL", marker=".")
     axes.set(xlabel="step", ylabel="KL(student ‖ teacher)\nin nats per dimension")
     return figure

@@ -426,9 +426,10 @@ def _cell(row: Mapping[str, Any], value: Any, column: Column, best: float | None
 def _note(row: Mapping[str, Any], column: Column) -> str:
     """What qualifies a measured value: the bound of a likelihood, the passes of a speed."""
     if column.name in LIKELIHOODS:
-        return str(row.get("nll_bound") or row.get("nll_kind") or "") + _margin(row, column)
+        kind = str(row.get("nll_bound") or row.get("nll_kind") or "")
+        return ", ".join(filter(None, (_margin(row, column), kind)))
     if column.name in INTERVALS:
-        return _margin(row, column).strip()
+        return _margin(row, column)
     passes: Any = row.get(PASSES.get(column.name, ""))
     return f"{number(passes)} {'pass' if passes == 1 else 'passes'}" if measured(passes) else ""
 
@@ -436,7 +437,7 @@ def _note(row: Mapping[str, Any], column: Column) -> str:
 def _margin(row: Mapping[str, Any], column: Column) -> str:
     """Half of the 95 % interval of a value, if it has one."""
     low, high = (row.get(f"{column.name}_{end}") for end in ("low", "high"))
-    return "" if low is None or high is None else f" ± {number((high - low) / 2, 2)}"
+    return "" if low is None or high is None else f"±\u00a0{number((high - low) / 2, 2)}"
 
 
 def _rounded(value: float, digits: int) -> float:

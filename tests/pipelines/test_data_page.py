@@ -21,11 +21,13 @@ from pipelines import compare
 from pipelines.completions import Completions
 from pipelines.files import write_json
 from pipelines.latents import Latents
+from pipelines.measurements.neighbours import Neighbours
+from pipelines.params import Loop
 from pipelines.prepared import Prepared
 from pipelines.report import statistics
 from pipelines.report.data_page import data_page, describe, render_data
 from pipelines.report.exhibits import amplitude, exhibit, spectrogram, wav_uri
-from pipelines.report.grid import column_labels
+from pipelines.report.grid import column_labels, temperature_labels
 from pipelines.report.statistics import ColumnCounts, LevelCounts, ValueCounts
 from pipelines.rows import Rows
 
@@ -251,18 +253,24 @@ def test_report_of_every_kind(
         x = data.split("train").x
         Completions.none(data.event).save(seen / "completions.npz")
         Latents.none(data.event).save(seen / "latents.npz")
+        Neighbours.none(data.event).save(seen / "neighbours.npz")
+        cold = temperature_labels(data.event)
+        np.save(seen / "temperatures.npy", x[np.resize(np.arange(len(x)), (2, len(cold)))])
         np.save(seen / "samples.npy", x[np.resize(np.arange(len(x)), len(column_labels(data.event)))])
     params = SimpleNamespace(
-        evaluate=SimpleNamespace(entries=stages, seed=0),
+        evaluate=SimpleNamespace(entries=stages, seed=0, temperatures=[0.5, 1.0], samples=40, references=40),
         tune=SimpleNamespace(entries={}),
         distill=SimpleNamespace(entries={"iaf": SimpleNamespace(teacher="maf")}, seed=0),
-        train=SimpleNamespace(seed=0, memory_limit=64),
+        train=SimpleNamespace(seed=0, memory_limit=64, entries={"maf": Loop(steps=2)}),
+        families={"maf": {"model": "maf"}, "iaf": {"model": "iaf"}},
         config=lambda entry: SimpleNamespace(conditional=entry == "iaf"),
         model=lambda entry: entry,
     )
     project = SimpleNamespace(params=params, root=tmp_path, prepared=data.folder, artifacts=tmp_path.joinpath)
     run = SimpleNamespace(log_artifact=lambda path: None)
     monkeypatch.setattr(compare, "tracked", lambda *rest: nullcontext(run))
+    features = SimpleNamespace(features=lambda x: x.flatten(1).double()[:, :3])
+    monkeypatch.setattr(compare, "quality_features", lambda *rest: (features, "principal:abc"))
     compare.run(project)  # type: ignore[arg-type]
     page = (tmp_path / "report" / "index.html").read_text()
     text = words(page)
@@ -270,4 +278,5 @@ def test_report_of_every_kind(
     assert "2,000 samples against 50 of" in text and "100 of" in text
     assert ("nats" if unit == "nll_nats" else "bits/dim") in text
     assert text.count("Real examples of the test split") == (1 if kind in ("tones", "windows") else 2)
-    assert page.count("<audio ") == (9 if kind == "tones" else 0)
+    samples, real, tempered = 6, 3, 2 * 2 * 2  # the last are two entries' two samples at two temperatures
+    assert page.count("<audio ") == (samples + real + tempered if kind == "tones" else 0)
