@@ -20,6 +20,7 @@ from pipelines.metrics.operations import (
 )
 
 from ..models.families import CASES, Case
+from ..models.families import batch as examples_of
 
 
 def test_operations_and_flops_are_those_of_the_tensors() -> None:
@@ -47,6 +48,17 @@ def test_a_training_step_is_counted_per_example_with_each_player_in_proportion()
     of_critic = forward + 2 * 4  # to the weights of the critic alone
     for rows in (2, 6):
         assert training_flops(module, both, batch(rows)) == of_body + of_critic / 2
+
+
+def test_gradients_of_gradients_are_counted_too() -> None:
+    layer = nn.Linear(3, 4, bias=False)
+
+    def penalty(batch: Batch) -> torch.Tensor:
+        x = batch.x.requires_grad_()
+        (slope,) = torch.autograd.grad(layer(x).square().sum(), x, create_graph=True)
+        return slope.square().sum()
+
+    assert training_flops(layer, [Player("critic", layer, penalty, 1e-3)], batch(4)) > 3 * 2 * 3 * 4
 
 
 def test_a_player_in_closed_form_is_counted_as_it_moves() -> None:
@@ -79,3 +91,10 @@ def test_operations_of_a_sample_grow_with_dimensions_where_families_say_that_sam
     assert growth is not None
     if "jacobi" not in str(case):  # as many passes as it takes to settle: of an untrained model a few
         assert (growth < PARALLEL) == family.parallel_sampling, growth
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_training_step_of_every_family_can_be_counted(case: Case) -> None:
+    family = case.build().train()
+    counted = training_flops(family, family.players(), examples_of(case.event, 8))
+    assert (counted > 0) != ("diagonal-fit=gradient" in str(case)), "that mixture multiplies no matrices"
