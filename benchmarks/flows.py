@@ -9,19 +9,22 @@ data; its blocks are turned round.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import torch
 import zuko
 from torch import Tensor, nn
 
 from models.contract import Batch, Event
-from models.iaf import IAF
+from models.iaf import IAF, IAFConfig
 from models.layers.flow import Flow
 from models.layers.inversion import Inversion
 from models.layers.staircase import StaircaseLinear
 from models.maf import MAF
 from models.noise import Noise
+from models.wavenet import WaveNet, WaveNetConfig
 
 from ._rows import Row, pick_device, publish, race
 
@@ -30,6 +33,16 @@ HIDDEN = (1024, 1024)
 BATCH = 100
 SLOW_RUNS = 3  # where a call takes a minute
 DIMENSIONS = (64, 784)  # of an 8 × 8 and of a 28 × 28 image
+SOUND, RATE = Event((1, 8000), 256, 10), 16_000  # half a second
+# As in profiles/speech.yaml.
+TEACHER: dict[str, Any] = {
+    **{"conditional": True, "input": "scalar", "output": "gaussian", "place": True, "first_kernel": 32},
+    **{"channels": 48, "gate_channels": 48, "skip_channels": 64, "layers": 10, "stacks": 1, "kernel_size": 3},
+}
+STUDENT: dict[str, Any] = {
+    **{"conditional": True, "alpha": None, "network": "causal", "blocks": 3, "channels": 32, "layers": 10},
+    **{"kernel_size": 3, "first_kernel": 16},
+}
 
 
 @dataclass(frozen=True)
@@ -155,11 +168,27 @@ def student_rows(device: torch.device) -> Iterable[Row]:
         yield from race(f"student sample {dimensions}", samplers.pop("student"), samplers, device, runs=SLOW_RUNS)
 
 
+def sound_rows(device: torch.device) -> Iterable[Row]:
+    """A student's sound of 8,000 numbers against its WaveNet's, plain (one pass is timed) and cached, and the clock."""
+    teacher = WaveNet(WaveNetConfig(**TEACHER), SOUND).to(device).eval()
+    student = IAF(IAFConfig(**STUDENT), SOUND).to(device).eval()
+    length = SOUND.dimensions
+    x, label = torch.zeros(1, *SOUND.shape, device=device), torch.zeros(1, dtype=torch.long, device=device)
+    sample = torch.no_grad()(partial(student.sample, 1, label))
+    one_pass = torch.no_grad()(partial(teacher.network, x, label))
+    (plain,) = race(f"student sample {length}", sample, {"a pass": one_pass}, device)
+    yield replace(plain, other=plain.other * length, other_name="its wavenet, a pass per number")
+    cached = torch.no_grad()(partial(teacher.sample, 1, label))
+    yield from race(f"student sample {length}", sample, {"its wavenet, cached": cached}, device, runs=SLOW_RUNS)
+    clock = {"ours": length / RATE / (plain.ours / 1e3), "other": 1.0, "other_name": f"real time at {RATE} Hz"}
+    yield replace(plain, case=f"student sound {length}", unit="x", higher_is_better=True, **clock)
+
+
 def main() -> None:
     torch.manual_seed(0)
     device = pick_device()
     rows = [*maf_rows("maf train", training, device), *maf_rows("maf log_prob", scoring, device)]
-    rows += [*maf_rows("maf sample", sampling, device, SLOW_RUNS), *student_rows(device)]
+    rows += [*maf_rows("maf sample", sampling, device, SLOW_RUNS), *student_rows(device), *sound_rows(device)]
     publish("flows", rows)
 
 

@@ -38,6 +38,8 @@ SMALL = {
     "pixelcnn": {"layers": 1, "width": 4, "head": 4},
     "pixelrnn": {"layers": 1, "width": 4, "head": 4},
     "wavenet": {"layers": 2, "channels": 4, "gate_channels": 4, "skip_channels": 4},
+    "gaussian_wavenet": {"layers": 2, "channels": 4, "gate_channels": 4, "skip_channels": 4, "first_kernel": 2},
+    "parallel_wavenet": {"layers": 2, "channels": 4, "blocks": 2, "first_kernel": 2},
 }
 UNSCORED = ("autoencoder", "denoising_autoencoder", "gan")  # of tables and sounds: no likelihood
 FOUND = {"vae": {"kl_weight": 1.0}, "gan": {"learning_rate": 1e-3, "discriminator_ratio": 1.0}}
@@ -110,8 +112,11 @@ def test_spoken_words(tmp_path: Path) -> None:
             tone = np.sin(2 * np.pi * (300 + 200 * digit) * np.arange(400) / 8000) * rng.uniform(0.3, 0.8)
             soundfile.write(folder / f"{digit}_someone_{index}.wav", tone, 8000)
     data = {"path": "recordings", "window": 64, "short": "drop"}
-    _, rows = rebuild(tmp_path, toy("speech", data))
-    assert set(rows) == {*UNSCORED, "gmm", "vae", "diffusion", "nice", "realnvp", "maf", "iaf", "made", "wavenet"}
+    project, rows = rebuild(tmp_path, toy("speech", data))
+    wavenets = ("wavenet", "gaussian_wavenet", "parallel_wavenet")
+    assert set(rows) == {*UNSCORED, "gmm", "vae", "diffusion", "nice", "realnvp", "maf", "iaf", "made", *wavenets}
+    taught = read_json(project.artifacts("distill", "parallel_wavenet") / "metrics.json")
+    assert 0 <= taught["student_recognised"] <= 1 and taught["student_real_time_factor"] > 0
     for entry, row in rows.items():
         assert entry in UNSCORED or 0 < float(row["nll_bits_per_dim"]) < 40
         assert row["fid_features"].startswith("classifier:")
