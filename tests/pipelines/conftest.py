@@ -2,8 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import MagicMock
+
 import pytest
+
+from pipelines import distill, evaluate, execute, features
+from pipelines.export import outcome
+from pipelines.jobs import Job
+from pipelines.project import Project
 
 
 @pytest.fixture(autouse=True)
 def no_new_store(quick_store: None) -> None: ...
+
+
+@pytest.fixture
+def recorded(monkeypatch: pytest.MonkeyPatch) -> MagicMock:
+    """Stages without MLflow and Ray: what they are told is recorded, and jobs run right here."""
+    run = MagicMock()
+
+    @contextmanager
+    def tracked(*_: Any) -> Iterator[MagicMock]:
+        yield run
+
+    def run_job(project: Project, job: Job) -> execute.Finished:
+        job(lambda _: None)
+        return execute.Finished(*outcome(job.folder), job.name, job.digest)
+
+    for stage in (features, distill, evaluate):
+        monkeypatch.setattr(stage, "tracked", tracked)
+    for stage in (features, distill):
+        monkeypatch.setattr(stage, "run_job", run_job)
+    return run

@@ -243,6 +243,19 @@ def champion(store: Store) -> int:
     return int(store.client.get_model_version_by_alias("toy", "champion").version)
 
 
+def test_measurements_within_measurements_are_metrics_under_dotted_names(root: Path) -> None:
+    nested = {"nll_by_class": {"3": 1.5, "<i>four</i>": 2.5}, "outliers": {"noise": {"nll": 9.0}}, "invertible": True}
+    with stage_run(root, "evaluate", "toy", {}, {}) as run:
+        run.log_metrics({"fid": 0.5, **nested})
+    found = connect(root).client.get_run(run.run_id).data.metrics
+    assert found == {
+        "fid": 0.5,
+        "nll_by_class.3": 1.5,
+        "nll_by_class._i_four_/i_": 2.5,
+        "outliers.noise.nll": 9.0,
+    }
+
+
 def test_a_stage_run_records_everything(root: Path) -> None:
     with stage_run(root, "train", "toy", {"data_digest": "abc"}, {"loop": {"steps": 3}, "long": "x" * 9000}) as run:
         run.log_params({"late": [1, 2]})

@@ -17,6 +17,7 @@ from pipelines.params import Loop
 from pipelines.training import checkpoint
 from pipelines.training.examples import Examples, batch_rows
 from pipelines.training.loop import Task, Training, fit
+from pipelines.training.memory import peak_mib
 from pipelines.training.players import pace
 
 
@@ -83,7 +84,7 @@ def train(folder: Path, fail_at: int | None = None, reports: list[Any] | None = 
 
 
 def outcome(training: Training) -> tuple[Any, ...]:
-    state = {key: value for key, value in vars(training.state).items() if key != "seconds"}
+    state = {key: value for key, value in vars(training.state).items() if key not in ("seconds", "peak_mib")}
     weights = {key: value.tolist() for key, value in training.module.state_dict().items()}
     return weights, {key: value.tolist() for key, value in training.best.items()}, state
 
@@ -102,6 +103,23 @@ def test_killed_at_any_step_it_ends_with_the_same_bits(tmp_path: Path, kills: tu
         with pytest.raises(Kill):
             train(tmp_path / "killed", fail_at=kill)
     assert outcome(train(tmp_path / "killed")) == undisturbed
+
+
+def test_examples_and_memory_are_counted_across_interruptions(tmp_path: Path) -> None:
+    try:
+        train(tmp_path, fail_at=20)
+    except Kill:
+        before = peak_mib(torch.device("cpu"))
+    state = train(tmp_path).state
+    assert state.examples == 40 * 8
+    assert before <= state.peak_mib <= peak_mib(torch.device("cpu"))
+
+
+def test_memory_is_that_of_the_process_in_mebibytes() -> None:
+    before = peak_mib(torch.device("cpu"))
+    assert 50 < before < 1 << 20, "PyTorch alone needs more than the one, and no machine has the other"
+    much = torch.ones(int(before) + 200, 1 << 18)  # float32: a mebibyte each
+    assert before + 150 < peak_mib(torch.device("cpu")) < before + len(much) + 200
 
 
 def test_a_resumed_run_reports_everything_again(tmp_path: Path) -> None:
