@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 
 from models.contract import Completion, Event
 
-from .files import replacing
+from .arrays import ArrayRecord
 from .rows import spread
 
 COMPLETED = {"image": 4, "sequence": 2, "vector": 0}  # examples of the test split
@@ -28,7 +27,7 @@ DRAWN = {"image": 4, "sequence": 2, "vector": 0}  # completions of each for each
 
 
 @dataclass(frozen=True)
-class Completions:
+class Completions(ArrayRecord):
     """What was drawn, S completions of each of E examples for each of M masks.
 
     `masks` (M,) are their names and `known` (M, *event) the masks themselves; `exact` (M,) says whether the completions
@@ -55,17 +54,6 @@ class Completions:
             labels=np.array([], np.int64),
             drawn=nothing[:, None, None],
         )
-
-    @classmethod
-    def load(cls, path: Path) -> Completions:
-        """Read what `save` wrote."""
-        with np.load(path, allow_pickle=False) as arrays:
-            return cls(**arrays)
-
-    def save(self, path: Path) -> None:
-        """Write a .npz file, whole or not at all."""
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, **vars(self))
 
 
 def masks(event: Event, seed: int) -> dict[str, NDArray[np.bool_]]:

@@ -20,7 +20,6 @@ of unconditional models alone: a conditional one keeps label and code apart to b
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,8 +29,8 @@ from torch import Tensor
 
 from models.contract import Event, Latent
 
+from .arrays import ArrayRecord
 from .completions import chosen
-from .files import replacing
 
 BATCH = 500
 PAIRS = {"image": 5, "sequence": 1, "vector": 0}  # of test examples with a path between them
@@ -47,7 +46,7 @@ Told = tuple[Tensor, Tensor | None]  # examples, and labels if there are any
 
 
 @dataclass(frozen=True)
-class Latents:
+class Latents(ArrayRecord):
     """What was made of the codes of length `length` (), the decoded examples as float16 in the data's units.
 
     Paths between P pairs: the examples `ends` (P, 2, *event), their labels `end_labels` (P, 2) or -1, and what was
@@ -103,17 +102,6 @@ class Latents:
             explained=np.zeros(2),
             grid=np.zeros((0, *event.shape), np.float16),
         )
-
-    @classmethod
-    def load(cls, path: Path) -> Latents:
-        """Read what `save` wrote."""
-        with np.load(path, allow_pickle=False) as arrays:
-            return cls(**arrays)
-
-    def save(self, path: Path) -> None:
-        """Write a .npz file, whole or not at all."""
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, **vars(self))
 
 
 class Coded(NamedTuple):

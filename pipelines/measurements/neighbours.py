@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from models.contract import Event
 
-from ..files import replacing
+from ..arrays import ArrayRecord
 from ..metrics.memorisation import nearest
 from ..validation import spread_rows
 from .subject import SEARCHED, Subject
@@ -22,7 +21,7 @@ BESIDE = 3  # training examples beside each
 
 
 @dataclass(frozen=True)
-class Neighbours:
+class Neighbours(ArrayRecord):
     """The samples (S, *event) that lie nearest to training examples, the most alike first, with their nearest ones.
 
     `neighbours` (S, B, *event) are in the order of their `distances` (S, B) in features.
@@ -37,17 +36,6 @@ class Neighbours:
         """Those of samples that cannot be compared."""
         x = np.zeros((0, *event.shape), np.float32 if event.levels is None else np.uint8)
         return cls(x, x[:, None], np.zeros((0, 0)))
-
-    @classmethod
-    def load(cls, path: Path) -> Neighbours:
-        """Read what `save` wrote."""
-        with np.load(path, allow_pickle=False) as arrays:
-            return cls(**arrays)
-
-    def save(self, path: Path) -> None:
-        """Write a .npz file, whole or not at all."""
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, **vars(self))
 
 
 def nearest_training_examples(subject: Subject) -> Neighbours:
