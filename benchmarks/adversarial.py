@@ -41,7 +41,8 @@ from pipelines.params import Loop
 from pipelines.prepared import Prepared
 from pipelines.project import Project
 from pipelines.training.examples import Examples
-from pipelines.training.loop import Task, Training
+from pipelines.training.loop import Training
+from pipelines.training.task import Task
 from pipelines.validation import BATCH, FID_SAMPLES, feature_array, features_of
 
 from ._rows import RESULTS

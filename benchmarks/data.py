@@ -23,7 +23,8 @@ from models.vae import VAE
 from pipelines.params import Loop
 from pipelines.rows import Rows, RowsWriter
 from pipelines.training.examples import Examples
-from pipelines.training.loop import Task, fit
+from pipelines.training.loop import fit
+from pipelines.training.task import Task
 
 from ._rows import Row, device_name, pick_device, publish
 

@@ -33,7 +33,8 @@ from models.progressive_gan import ProgressiveGAN, ProgressiveGANConfig
 from models.vae import VAE, VAEConfig
 from pipelines.params import Loop
 from pipelines.training.examples import Examples
-from pipelines.training.loop import Task, fit
+from pipelines.training.loop import fit
+from pipelines.training.task import Task
 
 from ._rows import Row, pick_device, publish, race
 

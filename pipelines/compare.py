@@ -48,7 +48,7 @@ from .report.samples import nearest_neighbours, temperature_row
 from .report.table import comparison, measured, terminal_table
 from .rows import Rows
 from .tracking.run import git_commit
-from .training.loop import gist
+from .training.task import gist
 from .validation import batches_of, feature_array, spread_rows
 
 ROWS = 1000  # examples in memory at once, and at most for a baseline

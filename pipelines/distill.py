@@ -25,7 +25,7 @@ from .project import Project
 from .quality import quality_features
 from .record import tracked
 from .students import student_job
-from .training.loop import device
+from .training.machine import device
 from .validation import batches_of, classified, draw, feature_array, features_of, log_volume, spread_rows
 
 

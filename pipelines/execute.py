@@ -20,7 +20,8 @@ from .jobs import Job
 from .metrics.operations import training_flops
 from .project import Project
 from .tracking.run import StageRun
-from .training.loop import State, device, gist
+from .training.machine import device
+from .training.task import State, gist
 
 COUNTED = 8  # examples of the step whose operations are counted
 

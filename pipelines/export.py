@@ -23,7 +23,7 @@ from .params import Classifier as ClassifierSettings
 from .prepared import Prepared
 from .source_digest import family_digest
 from .training import checkpoint
-from .training.loop import State
+from .training.task import State
 
 FEATURES: dict[str, type[Classifier | PrincipalComponents]] = {
     each.kind: each for each in (Classifier, PrincipalComponents)

@@ -24,7 +24,8 @@ from .prepared import Prepared
 from .project import Project
 from .record import tracked
 from .source_digest import module_digest
-from .training.loop import State, device
+from .training.machine import device
+from .training.task import State
 from .validation import BATCH, classification_validator, explained_variance
 
 Made = tuple[str, dict[str, Any], Finished, dict[str, Any]]  # kind, arguments that build the module, weights, metrics

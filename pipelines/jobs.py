@@ -29,7 +29,9 @@ from .publishing import cache_folder, fetch, location
 from .rows import Rows
 from .source_digest import family_digest, module_digest
 from .training.examples import Examples
-from .training.loop import Report, Task, device, fit
+from .training.loop import Report, fit
+from .training.machine import device
+from .training.task import Task
 from .validation import classification_validator, family_concerns, family_validator, log_volume
 
 INITIALISATION_EXAMPLES = 10_000  # how many examples a family's data-dependent initialisation may look at

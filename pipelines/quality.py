@@ -8,7 +8,7 @@ from .errors import UserError
 from .export import features_name, load_features
 from .files import file_digest
 from .project import Project
-from .training.loop import device
+from .training.machine import device
 
 
 def quality_features(project: Project, event: Event) -> tuple[Features, str]:

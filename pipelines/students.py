@@ -23,7 +23,8 @@ from .prepared import Prepared
 from .project import Project
 from .quantisation import Encoding
 from .source_digest import module_digest
-from .training.loop import Task, device
+from .training.machine import device
+from .training.task import Task
 from .validation import BATCH, Validator
 
 

@@ -13,7 +13,7 @@ from ..export import parameter_count
 from ..files import read_json
 from ..metrics.operations import flops
 from ..metrics.speed import examples_per_second
-from ..training.loop import device
+from ..training.machine import device
 from .subject import Subject
 
 TRAINING = ("train_seconds", "train_examples_per_s", "train_peak_mib", "train_flops")  # as the training's metrics.json

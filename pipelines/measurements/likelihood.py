@@ -17,7 +17,7 @@ from ..metrics.likelihood import Likelihood, bayes_accuracy, marginal, score, sc
 from ..metrics.outliers import auroc, foreign_examples, typicality
 from ..rows import Rows, spread
 from ..training.examples import Examples
-from ..training.loop import device
+from ..training.machine import device
 from ..validation import Batches, batches_of, log_volume, spread_rows
 from .subject import Subject
 

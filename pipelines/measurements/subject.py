@@ -19,7 +19,7 @@ from ..prepared import Prepared
 from ..project import Project
 from ..quality import quality_features
 from ..training.examples import Examples
-from ..training.loop import device
+from ..training.machine import device
 from ..validation import BATCH, batches_of, draw, feature_array, features_of, spread_rows
 
 SEARCHED = 100_000  # training examples, evenly spread, among which the nearest to a sample is searched, at most

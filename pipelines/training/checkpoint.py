@@ -13,6 +13,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.optim import Optimizer
 
 from ..files import replacing
 
@@ -45,6 +46,22 @@ def load(folder: Path, device: str = "cpu") -> tuple[Groups, Any] | None:
             reason = " ".join(str(error).split())
             print(f"warning: {path}: is damaged ({reason}); falling back to the checkpoint before it", flush=True)
     return None
+
+
+def of_optimiser(optimiser: Optimizer) -> tuple[dict[str, Tensor], Any]:
+    """The tensors of an optimiser by `<parameter>/<name>`, and the rest of its state."""
+    saved = optimiser.state_dict()
+    tensors = {f"{index}/{key}": value for index, values in saved["state"].items() for key, value in values.items()}
+    return tensors, saved["param_groups"]
+
+
+def to_optimiser(optimiser: Optimizer, tensors: Mapping[str, Tensor], rest: Any) -> None:
+    """Give an optimiser the state that `of_optimiser` took from one."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        index, key = name.split("/")
+        state.setdefault(int(index), {})[key] = value
+    optimiser.load_state_dict({"state": state, "param_groups": rest})
 
 
 def _all(folder: Path) -> list[Path]:

@@ -7,12 +7,9 @@ batch and computes on its own rows, so N workers move the weights as one worker 
 from __future__ import annotations
 
 import math
-import os
-import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,78 +19,20 @@ from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LambdaLR
 
-from models.contract import Batch, Player, Trainable
+from models.contract import Batch, Player
 from models.noise import Noise
 
 from ..errors import UserError
 from ..params import Loop
 from ..progress import progress
 from . import checkpoint
-from .examples import Examples, Feed, batch_rows
-from .memory import peak_mib
+from .examples import Feed, batch_rows
+from .machine import device, peak_mib, random_states, set_random_states
 from .players import PlayerLoss, make_optimiser, pace
+from .task import State, Task, gist
 
 Report = Callable[[dict[str, float]], None]
-Concerns = Callable[[Mapping[str, float]], list[str]]
 CHECK_EVERY = 50  # steps between two looks at the losses for divergence; a look waits for the GPU
-
-
-def unconcerned(measured: Mapping[str, float]) -> list[str]:
-    """Nothing is ever wrong."""
-    return []
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is trained: a module, the players that move its weights, and the measure that validates it.
-
-    `validate` maps the module, in evaluation mode, to numbers of which `objective` (lower is better) decides.
-    `examples` is None for players that need no data, such as a student that learns from its own samples. `concerns`
-    maps what a validation measured to sentences about what is wrong, for people: the log has each of them once.
-    """
-
-    name: str
-    module: Trainable
-    players: list[Player]
-    examples: Examples | None
-    validate: Callable[[], dict[str, float]]
-    concerns: Concerns = unconcerned
-
-
-@dataclass
-class State:
-    """Where a training stands, beside its tensors; with what was wrong at the best and at the last validation.
-
-    `examples` counts those of all batches so far; `peak_mib` is the most memory that a worker needed, in mebibytes.
-    """
-
-    step: int = 0
-    best_step: int = 0
-    best_objective: float = math.inf
-    waited: int = 0
-    seconds: float = 0.0
-    finished: bool = False
-    rescues: int = 0
-    examples: int = 0
-    peak_mib: float = 0.0
-    first_loss: dict[str, float] = field(default_factory=dict)
-    loss_sum: dict[str, float] = field(default_factory=dict)
-    loss_count: dict[str, int] = field(default_factory=dict)
-    history: list[dict[str, float]] = field(default_factory=list)
-    best_concerns: list[str] = field(default_factory=list)
-    last_concerns: list[str] = field(default_factory=list)
-
-
-def device() -> torch.device:
-    """The accelerator of this worker, or the CPU."""
-    if not torch.cuda.is_available():
-        return torch.device("cpu")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
-
-
-def gist(concern: str) -> str:
-    """A concern without its numbers: another number is no news."""
-    return re.sub(r"\d[\d.,]*", "#", concern)
 
 
 def fit(task: Task, loop: Loop, seed: int, folder: Path, report: Report) -> None:
@@ -382,16 +321,12 @@ class Training:
                 "module": self.module.state_dict(),
                 "ema": self.ema,
                 "best": self.best,
-                "random": self._random_states(),
+                "random": random_states(self.generator),
             }
             rest: dict[str, Any] = {"state": vars(self.state), "optimisers": {}, "schedules": {}}
             rest["device"] = self.device.type
             for name, optimiser in self.optimisers.items():
-                saved = optimiser.state_dict()
-                groups[f"optimiser:{name}"] = {
-                    f"{index}/{key}": value for index, values in saved["state"].items() for key, value in values.items()
-                }
-                rest["optimisers"][name] = saved["param_groups"]
+                groups[f"optimiser:{name}"], rest["optimisers"][name] = checkpoint.of_optimiser(optimiser)
                 rest["schedules"][name] = self.schedules[name].state_dict()
             checkpoint.save(self.folder, self.state.step, groups, rest)
         if self.workers > 1:
@@ -407,29 +342,14 @@ class Training:
         self.ema = groups.get("ema", {})
         self.best = groups["best"]
         if rest["device"] == self.device.type:
-            self._set_random_states({name: value.cpu() for name, value in groups["random"].items()})
+            set_random_states(self.generator, {name: value.cpu() for name, value in groups["random"].items()})
         elif self.rank == 0:
             was = f"was made on {rest['device']}"
             print(f"{self.task.name}: its checkpoint {was}: it goes on with other random numbers", flush=True)
         self.state = State(**rest["state"])
         for name, optimiser in self.optimisers.items():
-            values: dict[int, dict[str, Tensor]] = {}
-            for key, value in groups.get(f"optimiser:{name}", {}).items():
-                index, what = key.split("/")
-                values.setdefault(int(index), {})[what] = value
-            optimiser.load_state_dict({"state": values, "param_groups": rest["optimisers"][name]})
+            checkpoint.to_optimiser(optimiser, groups.get(f"optimiser:{name}", {}), rest["optimisers"][name])
             self.schedules[name].load_state_dict(rest["schedules"][name])
-
-    def _random_states(self) -> dict[str, Tensor]:
-        """The states of every random generator that a training draws from."""
-        states = {"noise": self.generator.get_state(), "torch": torch.get_rng_state()}
-        return {**states, "cuda": torch.cuda.get_rng_state(self.device)} if self.device.type == "cuda" else states
-
-    def _set_random_states(self, states: Mapping[str, Tensor]) -> None:
-        self.generator.set_state(states["noise"])
-        torch.set_rng_state(states["torch"])
-        if self.device.type == "cuda" and "cuda" in states:
-            torch.cuda.set_rng_state(states["cuda"], self.device)
 
     # Set-up
 

@@ -18,7 +18,8 @@ from models.layers.critics import MAPS, Architecture
 from models.noise import Noise
 from pipelines.params import Loop
 from pipelines.training.examples import Examples
-from pipelines.training.loop import Task, Training
+from pipelines.training.loop import Training
+from pipelines.training.task import Task
 
 from .families import COLOUR, IMAGE, SEQUENCE, VECTOR, batch, examples
 

@@ -16,7 +16,8 @@ from models.progressive_gan import Growth, ProgressiveGAN, ProgressiveGANConfig,
 from pipelines.params import Loop
 from pipelines.training import checkpoint
 from pipelines.training.examples import Examples
-from pipelines.training.loop import Task, Training
+from pipelines.training.loop import Training
+from pipelines.training.task import Task
 
 from .families import IMAGE, batch, examples
 

@@ -18,7 +18,8 @@ from pipelines.execute import Finished
 from pipelines.metrics.collapse import classes_covered, collapse_concerns, mean_distance
 from pipelines.params import Loop
 from pipelines.training.examples import Examples
-from pipelines.training.loop import State, Task, Training, gist
+from pipelines.training.loop import Training
+from pipelines.training.task import State, Task, gist
 from pipelines.validation import classified, collapse, family_concerns, family_validator
 
 from ..models.families import Case, examples

@@ -17,7 +17,8 @@ from pipelines.errors import UserError
 from pipelines.params import Loop
 from pipelines.rows import Rows
 from pipelines.training.examples import AHEAD, Examples, Feed, batch_rows
-from pipelines.training.loop import Task, Training
+from pipelines.training.loop import Training
+from pipelines.training.task import Task
 
 N, LIMIT = 500, 3000  # of a split of 6000 bytes
 ARRAY = np.random.default_rng(0).integers(0, 17, (N, 1, 3, 4), dtype=np.uint8)
@@ -225,7 +226,8 @@ import torch
 from pipelines.params import Loop
 from pipelines.rows import Rows
 from pipelines.training.examples import Examples
-from pipelines.training.loop import Task, Training
+from pipelines.training.loop import Training
+from pipelines.training.task import Task
 from tests.pipelines.test_examples import Mean
 
 def peak():

@@ -18,9 +18,10 @@ from pipelines.errors import UserError
 from pipelines.params import Loop
 from pipelines.training import checkpoint
 from pipelines.training.examples import Examples, batch_rows
-from pipelines.training.loop import Task, Training, fit
-from pipelines.training.memory import peak_mib
+from pipelines.training.loop import Training, fit
+from pipelines.training.machine import peak_mib
 from pipelines.training.players import pace
+from pipelines.training.task import Task
 
 
 class Kill(Exception):
@@ -119,7 +120,7 @@ def test_examples_and_memory_are_counted_across_interruptions(tmp_path: Path) ->
 
 MEMORY = """
 import torch
-from pipelines.training.memory import peak_mib
+from pipelines.training.machine import peak_mib
 
 before = peak_mib(torch.device("cpu"))
 much = torch.ones(500, 1 << 18)  # float32: a mebibyte each

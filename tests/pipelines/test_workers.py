@@ -15,7 +15,8 @@ from models.catalogue import build, family_class
 from models.distillation import Distillation
 from pipelines.params import Loop
 from pipelines.training.examples import Examples
-from pipelines.training.loop import Task, Training
+from pipelines.training.loop import Training
+from pipelines.training.task import Task
 
 from ..models.families import IMAGE, SEQUENCE, SMALL, examples
 
