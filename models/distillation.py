@@ -42,6 +42,7 @@ import torch
 from torch import Tensor
 
 from .contract import Batch, Family, Player, RealDensity, Reparameterised, UnsuitableEvent
+from .layers.bijections import BatchNorm
 from .layers.conditionals import Gaussians, Teaching
 from .layers.flow import Flow
 from .layers.labels import one_hot
@@ -57,11 +58,10 @@ Waveform = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Drawn:
-    """Samples y (N, D) of a student, their log q(y) (N,), and the conditionals that they were drawn from, if known."""
+    """Samples y (N, D) of a student, and q: the conditionals that they were drawn from, or log q(y) (N,)."""
 
     y: Tensor
-    log_q: Tensor
-    conditionals: Gaussians | None
+    q: Gaussians | Tensor
 
 
 class Distillation:
@@ -94,8 +94,11 @@ class Distillation:
             raise UnsuitableEvent(f"the teacher has no density of real units as it is configured; {teacher.lesson}")
         if student.classes != teacher.classes:
             raise UnsuitableEvent("student and teacher must both be conditional, or neither")
-        if repr(student.units) != repr(teacher.units):
-            raise UnsuitableEvent(f"student and teacher need the same alpha: {student.units} is not {teacher.units}")
+        own, others = _transform(student), _transform(teacher)
+        if own != others:
+            raise UnsuitableEvent(
+                f"student and teacher need the same alpha and dequantisation: {own} of the student is not {others}"
+            )
         self.event, self.classes = student.event, student.classes
         self.student: Reparameterised = student
         self.teacher: RealDensity = teacher
@@ -105,6 +108,7 @@ class Distillation:
         self.waveform = waveform or (lambda x: x)
         # The teacher's pass over a sample as distributions, if the student has distributions to set against them.
         self.by_conditionals = isinstance(teacher, Teaching) and has_gaussian_conditionals(student)
+        self.has_batch_norm = any(isinstance(part, BatchNorm) for part in student.modules())
         self._refuse_what_has_no_use()
         self._players = [
             Player(
@@ -116,6 +120,7 @@ class Distillation:
             )
         ]
         student.units.load_state_dict(teacher.units.state_dict())
+        student.units.requires_grad_(False)
         teacher.eval().requires_grad_(False)
 
     def _refuse_what_has_no_use(self) -> None:
@@ -126,12 +131,18 @@ class Distillation:
             raise UnsuitableEvent("contrastive needs conditional: true, and two classes or more")
         if self.power and self.event.kind != "sequence":
             raise UnsuitableEvent("power compares the spectra of sequences, such as audio")
+        if self.cover and self.has_batch_norm:
+            raise UnsuitableEvent(
+                "cover needs a student without batch_norm: while it learns its two directions are not one density"
+            )
         closed = isinstance(self.teacher, Teaching) and self.teacher.gaussian and self.by_conditionals
         if self.scale and not closed:
             raise UnsuitableEvent(
                 "scale needs Gaussian conditionals: a wavenet with output: gaussian as teacher, and a student all of"
                 " whose blocks go forward in time, such as an iaf with network: causal"
             )
+        if self.draws > 1 and closed:
+            raise UnsuitableEvent("draws has no use where both have Gaussian conditionals: the closed form needs none")
         if self.draws > 1 and not self.by_conditionals:
             raise UnsuitableEvent(
                 "draws needs a teacher that says its conditionals, a wavenet, and a student all of whose blocks go"
@@ -170,17 +181,17 @@ class Distillation:
 
     def _draw(self, u: Tensor, labels: Tensor | None) -> Drawn:
         if not self.by_conditionals:
-            return Drawn(*self.student.sample_density(u, labels), None)
+            return Drawn(*self.student.sample_density(u, labels))
         assert isinstance(self.student, Flow)
         y, q = gaussian_conditionals(self.student, u, labels)
-        return Drawn(y, q.log_density(y).sum(1), q)
+        return Drawn(y, q)
 
     def _kl(self, drawn: Drawn, labels: Tensor | None, noise: Noise, regularised: bool = True) -> Tensor:
         """[H(q, p) - entropy · H(q)] / D of the samples, p being that of the labels, and the regulariser."""
-        q, D = drawn.conditionals, self.event.dimensions
-        if q is None:
+        q, D = drawn.q, self.event.dimensions
+        if isinstance(q, Tensor):
             cross = -self.teacher.log_density(drawn.y, labels)
-            parts = (cross + self.entropy * drawn.log_q) / D
+            parts = (cross + self.entropy * q) / D
             return (parts.clamp_max(HOPELESS) if self.cover else parts).mean()
         assert isinstance(self.teacher, Teaching)
         p = self.teacher.conditionals(drawn.y, labels)
@@ -210,6 +221,8 @@ class Distillation:
         lesson, limit = self._lesson(u, labels), -HOPELESS * self.event.dimensions
         log_q = self.student.log_density(lesson, labels)
         likely = log_q > limit
+        if not likely.any():
+            return log_q.new_zeros(())
         if not likely.all():
             log_q = self.student.log_density(lesson[likely], None if labels is None else labels[likely])
         return -log_q.sum() / (len(u) * self.event.dimensions)
@@ -239,3 +252,9 @@ class Distillation:
         parts = zip(u.split(batch), [None] * len(u) if labels is None else labels.split(batch), strict=False)
         values = torch.cat([self.divergence(noise, some) for noise, some in parts]).double()
         return values.mean().item(), (values.std() / len(values) ** 0.5).item()
+
+
+def _transform(density: RealDensity | Reparameterised) -> str:
+    """From what to what the units of a density go, in words."""
+    alpha, bound = getattr(density.units, "alpha", None), density.units.bound
+    return f"alpha: {'null' if alpha is None else alpha}, {bound or 'exact'}"

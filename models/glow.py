@@ -6,11 +6,12 @@ and `depth` steps; then half of the channels are factored out, and the next leve
 level, whose channels are the features, without pixels: the convolution is a linear map of all features.
 
     v ← e^s ⊙ v + b                                              actnorm, s and b (C,)
-    v ← P L (U + diag(σ ⊙ e^d)) v                                1×1 convolution, (C, C) for each pixel
+    v ← P L (U + diag(ς ⊙ e^d)) v                                1×1 convolution, (C, C) for each pixel
     w_b = v_b ⊙ σ(a(v_a) + 2) + t(v_a),  w_a = v_a               coupling, a and t (N, C/2, H, W)
     u_f = v_f ⊙ exp(a(v_g)) + t(v_g)                             of what is factored out, given what goes on
 
-The last line is the learnt prior of the factored half v_f: N(u_f; 0, I) makes v_f normal with a mean and a deviation by
+In the convolution P is a fixed permutation, L and U are triangular, and the signs ς stay as they were at first. The
+last line is the learnt prior of the factored half v_f: N(u_f; 0, I) makes v_f normal with a mean and a deviation by
 v_g, while codes u stay standard normal. The scale σ(a + 2) of couplings is that of the authors' code.
 
 Cost in sequential network passes, in both directions the same, with L levels of depth K: L K + L - 1.

@@ -27,7 +27,7 @@ from torch.nn import functional as F
 
 from .contract import STRICT, Batch, Event, Family, FamilyConfig, Player, RealDensity
 from .layers.labels import chosen_labels, known
-from .layers.units import Units, real_units
+from .layers.units import Units, fixed_units
 from .layers.workers import sum_over_workers
 from .noise import uniform_rows
 
@@ -71,7 +71,7 @@ class GMM(Family, RealDensity):
     def __init__(self, config: GMMConfig, event: Event) -> None:
         super().__init__(config, event)
         K, D, rows = config.components, event.dimensions, max(1, self.classes)
-        self.units: Units = real_units(event)
+        self.units: Units = fixed_units(event)
         self.rank = min(config.rank, D)
         self.logits = nn.Parameter(torch.zeros(rows, K))
         self.means = nn.Parameter(torch.randn(K, D))

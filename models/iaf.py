@@ -9,12 +9,14 @@ pays for the slow direction.
 
 (Kingma's y = μ' + σ u, with σ = exp(-α) and μ' = -μ exp(-α): the same functions, since μ and α are free.)
 
+With `mixture_components` a last block, next to the data, has mixtures of Gaussians for conditionals of y_i given u_<i.
+
 The network of a block is a MADE, or for sequences a stack of dilated causal convolutions; then all blocks go forward in
 time, as in Parallel WaveNet, and the data is brought to one mean and scale first.
 
 Cost in sequential network passes, with B blocks and D dimensions: `sample`, `decode` and `sample_density` B,
-`log_prob` and `encode` at most B·D: D small steps of each MADE block, with the arithmetic of one pass together, and as
-many passes of a causal block as it takes until the noise settles.
+`log_prob` and `encode` B·D, which on a CPU are D small steps of each MADE block, with the arithmetic of one pass
+together, and on a GPU or of a causal block as many passes as it takes until the noise settles, at most D + 1 for each.
 Kingma et al., "Improving Variational Inference with Inverse Autoregressive Flow", 2016 (arXiv:1606.04934); van den Oord
 et al., "Parallel WaveNet", 2017 (arXiv:1711.10433).
 """
@@ -33,6 +35,7 @@ from .layers.autoregressive_flow import AutoregressiveFlowConfig, autoregressive
 from .layers.bijections import Bijection, Composition, Inverse
 from .layers.causal import CausalNetwork, Standardise
 from .layers.flow import Flow
+from .layers.mixture_transform import AutoregressiveQuantile
 
 
 @validated(frozen=True, config=STRICT)
@@ -79,7 +82,8 @@ class IAF(Flow):
             if self.event.kind != "sequence":
                 raise UnsuitableEvent(f"network: causal takes sequences, not a {self.event.kind}; network: made does")
             return Composition([Standardise(), Inverse(self._causal_blocks())])
-        return Inverse(autoregressive_blocks(self.config, self.event.dimensions, self.classes))
+        blocks = autoregressive_blocks(self.config, self.event.dimensions, self.classes, AutoregressiveQuantile)
+        return Inverse(blocks)
 
     def _causal_blocks(self) -> Composition:
         config, length = self.config, self.event.dimensions

@@ -10,8 +10,9 @@ With `mixture_components` a last block has mixtures of Gaussians for conditional
 With `batch_norm` each block is followed by an invertible batch normalisation.
 
 Cost in sequential network passes, with B blocks and D dimensions: `log_prob` and `encode` B, `sample` and `decode`
-B·D, which are D small steps of each block here, with the arithmetic of one pass together. Papamakarios, Pavlakou &
-Murray, "Masked Autoregressive Flow for Density Estimation", 2017 (arXiv:1705.07057).
+B·D, which on a CPU are D small steps of each block, with the arithmetic of one pass together, and on a GPU as many
+passes as it takes until the numbers settle, at most D + 1 for each block.
+Papamakarios, Pavlakou & Murray, "Masked Autoregressive Flow for Density Estimation", 2017 (arXiv:1705.07057).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from __future__ import annotations
 from .layers.autoregressive_flow import AutoregressiveFlowConfig, autoregressive_blocks
 from .layers.bijections import Bijection
 from .layers.flow import Flow
+from .layers.mixture_transform import AutoregressiveMixture
 
 MAFConfig = AutoregressiveFlowConfig
 
@@ -30,4 +32,4 @@ class MAF(Flow):
     parallel_sampling = False
 
     def make_bijection(self) -> Bijection:
-        return autoregressive_blocks(self.config, self.event.dimensions, self.classes)
+        return autoregressive_blocks(self.config, self.event.dimensions, self.classes, AutoregressiveMixture)

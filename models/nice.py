@@ -26,6 +26,7 @@ from .layers.bases import BaseName
 from .layers.bijections import Bijection, Composition
 from .layers.couplings import AdditiveCoupling, lone_number, odd_or_even, vector_network
 from .layers.flow import Alpha, Flow, FlowConfig
+from .layers.workers import of_every_pixel
 
 
 @validated(frozen=True, config=STRICT)
@@ -69,11 +70,11 @@ class Rescaling(Bijection):
 
     def forward(self, v: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         s = self.log_scale
-        return v * torch.exp(s), s.sum().expand(len(v))
+        return v * torch.exp(s), of_every_pixel(s, v)
 
     def inverse(self, w: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         s = self.log_scale
-        return w * torch.exp(-s), -s.sum().expand(len(w))
+        return w * torch.exp(-s), -of_every_pixel(s, w)
 
 
 class NICE(Flow):

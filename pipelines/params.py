@@ -40,7 +40,8 @@ class Loop(Section):
     """Steps over which the learning rate rises linearly to its full value."""
 
     schedule: Literal["constant", "cosine", "linear"] = "cosine"
-    """How the learning rate goes on after the warm-up; cosine and linear end at zero on the last step."""
+    """How the learning rate goes on after the warm-up; cosine and linear fall towards zero, which they would reach
+    one step after the last."""
 
     clip_norm: float | None = Field(default=None, gt=0)
     """Gradients of a player are scaled down to this Euclidean norm; null leaves them."""
@@ -95,7 +96,7 @@ class Train(Section):
     """Seed of weights, order of examples and noise."""
 
     memory_limit: int = Field(default=4096, ge=1)
-    """Mebibytes up to which a split is held on the device; a larger one is streamed from its memory map."""
+    """Mebibytes up to which a split is held on the device; a larger one is read from its file, batch by batch."""
 
     entries: dict[str, TrainEntry] = Field(default_factory=dict)
     """The entries that are trained by their own losses on the data."""

@@ -33,18 +33,22 @@ class AutoregressiveFlowConfig(FlowConfig):
     """Seed of random orders; part of the model, since weights fit one order only."""
 
     batch_norm: bool = False
-    """Follow each block by an invertible batch normalisation."""
+    """Follow each block by an invertible batch normalisation. It normalises in the quick direction, from data to noise
+    in a MAF, from noise to data in an IAF, and goes by running moments in the other one."""
 
     mixture_components: int = Field(default=0, ge=0)
-    """Gaussians in the conditionals of one more block at the end, a MADE with mixtures; 0 for no such block."""
+    """Gaussians in the conditionals of one more block at the end of the quick direction, a MADE with mixtures; 0 for no
+    such block."""
 
     inversion: Inversion = "auto"
-    """How the slow direction is computed: `incremental`, each hidden unit once; `jacobi`, all dimensions at once until
-    they settle; `plain`, a pass per dimension; `auto` is the faster of the first two: `incremental` on a CPU."""
+    """How the slow direction is computed: `incremental`, each hidden unit of a MADE once; `jacobi`, all dimensions at
+    once until they settle; `plain`, a pass per dimension; `auto` is `incremental` for MADEs on a CPU, else `jacobi`."""
 
 
-def autoregressive_blocks(config: AutoregressiveFlowConfig, dimensions: int, classes: int) -> Composition:
-    """The blocks of a configuration, in their quick direction."""
+def autoregressive_blocks(
+    config: AutoregressiveFlowConfig, dimensions: int, classes: int, mixture: type[AutoregressiveMixture]
+) -> Composition:
+    """The blocks of a configuration, in their quick direction, with what makes a block of mixtures in it."""
     count = config.blocks + bool(config.mixture_components)
     turns = orders(dimensions, count, config.permutation, config.permutation_seed)
     parts: list[Bijection] = []
@@ -54,5 +58,5 @@ def autoregressive_blocks(config: AutoregressiveFlowConfig, dimensions: int, cla
             parts.append(BatchNorm(dimensions))
     if config.mixture_components:
         K = config.mixture_components
-        parts.append(AutoregressiveMixture(turns[-1], config.hidden, K, classes, config.inversion))
+        parts.append(mixture(turns[-1], config.hidden, K, classes, config.inversion))
     return Composition(parts)

@@ -17,7 +17,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from .workers import GlobalBatchNorm, channelwise
+from .workers import GlobalBatchNorm, channelwise, of_every_pixel
 
 
 class Bijection(nn.Module, ABC):
@@ -135,12 +135,12 @@ class BatchNorm(Bijection):
     def forward(self, v: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         mean, log_scale = self._moments(v)
         w = (v - channelwise(mean, v)) * channelwise(torch.exp(log_scale), v) + channelwise(self.beta, v)
-        return w, self._log_det(log_scale, v)
+        return w, of_every_pixel(log_scale, v)
 
     def inverse(self, w: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         log_scale = self._log_scale(self.norm.running_var)
         v = (w - channelwise(self.beta, w)) * channelwise(torch.exp(-log_scale), w)
-        return v + channelwise(self.norm.running_mean, w), -self._log_det(log_scale, w)
+        return v + channelwise(self.norm.running_mean, w), -of_every_pixel(log_scale, w)
 
     def _moments(self, v: Tensor) -> tuple[Tensor, Tensor]:
         """m and the log of the whole scale, of each channel."""
@@ -153,8 +153,3 @@ class BatchNorm(Bijection):
 
     def _log_scale(self, var: Tensor) -> Tensor:
         return self.gamma - 0.5 * torch.log(var + self.norm.eps)
-
-    @staticmethod
-    def _log_det(log_scale: Tensor, v: Tensor) -> Tensor:
-        places = v[0, 0].numel()
-        return (places * log_scale.sum()).expand(len(v))

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .bijections import Bijection
+from .workers import of_every_pixel
 
 OCTAVES = 6  # of the waves that say where in a sequence one is
 
@@ -146,4 +147,4 @@ class Standardise(Bijection):
         return w * torch.exp(self.log_std) + self.mean, self._log_det(w)
 
     def _log_det(self, v: Tensor) -> Tensor:
-        return (v[0].numel() * self.log_std).expand(len(v))
+        return of_every_pixel(self.log_std.expand(v.shape[1]), v)

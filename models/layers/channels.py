@@ -6,13 +6,11 @@ Kingma & Dhariwal, "Glow: Generative Flow with Invertible 1×1 Convolutions", 20
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
 from .bijections import Bijection
-from .workers import channelwise
+from .workers import channelwise, of_every_pixel
 
 LEAST = 1e-6  # standard deviation of a channel that does not change
 
@@ -36,20 +34,20 @@ class ActNorm(Bijection):
 
     def forward(self, v: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         w = v * channelwise(torch.exp(self.log_scale), v) + channelwise(self.shift, v)
-        return w, _of_every_pixel(self.log_scale, v)
+        return w, of_every_pixel(self.log_scale, v)
 
     def inverse(self, w: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         v = (w - channelwise(self.shift, w)) * channelwise(torch.exp(-self.log_scale), w)
-        return v, -_of_every_pixel(self.log_scale, w)
+        return v, -of_every_pixel(self.log_scale, w)
 
 
 class InvertibleLinear(Bijection):
     """w = W v per pixel, a learnt generalisation of a permutation, in the LU form
 
-        W = P L (U + diag(σ ⊙ e^d)),      log |det dw/dv| = pixels · Σ d
+        W = P L (U + diag(ς ⊙ e^d)),      log |det dw/dv| = pixels · Σ d
 
     P is a fixed permutation, L is lower triangular with ones on the diagonal, U is strictly upper triangular, and the
-    signs σ stay as they were. At first W is a random rotation. W⁻¹ takes two triangular solves.
+    signs ς stay as they were. At first W is a random rotation. W⁻¹ takes two triangular solves.
     """
 
     permutation: Tensor
@@ -70,14 +68,14 @@ class InvertibleLinear(Bijection):
         lower, upper = self._factors()
         with torch.autocast(v.device.type, enabled=False):  # bfloat16 would blur all that goes through
             weight = self.permutation @ lower @ upper
-            return _to_every_pixel(weight, v), _of_every_pixel(self.log_diagonal, v)
+            return _to_every_pixel(weight, v), of_every_pixel(self.log_diagonal, v)
 
     def inverse(self, w: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         lower, upper = self._factors()
         with torch.autocast(w.device.type, enabled=False):
             solved = torch.linalg.solve_triangular(lower, self.permutation.T, upper=False, unitriangular=True)
             weight = torch.linalg.solve_triangular(upper, solved, upper=True)
-            return _to_every_pixel(weight, w), -_of_every_pixel(self.log_diagonal, w)
+            return _to_every_pixel(weight, w), -of_every_pixel(self.log_diagonal, w)
 
     def _factors(self) -> tuple[Tensor, Tensor]:
         """L, and U with its diagonal (C, C each)."""
@@ -88,8 +86,3 @@ class InvertibleLinear(Bijection):
 def _to_every_pixel(weight: Tensor, v: Tensor) -> Tensor:
     """W v for the channels of each pixel of v (N, C, …)."""
     return (weight @ v.flatten(2)).view_as(v) if v.dim() > 2 else v @ weight.T
-
-
-def _of_every_pixel(log_scale: Tensor, v: Tensor) -> Tensor:
-    """The sum of log scales (C,) over all channels and pixels, for each row (N,) of v (N, C, …)."""
-    return (math.prod(v.shape[2:]) * log_scale.sum()).expand(len(v))

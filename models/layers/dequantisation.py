@@ -21,8 +21,7 @@ from torch.nn import functional as F
 from ..contract import Event
 from ..noise import Noise
 from .normal import bounded, standard_normal_log_density
-from .units import Dequantised, Units, centred
-from .units import real_units as fixed_units
+from .units import Dequantised, Units, centred, fixed_units
 
 Dequantisation = Literal["uniform", "variational"]
 COUPLINGS = 2

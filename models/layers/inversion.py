@@ -71,10 +71,15 @@ class AutoregressiveBijection(Bijection):
     def inverse(self, w: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
             v, log_slope = self._solve(w, context)
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() and self._has_gradient(w, context):
             v = self._differentiable(v, w, context)
             _, log_slope = self.transform(v, self.conditioner(v, context))
         return v, -log_slope.sum(1)
+
+    def _has_gradient(self, w: Tensor, context: Tensor | None) -> bool:
+        """Is there anything that the solution could be differentiated with respect to?"""
+        inputs = [w] if context is None else [w, context]
+        return len(w) > 0 and any(each.requires_grad for each in (*inputs, *self.parameters()))
 
     def _solve(self, w: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """v and log dw/dv (N, D), by the method that was chosen."""
@@ -112,7 +117,7 @@ class AutoregressiveBijection(Bijection):
         """
         v, tolerance = torch.zeros_like(w), TOLERANCE * torch.finfo(w.dtype).eps
         changes: list[float] = []
-        for _ in self.order:
+        for _ in self.order if len(w) else ():
             found, _ = self.invert(w, self.conditioner(v, context))
             found = torch.where(found.isfinite(), found, 0.0)  # what is wild so early would spoil the rest: 0 · ∞
             changes.append(float(((found - v).abs() / (1 + found.abs())).amax()))
@@ -127,8 +132,6 @@ class AutoregressiveBijection(Bijection):
         found, log_slope = self.transform(v, self.conditioner(guess, context))
         # One step of Newton's method for v_i: it stays where it is, and has the gradients of τ⁻¹.
         step = v - (found - w) * torch.exp(-log_slope).detach()
-        if not step.requires_grad:
-            return v
 
         def solved(g: Tensor) -> Tensor:
             y, tolerance = g, TOLERANCE * torch.finfo(g.dtype).eps

@@ -36,9 +36,9 @@ class MADE(nn.Module):
     """An MLP whose outputs for dimension i see only the dimensions before i in the given order.
 
     Each unit has a degree: an input's is its place in the order, 1 … D; hidden ones have degrees 1 … D-1, in equal
-    numbers or at random. A hidden unit sees units of at most its degree, an output those of a smaller one (equations 8
-    and 9 of MADE). An order (D,) lists the dimensions from first to last; each dimension has `inputs` inputs. A context
-    (N, C) is seen by all outputs.
+    numbers or at random; a layer of fewer units has as many degrees, evenly spread. A hidden unit sees units of at most
+    its degree, an output those of a smaller one (equations 8 and 9 of MADE). An order (D,) lists the dimensions from
+    first to last; each dimension has `inputs` inputs. A context (N, C) is seen by all outputs.
 
     Several orders, and several draws of the hidden degrees for each, make an ensemble of members that share the weights
     and differ in their masks (sections 4.2 and 4.3): `connectivities` counts the draws, 0 stands for equal numbers.
@@ -117,7 +117,7 @@ def _masked_layer(
 
 
 def _degrees(order: Tensor, hidden: Sequence[int], generator: torch.Generator | None) -> list[Tensor]:
-    """The degrees of inputs and hidden units: equally many, or drawn (no lower than the lowest of the layer before)."""
+    """The degrees of inputs and hidden units: regular ones, or drawn (no lower than the lowest of the layer before)."""
     dimensions = len(order)
     degrees = [torch.empty(dimensions, dtype=torch.long)]
     degrees[0][order] = torch.arange(1, dimensions + 1)
@@ -125,8 +125,15 @@ def _degrees(order: Tensor, hidden: Sequence[int], generator: torch.Generator | 
     for width in hidden:
         low = int(degrees[-1].min())
         drawn = None if generator is None else torch.randint(low, top + 1, (width,), generator=generator)
-        degrees.append((torch.arange(width) % top + 1).sort().values if drawn is None else drawn)
+        degrees.append(_regular(width, top) if drawn is None else drawn)
     return degrees
+
+
+def _regular(width: int, top: int) -> Tensor:
+    """Sorted degrees (width,): each of 1 … top equally often, or evenly spread where there are more of them."""
+    if width < top:
+        return torch.linspace(1, top, width).round().long()
+    return (torch.arange(width) % top + 1).sort().values
 
 
 class IncrementalMADE:

@@ -9,7 +9,10 @@ so that with a standard normal base the density of v_i given v_<i is the mixture
     log N(w_i; 0, 1) + log dw_i/dv_i = log Σ_k π_k N(v_i; μ_k, σ_k²)
 
 Papamakarios et al., "Masked Autoregressive Flow for Density Estimation", 2017 (arXiv:1705.07057), call a MAF with such
-a block next to its base MAF MoG.
+a block next to its base MAF MoG. An IAF turns noise into data, and its network sees the noise, so it has the other
+direction of the same map next to the data:
+
+    w_i = F_i⁻¹(Φ(v_i)),      π, μ, σ functions of v_<i,      so that w_i given v_<i has the mixture for density
 """
 
 from __future__ import annotations
@@ -65,13 +68,18 @@ class AutoregressiveMixture(AutoregressiveBijection):
         weights = logits.softmax(-1)
         return (weights * _normal_mass(z)).sum(-1), (weights * _normal_mass(-z)).sum(-1)
 
-    @torch.no_grad()
     def invert(self, w: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        """v (N, …) and log dw/dv (N, …) of w (N, …) and outputs h (N, …, 3K), by Newton's method inside a bracket.
+        """v (N, …) and log dw/dv (N, …) of w (N, …) and outputs h (N, …, 3K)."""
+        h = h.double()
+        v = self._quantile(w.double(), h)
+        return v.to(w.dtype), self._transform(v, h)[1].to(w.dtype)
+
+    @torch.no_grad()
+    def _quantile(self, target: Tensor, h: Tensor) -> Tensor:
+        """F⁻¹(Φ(target)), by Newton's method inside a bracket.
 
         The root lies between the least and the greatest of the components' own quantiles.
         """
-        target, h = w.double(), h.double()
         _, mean, log_std = self.output.parameters(h)
         quantiles = mean + torch.exp(log_std) * target[..., None]
         low, high = quantiles.amin(-1), quantiles.amax(-1)
@@ -86,7 +94,25 @@ class AutoregressiveMixture(AutoregressiveBijection):
             moved, v = (new - v).abs(), new
             if (moved <= TOLERANCE * (1 + v.abs())).all():
                 break
-        return v.to(w.dtype), self._transform(v, h)[1].to(w.dtype)
+        return v
+
+
+class AutoregressiveQuantile(AutoregressiveMixture):
+    """The bijection whose outputs have mixtures of Gaussians for densities, given the inputs before: w = F⁻¹(Φ(v))."""
+
+    def transform(self, v: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """w (N, D) and log dw/dv (N, D) of v (N, D) and outputs h (N, D, 3K)."""
+        target, h = v.double(), h.double()
+        root = self._quantile(target, h)
+        found, log_slope = self._transform(root, h)
+        # One more step of Newton's method, for its gradients: those of the implicit function.
+        w = root - (found - target) * torch.exp(-log_slope).detach()
+        return w.to(v.dtype), -self._transform(w, h)[1].to(v.dtype)
+
+    def invert(self, w: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """v (N, …) and log dw/dv (N, …) of w (N, …) and outputs h (N, …, 3K)."""
+        v, log_slope = self._transform(w.double(), h.double())
+        return v.to(w.dtype), -log_slope.to(w.dtype)
 
 
 def _normal_mass(z: Tensor) -> Tensor:

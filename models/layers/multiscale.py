@@ -98,7 +98,8 @@ class MultiScale(Bijection):
     @torch.no_grad()
     def initialise(self, v: Tensor, context: Tensor | None = None) -> None:
         """By some of the examples: a network's features of all of them, at the full resolution, may not fit."""
-        h, context = v[:ENOUGH].unflatten(1, self.shape), None if context is None else context[:ENOUGH]
+        rows = torch.linspace(0, len(v) - 1, min(ENOUGH, len(v)), device=v.device).long()  # they may be sorted
+        h, context = v[rows].unflatten(1, self.shape), None if context is None else context[rows]
         for index, scale in enumerate(self.bijections):
             scale.initialise(h, context)
             h, _ = scale(h, context)

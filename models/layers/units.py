@@ -112,7 +112,7 @@ class Standardised(Units):
         return self.inverse(y).float()
 
 
-def real_units(event: Event, alpha: float | None = None) -> Units:
+def fixed_units(event: Event, alpha: float | None = None) -> Units:
     """The bijection for an event: `Dequantised` for integers (logit with `alpha`), `Standardised` for vectors."""
     return Standardised(event) if event.levels is None else Dequantised(event, alpha)
 

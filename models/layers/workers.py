@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.distributed import is_available, is_initialized
@@ -71,6 +73,11 @@ class GlobalBatchNorm(nn.Module):
             return (x - channelwise(mean, x)) * channelwise(scale, x)
         scale = self.weight * scale
         return (x - channelwise(mean, x)) * channelwise(scale, x) + channelwise(self.bias, x)
+
+
+def of_every_pixel(log_scale: Tensor, v: Tensor) -> Tensor:
+    """The sum of log scales (C,) over all channels and pixels, for each row (N,) of v (N, C, …)."""
+    return (math.prod(v.shape[2:]) * log_scale.sum()).expand(len(v))
 
 
 def channelwise(values: Tensor, x: Tensor) -> Tensor:

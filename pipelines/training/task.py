@@ -40,7 +40,8 @@ class Task:
 class State:
     """Where a training stands, beside its tensors; with what was wrong at the best and at the last validation.
 
-    `examples` counts those of all batches so far; `peak_mib` is the most memory that a worker needed, in mebibytes.
+    `examples` counts those of all batches so far; `peak_mib` is the most memory that the first worker needed, in
+    mebibytes.
     """
 
     step: int = 0

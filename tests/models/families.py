@@ -123,6 +123,8 @@ def _cases() -> list[Case]:
         Case("maf", IMAGE, {"dequantisation": "variational", "conditional": True}),
         Case("maf", VECTOR, {"batch_norm": True, "inversion": "jacobi"}),
         Case("maf", VECTOR, {"mixture_components": 3, "conditional": True}),
+        Case("iaf", VECTOR, {"batch_norm": True}),
+        Case("iaf", VECTOR, {"mixture_components": 3, "conditional": True}),
         Case("iaf", SEQUENCE, {"network": "causal", "alpha": None, "channels": 4, "layers": 2, "conditional": True}),
         Case("nice", VECTOR, {"prior": "normal"}),
         Case("realnvp", IMAGE, {"batch_norm": False}),

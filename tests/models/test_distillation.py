@@ -162,7 +162,12 @@ def test_the_student_takes_over_the_units_of_its_teacher() -> None:
         (lambda: family("gmm"), lambda: family("maf"), "cannot score its own samples"),
         (lambda: family("iaf", IMAGE), lambda: family("gan", IMAGE), "no density of real units"),
         (lambda: family("iaf", conditional=True), lambda: family("maf"), "both be conditional"),
-        (lambda: family("iaf", IMAGE, alpha=0.1), lambda: family("maf", IMAGE), "same alpha"),
+        (lambda: family("iaf", IMAGE, alpha=0.1), lambda: family("maf", IMAGE), "same alpha and .* alpha: 0.1, deq"),
+        (
+            lambda: family("iaf", IMAGE, dequantisation="variational"),
+            lambda: family("maf", IMAGE),
+            "dequantisation: alpha: 0.05, variationally .* is not alpha: 0.05, dequantised, 1 draw$",
+        ),
         (forward_student, lambda: wavenet(input="embedding"), "input: scalar and output: gaussian or logistic_mixture"),
         (forward_student, lambda: wavenet("softmax"), "input: scalar and output: gaussian or logistic_mixture"),
     ],
@@ -186,6 +191,8 @@ def test_vectors_have_no_alpha_to_agree_on() -> None:
         (lambda: family("iaf"), lambda: family("maf"), {"scale": 0.1}, "Gaussian conditionals"),
         (forward_student, lambda: wavenet("logistic_mixture"), {"scale": 0.1}, "Gaussian conditionals"),
         (lambda: family("iaf"), lambda: family("maf"), {"draws": 2}, "says its conditionals"),
+        (forward_student, wavenet, {"draws": 2}, "the closed form needs none"),
+        (lambda: family("iaf", batch_norm=True), lambda: family("maf"), {"cover": 0.1}, "without batch_norm"),
     ],
 )
 def test_a_weight_that_cannot_be_used_is_refused(student: Any, teacher: Any, options: Any, reason: str) -> None:
@@ -388,6 +395,24 @@ def test_a_student_learns_to_cover_its_teacher() -> None:
     learn(Distillation(student, teacher, entropy=0.0, cover=1.0), 60)
     apart.append((teacher.log_density(lesson) - student.log_density(lesson)).mean().item())
     assert apart[1] < apart[0] / 2, "without the entropy of its samples only this keeps a student from collapsing"
+
+
+@pytest.mark.parametrize("inversion", ["incremental", "jacobi"])
+def test_a_student_that_has_no_idea_at_all_still_learns(inversion: str) -> None:
+    student = family("iaf", inversion=inversion)
+    blocks_of(student)[0].network.output_bias.data[::2] = 100.0  # far from all that the teacher makes
+    distillation = Distillation(student, jittered(family("maf"), 0.3), cover=1.0)
+    assert distillation._uncovered(torch.randn(64, 2), None) == 0
+    loss = loss_of(distillation, Batch(torch.empty(64, 0), None, Noise(seeded(0), 64)))
+    loss.backward()
+    gradients = [parameter.grad for parameter in student.parameters() if parameter.requires_grad]
+    assert all(grad is not None and grad.isfinite().all() for grad in gradients)
+
+
+def test_all_that_is_trained_of_a_student_is_in_its_loss() -> None:
+    made, taught = (family(name, IMAGE, dequantisation="variational") for name in ("iaf", "maf"))
+    loss_of(Distillation(made, taught), Batch(torch.empty(4, 0), None, Noise(seeded(0), 4))).backward()
+    assert all((parameter.grad is not None) == parameter.requires_grad for parameter in made.parameters())
 
 
 def test_what_a_student_has_no_idea_of_is_left_out_until_it_has(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,6 +67,24 @@ def test_outputs_see_only_earlier_dimensions(dimensions: int, hidden: tuple[int,
     assert sees.sum() == dimensions * (dimensions - 1) // 2, "every earlier dimension is seen"
 
 
+def test_a_layer_of_few_units_sees_something_of_every_dimension_but_the_last() -> None:
+    made = perturbed(MADE([torch.arange(20)], (8, 6), outputs=1))
+    slopes = jacobian(lambda x: made(x).sum(0), torch.randn(50, 20))[:, 0]  # (output, row, input)
+    sees = slopes.abs().sum(1) > 0
+    assert not sees.triu().any()
+    assert sees[-1, :-1].all(), "the last output sees all that is before it"
+    assert (sees.sum(1).diff() >= 0).all() and len(sees.sum(1).unique()) > 3
+
+
+def test_no_samples_are_made_of_no_noise() -> None:
+    for kind, options in ((MAF, {"batch_norm": True, "inversion": "jacobi"}), (IAF, {"batch_norm": True})):
+        model = kind(kind.Config(blocks=1, hidden=(4,), **options), Event((3,), None))
+        assert model.sample(0).shape == (0, 3)
+        assert model.log_prob(torch.zeros(0, 3)).shape == (0,)
+        y, _ = model.sample_density(torch.zeros(0, 3))
+        assert y.shape == (0, 3)
+
+
 def test_a_context_is_seen_by_every_output() -> None:
     made = MADE([torch.arange(D)], (16,), outputs=2, context=3)
     perturbed(made)

@@ -80,6 +80,20 @@ def test_it_starts_with_unit_channels_after_every_actnorm(event: Event) -> None:
         torch.testing.assert_close(channels.std(1, correction=0), torch.ones(len(channels)))
 
 
+def test_it_starts_by_examples_of_all_classes_though_they_are_sorted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.layers.multiscale.ENOUGH", 50)
+    x = torch.arange(16, dtype=torch.uint8).repeat_interleave(20)[:, None, None, None].expand(-1, 1, 8, 8).contiguous()
+    model = glow(jitter=0.0)
+    model.initialise(x, None, torch.Generator().manual_seed(0))
+    norm = next(module for module in model.modules() if isinstance(module, ActNorm))
+    seen: list[Tensor] = []
+    norm.register_forward_hook(lambda module, inputs, outputs: seen.append(outputs[0]))
+    model.log_prob(x)
+    channels = seen[0].movedim(1, 0).flatten(1)
+    torch.testing.assert_close(channels.mean(1), torch.zeros(len(channels)), atol=0.1, rtol=0)
+    torch.testing.assert_close(channels.std(1), torch.ones(len(channels)), atol=0.1, rtol=0)
+
+
 def test_equal_examples_and_generators_start_equal_workers() -> None:
     """Every worker initialises its own copy, by the same examples."""
     x = torch.randint(16, (50, 1, 8, 8), dtype=torch.uint8)

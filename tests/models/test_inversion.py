@@ -11,17 +11,18 @@ from torch.autograd.functional import jacobian
 
 from models.layers.affine_transform import AutoregressiveAffine, affine_made
 from models.layers.inversion import AutoregressiveBijection, Inversion
-from models.layers.mixture_transform import AutoregressiveMixture
+from models.layers.mixture_transform import AutoregressiveMixture, AutoregressiveQuantile
 
 D, C = 7, 3
 METHODS: list[Inversion] = ["incremental", "jacobi", "plain"]
+KINDS = [AutoregressiveAffine, AutoregressiveMixture, AutoregressiveQuantile]
 
 
 def block(kind: type[AutoregressiveBijection], dimensions: int = D, scale: float = 0.3) -> AutoregressiveBijection:
     torch.manual_seed(0)
     order = torch.randperm(dimensions)
-    if kind is AutoregressiveMixture:
-        built: AutoregressiveBijection = AutoregressiveMixture(order, (24, 16), 3, C)
+    if issubclass(kind, AutoregressiveMixture):
+        built: AutoregressiveBijection = kind(order, (24, 16), 3, C)
     else:
         built = affine_made(order, (24, 16), C)
     with torch.no_grad():
@@ -36,7 +37,7 @@ def inverse(bijection: AutoregressiveBijection, method: Inversion, w: Tensor, co
         return bijection.inverse(w, context)
 
 
-@pytest.mark.parametrize("kind", [AutoregressiveAffine, AutoregressiveMixture])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("method", ["incremental", "jacobi"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_methods_agree_with_a_pass_per_dimension(
@@ -89,7 +90,7 @@ def test_jacobi_takes_all_passes_where_errors_grow_before_they_vanish() -> None:
         torch.testing.assert_close(chain.inverse(w)[0], torch.stack(expected, 1))
 
 
-@pytest.mark.parametrize("kind", [AutoregressiveAffine, AutoregressiveMixture])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("method", METHODS)
 def test_gradients_are_those_of_the_inverse_function(kind: type[AutoregressiveBijection], method: Inversion) -> None:
     """dv/dw is the inverse matrix of dw/dv, and dv = -(dw/dv)⁻¹ dw for a change of weights."""
@@ -115,3 +116,11 @@ def test_the_log_determinant_has_a_gradient(method: Inversion) -> None:
     bijection.inversion = method
     w, context = torch.randn(2, D).double(), torch.randn(2, C).double()
     assert torch.autograd.gradcheck(lambda x: bijection.inverse(x, context)[1], w.requires_grad_())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_has_no_gradient_gets_none(method: Inversion, passes: MagicMock) -> None:
+    bijection = block(AutoregressiveAffine).requires_grad_(False)
+    bijection.inversion = method
+    v, log_det = bijection.inverse(torch.randn(2, D), torch.randn(2, C))
+    assert not v.requires_grad and not log_det.requires_grad

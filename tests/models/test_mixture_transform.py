@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.autograd.functional import jacobian
 
 from models.contract import Event
-from models.layers.mixture_transform import AutoregressiveMixture
+from models.iaf import IAF
+from models.layers.mixture_transform import AutoregressiveMixture, AutoregressiveQuantile
 from models.layers.normal import standard_normal_log_density
 from models.made import MADE
 from models.maf import MAF
@@ -18,8 +19,8 @@ pytestmark = pytest.mark.usefixtures("double")
 D, K = 4, 3
 
 
-def block(scale: float = 0.3) -> AutoregressiveMixture:
-    mixture = AutoregressiveMixture(torch.randperm(D), (16, 12), K)
+def block(scale: float = 0.3, kind: type[AutoregressiveMixture] = AutoregressiveMixture) -> AutoregressiveMixture:
+    mixture = kind(torch.randperm(D), (16, 12), K)
     with torch.no_grad():
         for parameter in mixture.parameters():
             parameter.add_(scale * torch.randn_like(parameter))
@@ -33,8 +34,16 @@ def test_the_density_is_that_of_the_mixture() -> None:
     torch.testing.assert_close(standard_normal_log_density(w) + log_det, conditionals)
 
 
-def test_jacobians_of_both_directions_match_autograd() -> None:
-    mixture, v = block(), torch.randn(1, D)
+def test_outputs_of_the_other_direction_have_the_density_of_the_mixture_given_the_inputs_before() -> None:
+    quantile, v = block(kind=AutoregressiveQuantile), torch.randn(20, D)
+    w, log_det = quantile(v)
+    conditionals = quantile.output.log_prob(quantile.conditioner(v, None), w).sum(1)
+    torch.testing.assert_close(standard_normal_log_density(v) - log_det, conditionals)
+
+
+@pytest.mark.parametrize("kind", [AutoregressiveMixture, AutoregressiveQuantile])
+def test_jacobians_of_both_directions_match_autograd(kind: type[AutoregressiveMixture]) -> None:
+    mixture, v = block(kind=kind), torch.randn(1, D)
     w, log_det = mixture(v)
     matrix = jacobian(lambda x: mixture(x)[0], v)[0, :, 0]
     torch.testing.assert_close(log_det[0], matrix.slogdet().logabsdet)
@@ -68,6 +77,29 @@ def test_a_mixture_of_one_component_is_an_affine_map() -> None:
     w, log_det = mixture(v)
     torch.testing.assert_close(w, (v - mean[..., 0]) * torch.exp(-log_std[..., 0]))
     torch.testing.assert_close(log_det, -log_std[..., 0].sum(1))
+
+
+def test_the_other_direction_has_the_gradients_of_the_implicit_function() -> None:
+    quantile, v = block(kind=AutoregressiveQuantile), torch.randn(3, D)
+    h = quantile.conditioner(v, None).detach().requires_grad_()
+    for place in (0, 1):
+        assert torch.autograd.gradcheck(lambda x, y, i=place: quantile.transform(x, y)[i], (v.requires_grad_(), h))
+
+
+def test_an_iaf_that_ends_in_a_mixture_makes_samples_of_two_modes() -> None:
+    flow = IAF(IAF.Config(blocks=1, hidden=(4,), mixture_components=2), Event((1,), None))
+    for parameter in flow.requires_grad_(False).parameters():
+        parameter.zero_()
+    mixture = flow.bijection.of.bijections[-1]  # type: ignore[union-attr]
+    mixture.network.output_bias.data.copy_(torch.tensor([0.0, 0.0, -2.0, 2.0, -1.0, -1.0]))  # logits, μ, log σ
+    y = torch.linspace(-6, 6, 2001)[:, None]
+    density = flow.log_density(y).exp()
+    assert torch.trapezoid(density, y[:, 0]) == pytest.approx(1, abs=1e-4)
+    modes = (density[1:-1] > density[:-2]) & (density[1:-1] > density[2:])
+    torch.testing.assert_close(y[1:-1, 0][modes], torch.tensor([-2.0, 2.0]), atol=0.02, rtol=0)
+    samples, log_q = flow.sample_density(torch.randn(500, 1))
+    torch.testing.assert_close(log_q, flow.log_density(samples))
+    assert (samples.abs() - 2).abs().max() < 2 and 150 < (samples > 0).sum() < 350
 
 
 def test_a_flow_that_ends_in_a_mixture_has_a_made_of_mixtures_for_its_base() -> None:
