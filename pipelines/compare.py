@@ -228,7 +228,7 @@ def _provenance(project: Project, data: Prepared, rows: list[dict[str, Any]]) ->
         references = _of(known.get("fid_references", tests), tests)
         facts["sample quality"] = (
             f"{known['fid_samples']:,} samples against {references} examples of the test split, in features of "
-            f"{known['fid_features']}; as many training examples would have FID {_real_fid(project, data):.3f}"
+            f"{known['fid_features']}; {_floor(project, data)}"
         )
     if data.event.levels is not None:
         facts["to be beaten"] = _baselines(project, data, data.event.levels)
@@ -238,7 +238,7 @@ def _provenance(project: Project, data: Prepared, rows: list[dict[str, Any]]) ->
     return {**facts, "speed": speed}
 
 
-def _real_fid(project: Project, data: Prepared) -> float:
+def _floor(project: Project, data: Prepared) -> str:
     """The FID of training examples in place of samples: what a perfect model would have, about."""
     settings = project.params.evaluate
     features, _ = quality_features(project, data.event)
@@ -247,7 +247,8 @@ def _real_fid(project: Project, data: Prepared) -> float:
         feature_array(features, batches_of(some, spread_rows(some, at_most)))
         for some, at_most in ((train, settings.samples), (test, settings.references))
     )
-    return fid(real, fake)
+    fewer = ", and more of them less" if len(fake) < settings.samples else ""
+    return f"{len(fake):,} training examples in place of samples would have FID {fid(real, fake):.3f}{fewer}"
 
 
 def _baselines(project: Project, data: Prepared, levels: int) -> str:

@@ -23,7 +23,7 @@ from .metrics.two_sample import two_sample_auc
 from .prepared import Prepared
 from .project import Project
 from .quality import quality_features
-from .record import tracked
+from .record import finite, tracked
 from .students import student_job
 from .training.machine import device
 from .validation import batches_of, classified, draw, feature_array, features_of, log_volume, spread_rows
@@ -56,7 +56,7 @@ def run(project: Project, entry: str) -> None:
             "parameters": parameter_count(student),
             "rescues": done.state.rescues,
         }
-        write_outcome(project.artifacts("distill", entry), done, written, metrics, run)
+        write_outcome(project.artifacts("distill", entry), done, written, finite(job.name, metrics), run)
     print(f"distill@{entry}: samples {metrics['speed_ratio']:.1f} times as fast as {settings.teacher}")
 
 

@@ -14,7 +14,7 @@ from .measurements import abilities, cost, likelihood, samples, use
 from .measurements.neighbours import nearest_training_examples
 from .measurements.subject import Subject
 from .project import Project
-from .record import tracked
+from .record import finite, tracked
 from .report.grid import column_labels, temperature_labels
 from .validation import name_of_objective
 
@@ -49,6 +49,7 @@ def run(project: Project, entry: str) -> None:
         nearest_training_examples(subject).save(folder / "neighbours.npz")
         _save(folder / "samples.npy", shown(subject.family, params.evaluate.seed))
         _save(folder / "temperatures.npy", at_temperatures(subject))
+        metrics = finite(f"evaluate@{entry}", metrics)
         write_json(folder / "metrics.json", metrics)
         run.log_metrics(metrics)
         run.log_artifact(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
@@ -27,3 +28,17 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Section):
         return value.model_dump(mode="json")
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+
+
+def finite(whose: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The metrics with blanks for what is no finite number, which a line each says; those in mappings included."""
+    kept: dict[str, Any] = {}
+    for name, value in metrics.items():
+        if isinstance(value, Mapping):
+            kept[name] = finite(f"{whose}: {name}", value)
+        elif isinstance(value, float) and not math.isfinite(value):
+            print(f"warning: {whose}: {name} is {value}: it is left blank")
+            kept[name] = None
+        else:
+            kept[name] = value
+    return kept

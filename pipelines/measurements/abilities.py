@@ -47,4 +47,4 @@ def inversion_error(subject: Subject) -> float | None:
     if event.levels is None:
         unit = torch.tensor([max(column["std"], 1e-8) for column in subject.data.meta["columns"]])
         apart = apart / unit.to(apart)
-    return float(apart.nan_to_num(torch.inf).max())
+    return float(apart.nan_to_num(nan=torch.inf, posinf=torch.inf).max())

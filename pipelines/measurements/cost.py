@@ -37,7 +37,10 @@ def sampling_flops(family: Family) -> int:
 
 
 def _speeds(subject: Subject) -> dict[str, Any]:
-    """Examples per second by batch size; those of the largest batches under names of their own."""
+    """Examples per second by batch size; those of the largest batches under names of their own.
+
+    A conditional density is told a label: p(x) itself takes as many scores as there are labels.
+    """
     settings, family = subject.settings, subject.family
     sampling: dict[str, float] = {}
     scoring: dict[str, float] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -63,18 +62,22 @@ def measure(subject: Subject) -> dict[str, Any]:
         "nll_bound": family.bound,
         "nll_examples": likelihood.count,
         **by_class,
-        "nll_by_class": {} if labels is None else _by_class(subject, log_probs, labels, volume),
+        **({} if labels is None else _by_class(subject, log_probs, labels, volume)),
         "outliers": _outliers(subject, family, log_probs, volume),
         "objective": objective.in_unit_of(event),
     }
 
 
-def _by_class(subject: Subject, log_probs: Tensor, labels: Tensor, volume: float) -> dict[str, float]:
-    """The likelihood of the test examples of each class that has any, by its name."""
+def _by_class(subject: Subject, log_probs: Tensor, labels: Tensor, volume: float) -> dict[str, Any]:
+    """The likelihood of the test examples of each class that has any, by its name, and how many these are."""
     names = subject.data.meta["class_names"]
-    return {
-        names[label]: Likelihood.of(log_probs[labels.to(log_probs.device) == label], volume).in_unit_of(subject.event)
+    found = {
+        names[label]: Likelihood.of(log_probs[labels.to(log_probs.device) == label], volume)
         for label in labels.unique().tolist()
+    }
+    return {
+        "nll_by_class": {name: each.in_unit_of(subject.event) for name, each in found.items()},
+        "nll_by_class_examples": {name: each.count for name, each in found.items()},
     }
 
 
@@ -95,8 +98,9 @@ def _outliers(subject: Subject, family: Density, of_test: Tensor, volume: float)
             "nll": Likelihood.of(of_foreign, volume).in_unit_of(event),
             "likelihood_auroc": auroc(of_test, of_foreign),
             "typicality_auroc": auroc(typicality(of_test, of_train), typicality(of_foreign, of_train)),
+            "examples": len(x),
         }
-    return {name: {key: value for key, value in each.items() if math.isfinite(value)} for name, each in found.items()}
+    return found
 
 
 def _own(subject: Subject, path: Path) -> np.ndarray:

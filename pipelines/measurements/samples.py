@@ -51,6 +51,7 @@ def measure(subject: Subject) -> dict[str, Any]:
         "kid_low": of_kid[0],
         "kid_high": of_kid[1],
         **prdc(real[spread(len(real), count)], fake[:count], settings.neighbours),
+        "prdc_examples": count,
         **collapse(subject.features, real, fake),
         "memorisation": memorisation(fake, real, train),
         "copied": copied(fake, real, train),
@@ -80,6 +81,7 @@ def _of_tables(subject: Subject) -> dict[str, Any]:
         "synthetic_score": score_on_real(made, labels if told is not None else None, test, of_test),
         "real_score": score_on_real(train, of_train if told is not None else None, test, of_test),
         "score_name": "accuracy" if told is not None else "R²",
+        "score_examples": len(labels),
     }
 
 

@@ -60,7 +60,7 @@ def completions(subject: Subject) -> tuple[Completions, dict[str, float | None]]
     train = subject.train.head(MAPPED)[0].cpu().numpy()
     return shown, {
         "completion_error": completion_error(judged.known, judged.x, judged.drawn, train, event.ordered),
-        "completion_diversity": completion_diversity(judged.known, judged.x, judged.drawn, event.ordered),
+        "completion_diversity": completion_diversity(judged.known, judged.x, judged.drawn, train, event.ordered),
         "completion_examples": len(judged.x),
     }
 

@@ -1,11 +1,11 @@
 """How good completions are: how far from what was there, and how different from each other.
 
     error      RMSE of the missing numbers as they were drawn ÷ RMSE of the mean of training examples in their place
-    diversity  root mean squared distance of two completions of one example ÷ that of what is missing of two examples
+    diversity  root mean squared distance of two completions of one example ÷ the same
 
-A draw from p(missing | known) is as far from the truth as from another draw, so an error well above the diversity says
-that completions are sure of what is wrong. Where levels are names, the share of different ones takes the place of
-squared distances, and the most frequent name that of the mean.
+A draw from p(missing | known) is as far from the truth as from another draw: a perfect model's diversity is its error.
+An error well above the diversity says that completions are sure of what is wrong. Where levels are names, the share of
+different ones takes the place of squared distances, and the most frequent name that of the mean.
 """
 
 from __future__ import annotations
@@ -24,26 +24,30 @@ def completion_error(
 
     `train` (N, *event) are training examples. None where the truth does not differ from their mean.
     """
-    guess = train.astype(np.float64).mean(0) if ordered else _most_frequent(train)
     apart = [
         _apart(each[:, :, ~mask], x[:, None][:, :, ~mask], ordered) for mask, each in zip(known, drawn, strict=True)
     ]
-    guessed = [_apart(guess[~mask], x[:, ~mask], ordered) for mask in known]
-    return _ratio(float(np.mean(apart)), float(np.mean(guessed)), ordered)
+    return _ratio(float(np.mean(apart)), _of_the_mean(known, x, train, ordered), ordered)
 
 
 def completion_diversity(
-    known: NDArray[np.bool_], x: NDArray[Any], drawn: NDArray[Any], ordered: bool = True
+    known: NDArray[np.bool_], x: NDArray[Any], drawn: NDArray[Any], train: NDArray[Any], ordered: bool = True
 ) -> float | None:
-    """The diversity of completions `drawn` (M, E, S, *event) of x (E, *event); None for one of each, or of one x."""
-    if drawn.shape[2] < 2 or len(x) < 2:
+    """The diversity of completions; None where there is one of each, or the truth does not differ from the mean."""
+    if drawn.shape[2] < 2:
         return None
-    each, all_ = [], []
-    for mask, made in zip(known, drawn, strict=True):
-        missing = made[:, :, ~mask]
-        each += [_apart(missing[:, a], missing[:, b], ordered) for a, b in pairwise(range(missing.shape[1]))]
-        all_.append(_apart(x[:-1, ~mask], x[1:, ~mask], ordered))
-    return _ratio(float(np.mean(each)), float(np.mean(all_)), ordered)
+    apart = [
+        _apart(made[:, a][:, ~mask], made[:, b][:, ~mask], ordered)
+        for mask, made in zip(known, drawn, strict=True)
+        for a, b in pairwise(range(drawn.shape[2]))
+    ]
+    return _ratio(float(np.mean(apart)), _of_the_mean(known, x, train, ordered), ordered)
+
+
+def _of_the_mean(known: NDArray[np.bool_], x: NDArray[Any], train: NDArray[Any], ordered: bool) -> float:
+    """How far the missing numbers are from the mean of training examples."""
+    guess = train.astype(np.float64).mean(0) if ordered else _most_frequent(train)
+    return float(np.mean([_apart(guess[~mask], x[:, ~mask], ordered) for mask in known]))
 
 
 def _apart(a: NDArray[Any], b: NDArray[Any], ordered: bool) -> float:

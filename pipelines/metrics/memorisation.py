@@ -18,6 +18,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
 RARE = 0.01  # share of test examples that lie nearer to a training example than what counts as copied
+ENOUGH = round(1 / RARE)  # test examples, of which fewer have no such percentile
 
 
 def memorisation(samples: np.ndarray, test: np.ndarray, train: np.ndarray) -> float:
@@ -26,8 +27,13 @@ def memorisation(samples: np.ndarray, test: np.ndarray, train: np.ndarray) -> fl
     return float(roc_auc_score(np.repeat([1, 0], [len(ours), len(theirs)]), -np.concatenate([ours, theirs])))
 
 
-def copied(samples: np.ndarray, test: np.ndarray, train: np.ndarray) -> float:
-    """The share of samples that lie nearer to a training example than all but one in a hundred test examples."""
+def copied(samples: np.ndarray, test: np.ndarray, train: np.ndarray) -> float | None:
+    """The share of samples that lie nearer to a training example than all but one in a hundred test examples.
+
+    None where there are fewer of these.
+    """
+    if len(test) < ENOUGH:
+        return None
     ours, theirs = (nearest(x, train, 1)[1][:, 0] for x in (samples, test))
     theirs.sort()
     below, up_to = (np.searchsorted(theirs, ours, side) / len(theirs) for side in ("left", "right"))

@@ -12,6 +12,7 @@ from .standings import (
     SPEED,
     Measure,
     Row,
+    how_level,
     leaders,
     likelihood,
     quality,
@@ -19,7 +20,6 @@ from .standings import (
     undominated,
     value_of,
 )
-from .table import number
 from .verdicts import (
     Students,
     against_teacher,
@@ -77,7 +77,7 @@ def _fastest(rows: Sequence[Row]) -> str:
     first = leaders(rows, SPEED)
     if not first:
         return ""
-    text = f"{_drawn(first[0])}.{_level(first[1:], 'within a tenth of it')}"
+    text = f"{_drawn(first[0])}.{_level(first[1:], how_level(first[0], SPEED))}"
     measure = quality(rows)
     good = ranked(rows, measure)
     half = good[: (len(good) + 1) // 2]
@@ -102,7 +102,7 @@ def _likelihood(rows: Sequence[Row]) -> str:
     best, exact = order[0], [row for row in order if row.get("nll_kind") != "bound"]
     if best in exact:
         text = f"{_named(best)}: NLL {with_interval(best, measure)}, an exact value, not a bound."
-        text += _level([row for row in leaders(exact, measure) if row is not best], "within its interval")
+        text += _level([row for row in leaders(exact, measure) if row is not best], how_level(best, measure))
         bounds = [row for row in order if row not in exact]
         if bounds:
             text += f" Of the entries known only by a bound {_named(bounds[0])} has the lowest, ≤"
@@ -110,7 +110,7 @@ def _likelihood(rows: Sequence[Row]) -> str:
         return text
     text = f"{_named(best)}: NLL ≤ {with_interval(best, measure)}, an upper bound{bound_name(best)}:"
     text += " its true value may be lower still."
-    text += _level([row for row in leaders(order, measure) if row is not best], "within its interval")
+    text += _level([row for row in leaders(order, measure) if row is not best], how_level(best, measure))
     if exact:
         text += f" The best exact value is {_named(exact[0])}'s, {measure.text(exact[0][measure.name])}."
     elif len(order) > 1:
@@ -123,7 +123,7 @@ def _samples(rows: Sequence[Row]) -> str:
     if not first:
         return ""
     text = f"{_named(first[0])}: FID {with_interval(first[0], FID)}, less is better."
-    return text + _level(first[1:], "within its interval")
+    return text + _level(first[1:], how_level(first[0], FID))
 
 
 def _completing(rows: Sequence[Row]) -> str:
@@ -133,7 +133,7 @@ def _completing(rows: Sequence[Row]) -> str:
     able = len(ranked(rows, COMPLETION))
     text = f"{_named(first[0])}: completion error {with_interval(first[0], COMPLETION)} times that of the mean example"
     text += f", the lowest of the {able} that can complete." if able > 1 else ", the only one that can complete."
-    return text + _level(first[1:], "within its interval")
+    return text + _level(first[1:], how_level(first[0], COMPLETION))
 
 
 def _memorised(rows: Sequence[Row]) -> str:
@@ -168,10 +168,9 @@ def _cheapest(rows: Sequence[Row], students: Students) -> str:
     shown = kept if len(kept) <= LISTED else [*kept[: LISTED - 1], kept[-1]]
     listed = in_words([_priced(by_name[name], measure) for name in shown])
     text = f"{listed}: nothing else here is both cheaper to train and better."
-    return f"{text} Times of students include their teachers'." if students else text
+    taught = any(entry in shown and student.teacher in by_name for entry, student in students.items())
+    return f"{text} Times of students include their teachers'." if taught else text
 
 
 def _priced(row: Row, measure: Measure) -> str:
-    bound = "≤ " if measure is not FID and row.get("nll_kind") == "bound" else ""
-    quality_ = f"{measure.title} {bound}{number(float(row[measure.name]), measure.digits)}"
-    return f"{_named(row)} ({COST.text(row[COST.name])}, {quality_})"
+    return f"{_named(row)} ({COST.text(row[COST.name])}, {measure.title} {measure.of(row)})"

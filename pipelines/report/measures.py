@@ -12,7 +12,7 @@ from .verdicts import TELLING, passes
 EXTREMES = 6  # classes at either end that are listed where there are many
 SETS = {
     "noise": "each number drawn uniformly",
-    "shuffled": "test examples, their numbers in an order of chance",
+    "shuffled": "test examples, their numbers in an order of chance, or each column of a table among its rows",
     "faded": "test examples halfway to the mean example",
     "flat": "one level everywhere",
     "reversed": "test examples from end to start",
@@ -112,7 +112,10 @@ def _speeds(row: Row) -> Measured:
     where = f" on {row['speed_device']}" if row.get("speed_device") else ""
     threads = value_of(row, "speed_threads")
     where += f" with {threads:.0f} thread{'s' * (threads != 1)}" if threads else ""
-    caption = f"Median throughput in examples per second by batch size{where}. Scoring computes log p(x) or its bound."
+    caption = f"Median throughput in examples per second by batch size{where}."
+    if scoring:
+        caption += " Scoring computes log p(x) or its bound, of a conditional model log p(x | y) of one label y: all"
+        caption += " labels summed out take as many times as long."
     if passes(row):
         caption += f" A batch of samples needs {passes(row)}, whatever its size."
     heads = [("Batch", "examples"), ("Sampling", "examples/s"), ("Scoring", "examples/s")]
@@ -158,7 +161,7 @@ def _outliers(row: Row) -> Measured:
         rows.append(("test examples", number(float(own), 4), "", "", ""))
     for name, each in (row.get("outliers") or {}).items():
         likely, typical = value_of(each, "likelihood_auroc"), value_of(each, "typicality_auroc")
-        if likely is not None and likely < 0.5:
+        if likely is not None and likely < 0.5 - TELLING:
             marked.append(len(rows))
         nll = value_of(each, "nll")
         numbers = [
@@ -185,7 +188,7 @@ def _judgement(likely: float | None, typical: float | None) -> str:
     """What the two AUROCs say."""
     if likely is None:
         return ""
-    if likely >= 0.5:
+    if likely >= 0.5 - TELLING:
         return "noticed" if likely > 1 - TELLING else "partly noticed" if likely > 0.5 + TELLING else "hardly noticed"
     caught = typical is not None and typical > 0.5 + TELLING
     return f"found likelier than test examples: the known failure{'; typicality notices' if caught else ''}"

@@ -26,23 +26,24 @@ HEADER = (
     "data_digest",
 )
 # What a number is measured on, by the first pattern that its name matches: the split, and the names of what counts
-# its examples and samples. Names without a pattern say how something was measured, and are no measurement.
+# its examples and samples, with \1 for what the pattern's group is. Names without a pattern say how something was
+# measured, and are no measurement.
 SOURCES: tuple[tuple[str, str, str, str], ...] = (
     (r"objective", "val", "", ""),
-    (
-        r"nll_by_class\..*|nll_(nats|bits_per_dim|standard_error)|conditional_.*|bayes_accuracy",
-        "test",
-        "nll_examples",
-        "",
-    ),
-    (r"outliers\..*", "test", "nll_examples", ""),
-    (r"fid|kid|precision|recall|density|coverage|diversity|classes_covered", "test", "fid_references", "fid_samples"),
+    (r"nll_by_class\.(.*)", "test", r"nll_by_class_examples.\1", ""),
+    (r"nll_(?:nats|bits_per_dim|standard_error)|conditional_nll.*|bayes_accuracy", "test", "nll_examples", ""),
+    (r"outliers\.(.*)\.(?:nll|.*_auroc)", "foreign", r"outliers.\1.examples", ""),
+    (r"fid|kid|classes_covered", "test", "fid_references", "fid_samples"),
+    (r"diversity", "test", "", ""),
+    (r"precision|recall|density|coverage", "test", "prdc_examples", "prdc_examples"),
     (r"memorisation|copied", "train, test", "fid_references", "fid_samples"),
-    (r"marginal_distance|correlation_distance|two_sample_auc|(synthetic|real)_score", "test", "", "fid_samples"),
-    (r"completion_(error|diversity)", "test", "completion_examples", ""),
+    (r"marginal_distance|correlation_distance|two_sample_auc", "test", "fid_references", "fid_samples"),
+    (r"synthetic_score", "test", "fid_references", "score_examples"),
+    (r"real_score", "train, test", "fid_references", ""),
+    (r"completion_(?:error|diversity)", "test", "completion_examples", ""),
     (r"reconstruction_rmse|prior_gap|probe_accuracy|inversion_error", "test", "", ""),
-    (r"train_(seconds|steps|examples_per_s|peak_mib|flops)", "train", "", ""),
-    (r"(samples|log_probs)_per_s|(sampling|scoring)_(speed\..*|passes|flops|growth)|parameters", "", "", ""),
+    (r"train_(?:seconds|steps|examples_per_s|peak_mib|flops)", "train", "", ""),
+    (r"(?:samples|log_probs)_per_s|(?:sampling|scoring)_(?:speed\..*|passes|flops|growth)|parameters", "", "", ""),
 )
 IN_FEATURES = re.compile(r"fid|kid|precision|recall|density|coverage|diversity|memorisation|copied|classes_covered")
 
@@ -58,11 +59,12 @@ def numbers(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _of_entry(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for name, value in numbers_in(row):
-        source = next((each for each in SOURCES if re.fullmatch(each[0], name)), None)
-        if source is None:
+    known = dict(numbers_in(row))
+    for name, value in known.items():
+        found = next(((match, *each[1:]) for each in SOURCES if (match := re.fullmatch(each[0], name))), None)
+        if found is None:
             continue
-        _, split, examples, samples = source
+        match, split, examples, samples = found
         yield {
             **{key: row.get(key, "") for key in ("entry", "model", "seed", "train_seed", "data_digest")},
             "number": name,
@@ -70,8 +72,8 @@ def _of_entry(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             "low": _or_blank(row.get(f"{name}_low")),
             "high": _or_blank(row.get(f"{name}_high")),
             "split": split,
-            "examples": _or_blank(row.get(examples)),
-            "samples": _or_blank(row.get(samples)),
+            "examples": known.get(match.expand(examples), ""),
+            "samples": known.get(match.expand(samples), ""),
             "features": row.get("fid_features", "") if IN_FEATURES.fullmatch(name) else "",
         }
 

@@ -18,7 +18,7 @@ from .latents import LatentSpace
 from .measures import measures
 from .pictures import data_uri
 from .repetitions import Repetition
-from .table import BEST, COLUMNS, Cell, Column, cells, measured, number, shown_columns
+from .table import BEST, COLUMNS, Cell, Column, cells, is_bound, measured, number, shown_columns
 from .tradeoff import tradeoff
 from .verdicts import verdicts
 
@@ -152,7 +152,8 @@ def render(report: Report) -> str:
             answers=answers(report.rows, students),
             tradeoff=tradeoff(report.rows, {entry: student.teacher for entry, student in students.items()}),
             verdicts=verdicts(report.rows, students, report.classes),
-            repeated=[(each, _means(each)) for each in report.repetitions],
+            repeated=[(each, _means(each, rows)) for each in report.repetitions],
+            published=any(str(row.get("fid_features")).startswith("inception") for row in report.rows),
             measures={entry: measures(row) for entry, row in rows.items()},
             best=BEST,
             columns=columns,
@@ -167,11 +168,17 @@ def render(report: Report) -> str:
     )
 
 
-def _means(repetition: Repetition) -> list[tuple[Column, str]]:
+def _means(repetition: Repetition, rows: Mapping[str, Mapping[str, Any]]) -> list[tuple[Column, str]]:
     """The columns of the summary that have a mean over repetitions, and the mean with its standard error."""
-    shown = [(column, repetition.means[column.name]) for column in COLUMNS if column.name in repetition.means]
+    first, means = rows[repetition.entries[0]], repetition.means
     return [
-        (column, f"{number(mean.value, column.digits)} ± {number(mean.standard_error, 2)}") for column, mean in shown
+        (
+            column,
+            f"{'≤ ' if is_bound(first, column.name) else ''}{number(means[column.name].value, column.digits)}"
+            f" ± {number(means[column.name].standard_error, 2)}",
+        )
+        for column in COLUMNS
+        if column.name in means
     ]
 
 

@@ -11,12 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .table import number
+from .table import is_bound, number
 
 Row = Mapping[str, Any]
 
 TIMING = 0.1  # relative difference that two timings of the same thing may have
-NORMAL = 1.96  # standard errors on either side of a mean that hold 95 %
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,10 @@ class Measure:
     def text(self, value: float) -> str:
         """A value with its unit."""
         return f"{number(float(value), self.digits)} {self.unit}".strip()
+
+    def of(self, row: Row) -> str:
+        """The value of a row with its unit, and with ≤ if it is but a bound."""
+        return f"{'≤ ' if is_bound(row, self.name) else ''}{self.text(row[self.name])}"
 
     def worse(self, value: float, than: float) -> bool:
         """Does the value look worse than another one?"""
@@ -52,10 +55,14 @@ PROBE = Measure("probe_accuracy", "linear probe", "higher")
 
 @dataclass(frozen=True)
 class Standing:
-    """The rank of an entry's value among `of` values, the row with the best, and the entries level with that."""
+    """The rank of an entry's value among `of` values, the row with the best, and the entries level with that.
+
+    `rank` is the first and `last_rank` the last place among the values that look like it.
+    """
 
     value: float
     rank: int
+    last_rank: int
     of: int
     best: Row
     level: tuple[str, ...]
@@ -67,7 +74,7 @@ class Standing:
             return "best"
         if self.of < 3:
             return "middle"
-        return "first" if self.rank <= self.of / 3 else "last" if self.rank > self.of * 2 / 3 else "middle"
+        return "first" if self.last_rank <= self.of / 3 else "last" if self.rank > self.of * 2 / 3 else "middle"
 
 
 def value_of(row: Row, name: str) -> float | None:
@@ -109,20 +116,22 @@ def standing(rows: Sequence[Row], row: Row, measure: Measure) -> Standing | None
         return None
     order = ranked(rows, measure)
     rank = 1 + sum(measure.worse(value, other[measure.name]) for other in order)
+    last_rank = len(order) - sum(measure.worse(other[measure.name], value) for other in order)
     names = tuple(str(other["entry"]) for other in leaders(rows, measure))
-    return Standing(value, rank, len(order), order[0], names)
+    return Standing(value, rank, last_rank, len(order), order[0], names)
 
 
 def interval(row: Row, name: str) -> tuple[float, float] | None:
-    """The 95 % interval of a value: as it was measured, or of a likelihood by its standard error; else None."""
+    """The 95 % interval of a value, or None."""
     low, high = value_of(row, f"{name}_low"), value_of(row, f"{name}_high")
-    if low is not None and high is not None:
-        return low, high
-    value, nats, error = (value_of(row, key) for key in (name, NATS.name, "nll_standard_error"))
-    if name not in (BITS.name, NATS.name) or value is None or not nats or error is None:
-        return None
-    half = abs(NORMAL * error * value / nats)  # nats and bits/dim are multiples of each other
-    return value - half, value + half
+    return None if low is None or high is None else (low, high)
+
+
+def how_level(best: Row, measure: Measure) -> str:
+    """In which respect others are level with the best."""
+    if measure.timed:
+        return "within a tenth of it"
+    return "within its interval" if interval(best, measure.name) else "level with it"
 
 
 def likelihood(rows: Sequence[Row]) -> Measure:

@@ -24,15 +24,19 @@ LABEL, VALUE = 22, 13  # characters of a terminal that the names of columns take
 
 @dataclass(frozen=True)
 class Column:
-    """One measured quantity: what it is called, in which unit, and whether a `lower` or a `higher` value is better."""
+    """One measured quantity: its name, its unit, and which value is better: `lower`, `higher`, or nearest to `half`."""
 
     name: str
     group: str
     title: str
     unit: str
     help: str
-    better: Literal["lower", "higher"] | None = None
+    better: Literal["lower", "higher", "half"] | None = None
     digits: int = 3
+
+    def badness(self, value: float) -> float:
+        """What is less the better a value is."""
+        return {"lower": value, "higher": -value, "half": abs(value - 0.5)}[self.better or "lower"]
 
 
 @dataclass(frozen=True)
@@ -217,7 +221,7 @@ COLUMNS = (
         "Two-sample test",
         "½ is best",
         "Area under the ROC curve of a classifier that learns to tell samples from test examples: ½ if it cannot.",
-        better="lower",
+        better="half",
     ),
     Column(
         "synthetic_score",
@@ -278,7 +282,8 @@ COLUMNS = (
         "Speed",
         "Scoring",
         "examples/s",
-        "Median throughput of computing the log-likelihood or its bound, and the sequential passes for one batch.",
+        "Median throughput of computing the log-likelihood or its bound, of a conditional model that of one label, and"
+        " the sequential passes for one batch.",
         better="higher",
     ),
     Column(
@@ -346,12 +351,18 @@ def shown_columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
 def cells(rows: Sequence[Mapping[str, Any]], column: Column) -> list[Cell]:
     """What a column shows in each row, the best marked.
 
-    Values that look the same are equally good. Where fewer than two values differ, none is the best.
+    Values that look the same are equally good. Where fewer than two values differ, or all are bounds, none is the best.
     """
     values: list[Any] = [row.get(column.name) for row in rows]
     known = {_rounded(value, column.digits) for value in values if measured(value)}
-    best = None if column.better is None or len(known) < 2 else min(known) if column.better == "lower" else max(known)
+    told = not all(is_bound(row, column.name) for row in rows if measured(row.get(column.name)))
+    best = min(known, key=column.badness) if column.better and len(known) > 1 and told else None
     return [_cell(row, value, column, best) for row, value in zip(rows, values, strict=True)]
+
+
+def is_bound(row: Mapping[str, Any], name: str) -> bool:
+    """Is a number of a row but an upper bound on the likelihood?"""
+    return name in LIKELIHOODS and row.get("nll_kind") == "bound"
 
 
 def terminal_table(rows: Sequence[Mapping[str, Any]], width: int, difference: bool = False) -> Group:
@@ -392,7 +403,7 @@ def _difference(rows: Sequence[Mapping[str, Any]], column: Column) -> Text:
         return Text()
     apart = second - first
     share = f"\n{apart / abs(first):+.1%}" if first else ""
-    better = column.better is not None and apart != 0 and (apart > 0) == (column.better == "higher")
+    better = column.better is not None and column.badness(second) < column.badness(first)
     return Text(f"{'+' if apart > 0 else ''}{number(apart, column.digits)}{share}", "green" if better else "")
 
 
@@ -418,7 +429,7 @@ def _cell(row: Mapping[str, Any], value: Any, column: Column, best: float | None
         return Cell("yes" if value else "no", float(value))
     text = number(value, column.digits)
     best_here = best is not None and _rounded(value, column.digits) == best
-    if row.get("nll_kind") == "bound" and column.name in LIKELIHOODS:
+    if is_bound(row, column.name):
         text = f"≤ {text}"
     return Cell(text, float(value), _note(row, column), best_here)
 
@@ -435,9 +446,11 @@ def _note(row: Mapping[str, Any], column: Column) -> str:
 
 
 def _margin(row: Mapping[str, Any], column: Column) -> str:
-    """Half of the 95 % interval of a value, if it has one."""
-    low, high = (row.get(f"{column.name}_{end}") for end in ("low", "high"))
-    return "" if low is None or high is None else f"±\u00a0{number((high - low) / 2, 2)}"
+    """How far the 95 % interval of a value reaches, if it has one: of one that ends at 0, to its longer side."""
+    value, low, high = (row.get(f"{column.name}{end}") for end in ("", "_low", "_high"))
+    if value is None or low is None or high is None:
+        return ""
+    return f"±\u00a0{number(float(max(high - value, value - low)), 2)}"
 
 
 def _rounded(value: float, digits: int) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
@@ -128,7 +128,6 @@ def _scale(axes: Axes, points: Sequence[Point]) -> None:
     speeds, qualities = ([getattr(point, name) for point in points] for name in ("speed", "quality"))
     axes.set_xscale("log")
     axes.set_xlim(min(speeds) / 2, max(speeds) * 2)
-    axes.xaxis.set_major_formatter(LogFormatterSciNotation())
     axes.xaxis.set_minor_formatter(NullFormatter())
     if np.log10(max(speeds) / min(speeds)) < 2:
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -137,6 +136,7 @@ def _scale(axes: Axes, points: Sequence[Point]) -> None:
     low, high = min(qualities), max(qualities)
     if low > 0 and high > 10 * low:
         low = min([low, *(end for end in ends if end > low / 4)])  # what reaches towards 0 would take all the room
+        high = max([high, *ends])
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))

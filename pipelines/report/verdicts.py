@@ -21,15 +21,16 @@ from .standings import (
     Measure,
     Row,
     Standing,
-    dominates,
+    how_level,
     interval,
+    level,
     likelihood,
     quality,
     ranked,
     standing,
     value_of,
 )
-from .table import number
+from .table import is_bound, number
 
 MEMORISED = 0.75  # memorisation, of which ½ is honest, above which samples are copies
 SUSPICIOUS = 0.6  # from here on they may be
@@ -65,7 +66,7 @@ Students = Mapping[str, Student]
 
 @dataclass(frozen=True)
 class Finding:
-    """Sentences about one aspect, and whether the entry is `best`, `good` or `poor` at it, or none of these."""
+    """Sentences about one aspect, and whether the entry is `best`, `good`, `middle` or `poor` at it, or empty."""
 
     aspect: str
     text: str
@@ -129,7 +130,8 @@ def is_suspicious(row: Row) -> bool:
 def fooled_by(row: Row) -> dict[str, float]:
     """The foreign sets that are found likelier than test examples, with their likelihood AUROC, the worst first."""
     found = {name: auroc for name, each in (row.get("outliers") or {}).items() if (auroc := _auroc(each)) is not None}
-    return dict(sorted(((name, auroc) for name, auroc in found.items() if auroc < 0.5), key=lambda pair: pair[1]))
+    fooled = ((name, auroc) for name, auroc in found.items() if auroc < 0.5 - TELLING)
+    return dict(sorted(fooled, key=lambda pair: pair[1]))
 
 
 def in_words(names: Sequence[str], last: str = "and") -> str:
@@ -175,18 +177,20 @@ def _lead(findings: Sequence[Finding]) -> str:
         if aspects:
             parts.append(f"{words} {in_words(aspects)}")
     lead = "; ".join(parts)
-    if not lead and findings:
+    if not lead and any(finding.judged == "middle" for finding in findings):
         lead = "neither among the first nor among the last third in anything that was measured"
     return f"{lead[:1].upper()}{lead[1:]}." if lead else ""
 
 
 def _judged(where: Standing, entry: str) -> str:
-    """Best, good or poor, where there is someone to be compared with."""
+    """Best, good, poor or middle, where there is someone to be compared with."""
     if where.of < 2:
         return ""
     if entry in where.level:
         return "best"
-    return {"best": "best", "first": "good", "last": "poor", "middle": ""}[where.third]
+    if where.of < 3:
+        return ""
+    return {"best": "best", "first": "good", "last": "poor", "middle": "middle"}[where.third]
 
 
 def _place(row: Row, rows: Sequence[Row], measure: Measure) -> tuple[str, str]:
@@ -199,14 +203,15 @@ def _place(row: Row, rows: Sequence[Row], measure: Measure) -> tuple[str, str]:
     if where.rank == 1 and not others:
         return f", the {measure.better[:-2]}est of {where.of}", judged
     if where.rank == 1:
-        how = "less than a tenth behind" if measure.timed else "within its interval"
+        how = "less than a tenth behind" if measure.timed else how_level(where.best, measure)
         return f", the {measure.better[:-2]}est of {where.of}, with {entries(others)} {how}", judged
     best = where.best["entry"]
     text = f", {ordinal(where.rank)} of {where.of}"
     if entry in where.level:
-        close = "within a tenth of" if measure.timed else "within the interval of"
-        return f"{text}, {close} the best, `{best}` at {measure.text(where.best[measure.name])}", judged
-    return f"{text}; the best, `{best}`, has {measure.text(where.best[measure.name])}", judged
+        close = {"within a tenth of it": "within a tenth of", "within its interval": "within the interval of"}
+        near = close.get(how_level(where.best, measure), "level with")
+        return f"{text}, {near} the best, `{best}` at {measure.of(where.best)}", judged
+    return f"{text}; the best, `{best}`, has {measure.of(where.best)}", judged
 
 
 def _likelihood(row: Row, rows: Sequence[Row]) -> Finding | None:
@@ -239,7 +244,7 @@ def _bound(row: Row, rows: Sequence[Row], measure: Measure, where: Standing) -> 
         str(other["entry"]) for other in exact if (interval(other, measure.name) or [other[measure.name]])[0] > highest
     ]
     if where.rank > 1:
-        text += f"; the lowest, `{where.best['entry']}`'s, is {measure.text(where.best[measure.name])}"
+        text += f"; the lowest, `{where.best['entry']}`'s, is {measure.of(where.best)}"
     text += "."
     if beaten:
         text += f" That proves it better than {entries(beaten)}, whose exact value is higher"
@@ -351,20 +356,22 @@ def _cost(row: Row, rows: Sequence[Row], students: Students) -> Finding | None:
     text += _place(row, rows, COST)[0].replace("the lowest", "the cheapest").replace("the best", "the cheapest")
     better = _cheaper_and_better(row, rows, measure)
     if better:
-        values = f"{COST.text(better[COST.name])}, {measure.title} {number(better[measure.name], measure.digits)}"
-        text += f". `{better['entry']}` cost less and has the better {measure.title} ({values})"
+        values = f"{COST.text(better[COST.name])}, {measure.title} {measure.of(better)}"
+        less = "about as much" if level(better, row, COST) else "less"
+        text += f". `{better['entry']}` cost {less} and has the better {measure.title} ({values})"
     elif where.rank > 1 and value_of(row, measure.name) is not None:
         text += f". Nothing that cost less has a better {measure.title}"
     return Finding("training cost", f"{text}.", _judged(where, entry))
 
 
 def _cheaper_and_better(row: Row, rows: Sequence[Row], measure: Measure) -> Row | None:
-    """Of the entries that cost no more and are no worse, the one with the best quality."""
-    costs = {str(other["entry"]): both for other in rows if (both := cost_and_quality(other, measure))}
-    own = costs.get(str(row["entry"]))
-    return next(
-        (other for other in ranked(rows, measure) if own and dominates(costs.get(str(other["entry"]), own), own)), None
-    )
+    """Of the entries that cost no more and are better, beyond what measuring leaves open, the best."""
+    own = cost_and_quality(row, measure)
+    for other in ranked(rows, measure):
+        costs = cost_and_quality(other, measure)
+        if own and costs and costs[0] <= own[0] and not level(other, row, measure) and not is_bound(row, measure.name):
+            return other if measure.worse(own[1], costs[1]) else None
+    return None
 
 
 def cost_and_quality(row: Row, measure: Measure) -> tuple[float, float] | None:
@@ -399,7 +406,7 @@ def _labels(row: Row, rows: Sequence[Row]) -> Finding | None:
         judgements.append(judged)
     if not parts:
         return None
-    judged = next((judged for judged in ("best", "poor", "good") if judged in judgements), "")
+    judged = next((judged for judged in ("best", "poor", "good", "middle") if judged in judgements), "")
     mixed = "poor" in judgements and "best" in judgements
     return Finding("telling labels", f"Accuracy of labels: {'; '.join(parts)}.", "" if mixed else judged)
 
@@ -421,15 +428,15 @@ def _outliers(row: Row) -> Finding | None:
     if not fooled:
         return None
     sets = in_words([f"{name} (AUROC {number(auroc, 2)})" for name, auroc in fooled.items()])
-    scores = {name: value_of(row["outliers"][name], "typicality_auroc") or 0 for name in fooled}
-    caught = [name for name, score in scores.items() if score > 0.5 + TELLING]
+    scores = {name: value_of(row["outliers"][name], "typicality_auroc") for name in fooled}
+    caught = [name for name, score in scores.items() if score is not None and score > 0.5 + TELLING]
     text = f"Foreign data: by its likelihood it finds {sets} likelier than test examples, the known failure of"
     text += " likelihoods"
     if len(caught) == len(fooled):
         text += "; a test of typicality notices them"
     elif caught:
         text += f"; a test of typicality notices {in_words(caught)}"
-    else:
+    elif None not in scores.values():
         text += "; a test of typicality does not notice them either"
     return Finding("noticing foreign data", f"{text}.", "poor")
 

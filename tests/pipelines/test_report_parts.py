@@ -81,7 +81,8 @@ def test_the_known_failure_is_marked_and_explained() -> None:
     outliers = {
         "noise": {"nll": 9.0, "likelihood_auroc": 1.0, "typicality_auroc": 0.99},
         "flat": {"nll": 0.5, "likelihood_auroc": 0.01, "typicality_auroc": 0.98},
-        "own": {"likelihood_auroc": 0.4},
+        "own": {"likelihood_auroc": 0.35},
+        "faded": {"likelihood_auroc": 0.49, "typicality_auroc": 0.5},
     }
     table = tables(nll_bits_per_dim=2.0, nll_kind="exact", outliers=outliers)["Foreign data"]
     assert table.marked == [2, 3] and "known failure" in table.caption
@@ -90,6 +91,7 @@ def test_the_known_failure_is_marked_and_explained() -> None:
         "noticed",
         "found likelier than test examples: the known failure; typicality notices",
         "found likelier than test examples: the known failure",
+        "hardly noticed",
     ]
     assert table.rows[0][:2] == ("test examples", "2.000") and table.heads[1] == ("NLL", "bits/dim")
     honest = tables(nll_nats=1.0, nll_kind="bound", outliers={"noise": outliers["noise"]})["Foreign data"]
