@@ -15,12 +15,12 @@ from rich.console import Console
 from models.catalogue import family_class
 from models.contract import Completion
 
+from .baselines import TAPS, linear_predictor, unigram
 from .completions import Completions
 from .files import read_json, write_text
 from .jobs import examples
 from .latents import Latents
 from .measurements.neighbours import Neighbours
-from .metrics.baselines import TAPS, linear_predictor, unigram
 from .metrics.collapse import collapse_concerns
 from .metrics.likelihood import unit_name
 from .metrics.probe import FITTED, SCORED, probe_accuracy, raw_numbers

@@ -27,7 +27,7 @@ from .data_pictures import (
 )
 from .exhibits import Exhibit, Item, exhibit
 from .grid import chosen
-from .page import environment
+from .html import environment
 from .pictures import data_uri
 from .statistics import ColumnCounts, LevelCounts, ValueCounts
 from .table import number

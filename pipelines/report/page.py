@@ -7,16 +7,14 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 from .completed import Completed
 from .exhibits import Exhibit
 from .glance import answers
+from .html import environment, shown_number
 from .latents import LatentSpace
 from .measures import measures
-from .pictures import data_uri
 from .repetitions import Repetition
 from .table import BEST, COLUMNS, Cell, Column, cells, is_bound, measured, number, shown_columns
 from .tradeoff import tradeoff
@@ -124,19 +122,6 @@ class Report:
     repetitions: Sequence[Repetition] = ()
 
 
-def environment() -> Environment:
-    """The templates, and what they call."""
-    made = Environment(
-        loader=PackageLoader(__package__),
-        autoescape=select_autoescape(["html.j2"]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.filters.update(data_uri=data_uri, number=_number, linked=linked)
-    return made
-
-
 def render(report: Report) -> str:
     """The page as HTML, with every picture, style and script in it."""
     columns = shown_columns(report.rows)
@@ -193,23 +178,6 @@ def _facts(row: Mapping[str, Any], shown: Mapping[str, tuple[Column, Cell]]) -> 
         note = f" ({cell.note})" if cell.note else ""
         facts.append((column.title, f"{cell.text} {column.unit if name != 'fid' else ''}".strip() + note))
     if measured(row.get("objective")):
-        facts.append(
-            ("Validation objective", f"{_number(row['objective'])} ({row.get('objective_name') or 'unnamed'})")
-        )
+        name = row.get("objective_name") or "unnamed"
+        facts.append(("Validation objective", f"{shown_number(row['objective'])} ({name})"))
     return facts
-
-
-def linked(text: str) -> Markup:
-    """A text in which the names of entries stand in backquotes, as HTML in which they are links to their sections."""
-    parts = text.split("`")
-    links = [
-        Markup('<a href="#entry-{0}">{0}</a>').format(part) if i % 2 else escape(part) for i, part in enumerate(parts)
-    ]
-    return Markup("").join(links)
-
-
-def _number(value: Any, digits: int = 3) -> str:
-    """A value for people; blank when it was not measured."""
-    if not measured(value):
-        return ""
-    return number(value, digits) if isinstance(value, (int, float)) else str(value)

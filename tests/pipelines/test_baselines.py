@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from pipelines.metrics.baselines import linear_predictor, unigram
+from pipelines.baselines import linear_predictor, unigram
 
 RANDOM = np.random.default_rng(0)
 

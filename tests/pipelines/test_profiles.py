@@ -5,15 +5,11 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
 
 from pipelines.errors import UserError
 from pipelines.profiles import switch
-
-PROFILES = sorted(file.stem for file in (Path(__file__).parents[2] / "profiles").glob("*.yaml"))
 
 
 @pytest.fixture
@@ -69,28 +65,3 @@ def test_a_profile_with_a_mistake_changes_nothing(project: Path) -> None:
     with pytest.raises(UserError, match="nowhere"):
         switch(project, "broken")
     assert (project / "params.yaml").read_text() == before
-
-
-def watched(stages: dict[str, Any], raw: dict[str, Any]) -> set[str]:
-    """The parameters that dvc.yaml watches where the parameters are `raw`, by their dotted paths."""
-    found: set[str] = set()
-    for stage in stages.values():
-        if over := stage.get("foreach"):
-            section, _, entries = over.removeprefix("${").removesuffix("}").partition(".")
-            found |= {name.replace("${key}", key) for name in stage["do"]["params"] for key in raw[section][entries]}
-        else:
-            found |= set(stage["params"])
-    return found
-
-
-@pytest.mark.parametrize("file", ["params.yaml", *(f"profiles/{name}.yaml" for name in PROFILES)])
-def test_every_parameter_that_a_stage_watches_is_there(root: Path, file: str) -> None:
-    read = YAML(typ="safe", pure=True).load
-    raw = read(root / file)
-    names = watched(read(root / "dvc.yaml")["stages"], raw)
-    assert {"data", "evaluate.inception", "train.loop"} <= names
-    for name in sorted(names):
-        section = raw
-        for key in name.split("."):
-            assert key in section, f"{file}: {name} is missing, and `dvc repro` stops at a stage that watches it"
-            section = section[key]

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
+from pipelines.report.html import linked
 from pipelines.report.measures import Measured, measures
-from pipelines.report.page import linked
 from pipelines.report.samples import nearest_neighbours, temperature_row
 from pipelines.report.tradeoff import tradeoff
 
