@@ -316,7 +316,7 @@ class Evaluate(Section):
     """Further batch sizes at which speeds are measured."""
 
     speed_runs: int = Field(default=5, ge=1)
-    """Timed runs, after one that is not counted; the median is reported."""
+    """Timed runs, after one that is not counted; the median is reported. Where they take long, three are enough."""
 
     temperatures: list[Annotated[float, Field(gt=0)]] = Field(default=[0.5, 0.7, 0.9, 1.0, 1.2])
     """The temperatures at which the report shows the same noise."""

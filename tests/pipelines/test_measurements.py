@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from models.contract import Density, Event
+from models.gmm import GMM
 from pipelines import distill, evaluate, features
 from pipelines.errors import UserError
 from pipelines.files import read_json
@@ -19,6 +20,7 @@ from pipelines.measurements.neighbours import Neighbours, nearest_training_examp
 from pipelines.measurements.subject import Subject
 from pipelines.project import Project
 from pipelines.quality import quality_features
+from pipelines.record import finite
 from pipelines.validation import draw
 
 from .small_projects import finish, project_with
@@ -227,6 +229,33 @@ def test_a_student_of_labelled_data_is_recognised_as_often_as_the_classifier_say
     for role in ("student", "teacher"):
         assert metrics[f"{role}_recognised"] * count == pytest.approx(round(metrics[f"{role}_recognised"] * count))
     assert metrics["kl_standard_error"] > 0 and "student_real_time_factor" not in metrics
+
+
+def test_what_is_no_finite_number_is_left_blank_and_said(capsys: pytest.CaptureFixture[str]) -> None:
+    given = {"fid": 1.0, "nll_nats": math.inf, "outliers": {"noise": {"nll": math.nan, "examples": 3}}, "kind": "exact"}
+    kept = finite("evaluate@maf", given)
+    assert kept == {"fid": 1.0, "nll_nats": None, "outliers": {"noise": {"nll": None, "examples": 3}}, "kind": "exact"}
+    assert capsys.readouterr().out.splitlines() == [
+        "warning: evaluate@maf: nll_nats is inf: it is left blank",
+        "warning: evaluate@maf: outliers: noise: nll is nan: it is left blank",
+    ]
+
+
+def test_a_density_that_excludes_an_example_is_evaluated_all_the_same(
+    images: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished(images, "gmm")
+    log_prob = GMM.log_prob
+
+    def excluding(self: Any, x: torch.Tensor, *rest: Any) -> torch.Tensor:
+        scores = log_prob(self, x, *rest)
+        return torch.cat([scores[:-1], scores[-1:] - math.inf])
+
+    monkeypatch.setattr(GMM, "log_prob", excluding)
+    evaluate.run(images, "gmm")
+    row = read_json(images.artifacts("evaluate", "gmm") / "metrics.json")
+    assert row["nll_bits_per_dim"] is None and row["objective"] is None and row["fid"] > 0
+    assert row["outliers"]["noise"]["nll"] is None and row["outliers"]["noise"]["likelihood_auroc"] > 0.5
 
 
 def test_what_is_measured_is_told_to_the_record(images: Project, recorded: Any) -> None:

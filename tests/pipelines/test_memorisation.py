@@ -25,6 +25,11 @@ def test_copies_are_found_even_if_they_are_not_exact() -> None:
     assert copied(some, TEST, TRAIN) == pytest.approx(0.25, abs=0.05)
 
 
+def test_a_small_test_split_cannot_say_what_is_a_near_copy() -> None:
+    assert copied(TRAIN[:50], TEST[:99], TRAIN) is None
+    assert copied(TRAIN[:50], TEST[:100], TRAIN) == 1
+
+
 def test_what_is_far_from_all_data_is_no_copy() -> None:
     assert memorisation(TEST + 10, TEST, TRAIN) < 0.01
     assert copied(TEST + 10, TEST, TRAIN) == 0

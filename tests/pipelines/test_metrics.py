@@ -200,6 +200,12 @@ def test_speed_is_the_median_without_the_first_turn(monkeypatch: pytest.MonkeyPa
     assert examples_per_second(calls, batch=10, runs=3) == [5.0, 2.0]
 
 
+def test_calls_that_take_long_have_fewer_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(time, "perf_counter", lambda: clock.now)
+    assert examples_per_second([clock.call("a", [9.0, 4.0, 5.0, 4.0])], batch=8, runs=20) == [2.0]
+
+
 def test_timed_calls_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr(time, "perf_counter", lambda: clock.now)

@@ -32,13 +32,16 @@ ROW: dict[str, Any] = {
     "nll_bound": "dequantisation",
     "nll_examples": 360,
     "nll_by_class": {"0": 1.8, "1": 2.2},
-    "outliers": {"noise": {"nll": 9.0, "likelihood_auroc": 1.0}},
+    "nll_by_class_examples": {"0": 200, "1": 160},
+    "outliers": {"noise": {"nll": 9.0, "likelihood_auroc": 1.0, "examples": 100}},
     "fid": 0.4,
     "fid_low": 0.3,
     "fid_high": 0.5,
     "fid_features": "classifier:abc",
     "fid_samples": 2000,
     "fid_references": 361,
+    "precision": 0.9,
+    "prdc_examples": 361,
     "samples_per_s": 1000.0,
     "sampling_speed": {"1": 10.0, "256": 1000.0},
     "speed_batch": 256,
@@ -54,7 +57,7 @@ def test_every_number_says_on_what_it_was_measured() -> None:
     rows = {row["number"]: row for row in csv.DictReader(numbers([ROW]).splitlines())}
     assert list(rows) == [
         *("objective", "nll_bits_per_dim", "nll_by_class.0", "nll_by_class.1"),
-        *("outliers.noise.nll", "outliers.noise.likelihood_auroc", "fid"),
+        *("outliers.noise.nll", "outliers.noise.likelihood_auroc", "fid", "precision"),
         *("samples_per_s", "sampling_speed.1", "sampling_speed.256", "train_seconds"),
     ]
     for row in rows.values():
@@ -67,6 +70,9 @@ def test_every_number_says_on_what_it_was_measured() -> None:
     assert [fid[name] for name in ("split", "examples", "samples", "features")] == [
         *("test", "361", "2000", "classifier:abc"),
     ]
+    counted = {name: (row["split"], row["examples"], row["samples"]) for name, row in rows.items()}
+    assert counted["nll_by_class.1"] == ("test", "160", "") and counted["precision"] == ("test", "361", "361")
+    assert counted["outliers.noise.nll"] == ("foreign", "100", "")
     assert rows["objective"]["split"] == "val" and rows["train_seconds"]["split"] == "train"
 
 

@@ -241,6 +241,17 @@ def test_page_shows_every_entry_and_marks_bounds() -> None:
     assert '<p class="warning"><strong>Watch out:</strong> &lt;b&gt;escaped' in html
 
 
+def test_what_fids_can_be_compared_with_depends_on_the_features() -> None:
+    meta = {"kind": "image", "channels": "grey", "levels": 2, "class_names": [], "palette": None}
+    shown = exhibit(meta, np.zeros((1, 1, 2, 2), np.uint8), None, "Samples")
+    sections = [EntrySection("vae", "vae", shown, shown)]
+    for features, text in (
+        ("classifier:abc", "They are not comparable with published FIDs"),
+        ("inception:abc", "as published FIDs do"),
+    ):
+        assert text in render(Report("Title", "Data.", [row("vae", fid=1.0, fid_features=features)], sections))
+
+
 def test_page_compares_the_student_with_its_teacher() -> None:
     html = page()
     assert "<td>0.5</td><td>0.6</td><td>1.20×</td>" in html.replace("0.500", "0.5").replace("0.600", "0.6")

@@ -34,6 +34,23 @@ def test_likelihoods_in_nats_are_marked_as_those_in_bits_are() -> None:
     assert NAMES[NAMES.index("nll_bound") + 1] == "nll_nats"
 
 
+def test_bounds_alone_have_no_best() -> None:
+    rows = [{"nll_nats": value, "nll_kind": "bound", "nll_bound": "ELBO"} for value in (1.0, 2.0)]
+    assert [cell.best for cell in cells(rows, COLUMN["nll_nats"])] == [False, False]
+    rows.append({"nll_nats": 3.0, "nll_kind": "exact"})
+    assert [cell.best for cell in cells(rows, COLUMN["nll_nats"])] == [True, False, False], "truly below 3"
+
+
+def test_what_should_be_a_half_is_best_nearest_to_it() -> None:
+    rows = [{"two_sample_auc": value} for value in (0.38, 0.55, 0.9)]
+    assert [cell.best for cell in cells(rows, COLUMN["two_sample_auc"])] == [False, True, False]
+
+
+def test_an_interval_that_ends_at_nought_reaches_to_its_longer_side() -> None:
+    (cell,) = cells([{"fid": 0.5, "fid_low": 0.0, "fid_high": 1.5}], COLUMN["fid"])
+    assert cell.note == "±\u00a01.0"
+
+
 def test_the_terminal_table_has_a_line_per_shown_column() -> None:
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(terminal_table(VECTORS, console.width))
