@@ -107,7 +107,7 @@ def _section(project: Project, data: Prepared, row: dict[str, Any], stage: str, 
         samples=_samples(project, data, entry),
         real=real,
         completions=_completions(project, data, entry),
-        latents=_latents(project, data, entry),
+        latents=_latents(project, data, row),
         temperatures=_temperatures(project, data, entry),
         neighbours=_neighbours(project, data, entry),
         training=training_curves(history, metrics["objective_name"]) if stage == "train" else None,
@@ -152,10 +152,11 @@ def _completions(project: Project, data: Prepared, entry: str) -> Completed | No
     return completed(data.meta, made, _by_class(project, data, entry), approximation)
 
 
-def _latents(project: Project, data: Prepared, entry: str) -> LatentSpace | None:
+def _latents(project: Project, data: Prepared, row: dict[str, Any]) -> LatentSpace | None:
     """What `evaluate` has kept of the codes, if the entry has codes."""
+    entry, lossless = row["entry"], row["invertible"]
     made = Latents.load(project.artifacts("evaluate", entry) / "latents.npz")
-    return latent_space(data.meta, made, conditional=_by_class(project, data, entry))
+    return latent_space(data.meta, made, conditional=_by_class(project, data, entry), lossless=lossless)
 
 
 def _temperatures(project: Project, data: Prepared, entry: str) -> Exhibit | None:
@@ -217,11 +218,7 @@ def _provenance(project: Project, data: Prepared, rows: list[dict[str, Any]]) ->
     """Where the numbers come from; what was measured of no entry is left out."""
     params, tests = project.params, data.meta["counts"]["test"]
     known = {key: row[key] for row in reversed(rows) for key in row if measured(row[key])}
-    facts = {
-        "commit": git_commit(project.root) or "no git repository",
-        "data digest": data.digest[:16],
-        "seeds": f"training {params.train.seed}, distillation {params.distill.seed}, evaluation {known['seed']}",
-    }
+    facts = {}
     if "nll_nats" in known:
         facts["likelihood"] = f"test split, {_of(known.get('nll_examples', tests), tests)} examples"
     if "fid_samples" in known:
@@ -231,11 +228,17 @@ def _provenance(project: Project, data: Prepared, rows: list[dict[str, Any]]) ->
             f"{known['fid_features']}; {_floor(project, data)}"
         )
     if data.event.levels is not None:
-        facts["to be beaten"] = _baselines(project, data, data.event.levels)
+        facts["baseline"] = _baselines(project, data, data.event.levels)
     if "probe_accuracy" in known:
         facts["linear probe of the raw data"] = _raw_probe(project, data)
-    speed = f"{known['speed_device']}, {known['speed_threads']} thread(s), batches of {known['speed_batch']}"
-    return {**facts, "speed": speed}
+    threads = known["speed_threads"]
+    return {
+        **facts,
+        "speed": f"{known['speed_device']}, {threads} thread{'s' * (threads > 1)}, batches of {known['speed_batch']}",
+        "seeds": f"training {params.train.seed}, distillation {params.distill.seed}, evaluation {known['seed']}",
+        "data digest": data.digest[:16],
+        "commit": git_commit(project.root) or "no git repository",
+    }
 
 
 def _floor(project: Project, data: Prepared) -> str:
@@ -247,19 +250,19 @@ def _floor(project: Project, data: Prepared) -> str:
         feature_array(features, batches_of(some, spread_rows(some, at_most)))
         for some, at_most in ((train, settings.samples), (test, settings.references))
     )
-    fewer = ", and more of them less" if len(fake) < settings.samples else ""
-    return f"{len(fake):,} training examples in place of samples would have FID {fid(real, fake):.3f}{fewer}"
+    fewer = " (more of them a lower one)" if len(fake) < settings.samples else ""
+    return f"for scale, {len(fake):,} real training examples have FID {fid(real, fake):.3f}{fewer}"
 
 
 def _baselines(project: Project, data: Prepared, levels: int) -> str:
     """What a model of integers must be better than, on the test split."""
     train, (test, _) = examples(project, data, "train"), examples(project, data, "test").head(ROWS)
     parts = (x.cpu().numpy() for x, _ in train.batches(ROWS))
-    words = f"a unigram of the levels needs {unigram(parts, test.cpu().numpy(), levels):.3f} bits/dim"
+    words = f"NLL {unigram(parts, test.cpu().numpy(), levels):.3f} bits/dim of a unigram of the levels"
     if data.event.kind == "sequence" and data.event.ordered:
         few, _ = train.head(ROWS)
         bits = linear_predictor(few[:, 0].cpu().numpy(), test[:, 0].cpu().numpy(), levels)
-        words += f", a linear predictor of the {TAPS} numbers before {bits:.3f}"
+        words += f", {bits:.3f} of a linear predictor by the {TAPS} numbers before"
     return words
 
 

@@ -17,6 +17,7 @@ from .standings import (
     likelihood,
     quality,
     ranked,
+    standing,
     undominated,
     value_of,
 )
@@ -30,6 +31,7 @@ from .verdicts import (
     in_words,
     is_suspicious,
     memorisation_numbers,
+    ordinal,
     passes,
     with_interval,
     with_teacher,
@@ -53,7 +55,7 @@ def answers(rows: Sequence[Row], students: Students) -> list[Answer]:
         Answer("Which samples fastest?", _fastest(rows)),
         Answer("Which has the best likelihood, and is that a bound?", _likelihood(rows)),
         Answer("Which has the best samples?", _samples(rows)),
-        Answer("Which is best for completing?", _completing(rows)),
+        Answer("Which is best for completing what is missing?", _completing(rows)),
         Answer("Which has memorised its training data?", _memorised(rows)),
         *(Answer(f"What did {entry} lose against its teacher?", _student(entry, rows, students)) for entry in students),
         Answer("Which costs least to train for its quality?", _cheapest(costed, students)),
@@ -83,6 +85,10 @@ def _fastest(rows: Sequence[Row]) -> str:
     half = good[: (len(good) + 1) // 2]
     fast = ranked(half, SPEED)
     if len(good) > 2 and fast and fast[0] is not first[0]:
+        where = standing(rows, first[0], measure)
+        if where:
+            place = "the worst" if where.rank == where.of else ordinal(where.rank)
+            text += f" With {measure.title} {measure.of(first[0])} its samples are {place} of {where.of}."
         text += f" Of the half with the better {measure.title}, {_drawn(fast[0])}."
     return text
 
@@ -131,7 +137,8 @@ def _completing(rows: Sequence[Row]) -> str:
     if not first:
         return ""
     able = len(ranked(rows, COMPLETION))
-    text = f"{_named(first[0])}: completion error {with_interval(first[0], COMPLETION)} times that of the mean example"
+    text = f"{_named(first[0])}: completions with an error of {with_interval(first[0], COMPLETION)} times that of the"
+    text += " mean example"
     text += f", the lowest of the {able} that can complete." if able > 1 else ", the only one that can complete."
     return text + _level(first[1:], how_level(first[0], COMPLETION))
 
@@ -148,7 +155,7 @@ def _memorised(rows: Sequence[Row]) -> str:
         text += f" Nearer to their training examples than they should be, without many near-copies: {names}."
     elif not guilty:
         nearest = max(known, key=lambda row: (value_of(row, "memorisation") or 0, value_of(row, "copied") or 0))
-        text += f" Nearest to it comes {_named(nearest)}: {memorisation_numbers(nearest)}."
+        text += f" The highest is {_named(nearest)}: {memorisation_numbers(nearest)}."
     return text
 
 

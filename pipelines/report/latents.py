@@ -31,13 +31,16 @@ class LatentSpace:
     exhibits: Sequence[Exhibit]
 
 
-def latent_space(meta: Meta, made: Latents, conditional: bool) -> LatentSpace | None:
-    """Show the codes of an entry; None if it has none. `conditional`: is the model told labels?"""
+def latent_space(meta: Meta, made: Latents, conditional: bool, lossless: bool = False) -> LatentSpace | None:
+    """Show the codes of an entry; None if it has none. `conditional`: is the model told labels?
+
+    `lossless`: do examples come back from their codes as they were?
+    """
     if not int(made.length):
         return None
     length = int(made.length)
-    about = f"The model gives each example a code of {length:,} number{'s' * (length > 1)}, and decodes codes to "
-    about += "expected examples, without the noise that samples have."
+    about = f"The model gives each example a code of {length:,} number{'s' * (length > 1)}, and decodes codes "
+    about += "back without loss." if lossless else "to expected examples, without the noise that samples have."
     if len(made.dimensions) and length == np.prod(meta["shape"]):
         about += " The code has as many numbers as an example, so one number of it changes little."
     if conditional:

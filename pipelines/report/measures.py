@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from matplotlib.ticker import EngFormatter
+
 from .standings import BAYES, BITS, NATS, Row, interval, value_of
 from .table import measured, number
 from .verdicts import TELLING, passes
 
+SHORT = EngFormatter("FLOP", places=1)  # with k, M, G, … for thousands, millions, …
 EXTREMES = 6  # classes at either end that are listed where there are many
 SETS = {
     "noise": "each number drawn uniformly",
-    "shuffled": "test examples, their numbers in an order of chance, or each column of a table among its rows",
+    "shuffled": "test examples, their numbers in an order of chance, of tables column by column",
     "faded": "test examples halfway to the mean example",
     "flat": "one level everywhere",
     "reversed": "test examples from end to start",
@@ -49,14 +52,14 @@ def _abilities(row: Row) -> Measured:
         "exact_likelihood": ("Exact likelihood", _likelihood(row)),
         "latent": ("Latent codes", _codes(row)),
         "completion": ("Completion", _completion(row)),
-        "conditional": ("Told labels", _conditional(row)),
+        "conditional": ("Conditional on labels", _conditional(row)),
     }
     rows = [
         (title, "yes" if row[name] else "no", evidence)
         for name, (title, evidence) in backed.items()
         if isinstance(row.get(name), bool)
     ]
-    caption = "What the model can do, and the measurement that backs it; blank where it does not claim the ability."
+    caption = "What the model can do, and the measurement that belongs to it; blank where there is none."
     return Measured("Abilities", caption, [("Ability", ""), ("Has it", ""), ("Measured", "")], rows)
 
 
@@ -130,25 +133,20 @@ def _costs(row: Row) -> Measured:
         "train_steps": ("Optimiser steps", ""),
         "train_examples_per_s": ("Training speed", "examples/s"),
         "train_peak_mib": ("Peak memory", "MiB"),
-        "train_flops": ("Training step", "FLOPs per example"),
-        "sampling_flops": ("Sampling", "FLOPs per example"),
+        "train_flops": ("Training step", "per example"),
+        "sampling_flops": ("Sampling", "per example"),
         "parameters": ("Parameters", ""),
     }
     rows = [
-        (title, f"{_large(value)} {unit}".strip())
+        (title, f"{SHORT(value) if name.endswith('flops') else number(value)} {unit}".strip())
         for name, (title, unit) in named.items()
         if (value := value_of(row, name)) is not None
     ]
     caption = (
-        "Training without the search of its parameters. FLOPs are those of products of matrices and convolutions,"
-        " forward and backward in training; a multiplication and an addition count as two."
+        "Training without the search of its hyperparameters. FLOP, floating-point operations, are those of products of"
+        " matrices and convolutions, forward and backward in training; a multiplication and an addition are two."
     )
     return Measured("Cost", caption, [("What", ""), ("Cost", "")], rows if len(rows) > 2 else [])
-
-
-def _large(value: float) -> str:
-    """Counts in full, and billions as powers of ten."""
-    return f"{value:.2e}" if value >= 1e8 else number(value)
 
 
 def _outliers(row: Row) -> Measured:

@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 BEST = "★"
+HUGE = 1e9  # from here on powers of ten are read faster
 LABEL, VALUE = 22, 13  # characters of a terminal that the names of columns take, and those of an entry
 
 
@@ -194,7 +195,7 @@ COLUMNS = (
     Column(
         "memorisation",
         "Sample quality",
-        "Copying",
+        "Memorisation",
         "½ if none",
         "Probability that a sample lies nearer to its nearest training example than a test example does, in features:"
         " well above ½ the model repeats what it has seen, well below it samples lie apart from all data.",
@@ -291,7 +292,7 @@ COLUMNS = (
         "Cost",
         "Training",
         "s",
-        "Wall-clock time of the final training, without the search of its parameters.",
+        "Wall-clock time of the final training, without the search of its hyperparameters.",
         better="lower",
     ),
     Column("parameters", "Cost", "Parameters", "", "Learned numbers in the model."),
@@ -417,6 +418,8 @@ def number(value: float, digits: int = 3) -> str:
     if isinstance(value, int) or not math.isfinite(value):
         return f"{value:,}"
     value = _rounded(value, digits)
+    if abs(value) >= HUGE:
+        return f"{value:.1e}".replace("e+", "e")
     if abs(value) >= 10**digits:
         return f"{value:,.0f}"
     return f"{value:#.{digits}g}".rstrip(".")

@@ -34,6 +34,7 @@ from .table import is_bound, number
 
 MEMORISED = 0.75  # memorisation, of which ½ is honest, above which samples are copies
 SUSPICIOUS = 0.6  # from here on they may be
+APART = 0.2  # memorisation below which samples are far from all data
 COPIED = 0.05  # share of near-copies, of which 0.01 is expected, that is too large to be chance
 UNEVEN = 0.1  # difference of precision and recall that says something
 SURE = 1.3  # ratio of error and diversity of completions above which they are surer than right
@@ -47,6 +48,8 @@ class Student(Protocol):
     def teacher(self) -> str: ...
     @property
     def unit(self) -> str: ...
+    @property
+    def labelled(self) -> bool: ...
     @property
     def nll_gap(self) -> float | None: ...
     @property
@@ -97,7 +100,8 @@ def verdict(row: Row, rows: Sequence[Row], students: Students, classes: int = 0)
         _speed,
         lambda row, rows: _cost(row, rows, students),
         _completion,
-        _labels,
+        _classifying,
+        _probing,
         lambda row, _: _codes(row),
         lambda row, _: _outliers(row),
         lambda row, rows: _student(row, rows, students),
@@ -219,7 +223,7 @@ def _likelihood(row: Row, rows: Sequence[Row]) -> Finding | None:
     where = standing(rows, row, measure)
     if where is None:
         others = ranked(rows, measure)
-        return Finding("likelihood", "It gives no likelihood of an example.", "poor") if others else None
+        return Finding("likelihood", "It gives no likelihood of an example.") if others else None
     if row.get("nll_kind") != "bound":
         place, judged = _place(row, rows, measure)
         text = f"Likelihood: an exact NLL of {with_interval(row, measure)}{place}."
@@ -246,11 +250,14 @@ def _bound(row: Row, rows: Sequence[Row], measure: Measure, where: Standing) -> 
     if where.rank > 1:
         text += f"; the lowest, `{where.best['entry']}`'s, is {measure.of(where.best)}"
     text += "."
+    near = [str(other["entry"]) for other in exact if row[measure.name] < other[measure.name] <= highest]
     if beaten:
-        text += f" That proves it better than {entries(beaten)}, whose exact value is higher"
-        text += ", and nothing against the others." if len(beaten) < where.of - 1 else "."
+        text += f" That shows it better than {entries(beaten)}, whose exact value is higher"
+        text += "; against the others it shows nothing." if len(beaten) < where.of - 1 else "."
+    elif near:
+        text += f" It is below the exact value of {entries(near)}, but by no more than the interval leaves open."
     else:
-        text += " That proves it neither better nor worse than any other: the true value may be lower."
+        text += " That shows it neither better nor worse than any other: the true value may be lower."
     judged = {"best": "best", "first": "good"}.get(where.third, "")
     return Finding("likelihood" if judged != "best" else "likelihood (as far as bounds say)", text, judged)
 
@@ -312,15 +319,17 @@ def _memorisation(row: Row) -> Finding | None:
             " have memorised some, or keep to the most typical examples."
         )
         return Finding("novelty", text)
-    return Finding("novelty", f"No sign that it memorised training examples: {measured}.")
+    apart = (value_of(row, "memorisation") or 0.5) < APART
+    text = f"No sign that it memorised training examples: {measured}{'; its samples lie apart from all data' * apart}."
+    return Finding("novelty", text)
 
 
 def memorisation_numbers(row: Row) -> str:
     """The numbers that say whether samples are copies, with what would be honest."""
     score, share = value_of(row, "memorisation"), value_of(row, "copied")
-    parts = [] if score is None else [f"memorisation {number(score)}, ½ being honest"]
+    parts = [] if score is None else [f"memorisation {number(score)} where ½ is expected"]
     if share is not None:
-        parts.append(f"{share:.1%} of the samples near-copies, 1 % being expected".replace("%", " %", 1))
+        parts.append(f"{100 * share:.1f}\u00a0% of the samples near-copies where 1\u00a0% is expected")
     return "; ".join(parts)
 
 
@@ -358,20 +367,20 @@ def _cost(row: Row, rows: Sequence[Row], students: Students) -> Finding | None:
     if better:
         values = f"{COST.text(better[COST.name])}, {measure.title} {measure.of(better)}"
         less = "about as much" if level(better, row, COST) else "less"
-        text += f". `{better['entry']}` cost {less} and has the better {measure.title} ({values})"
+        text += f". `{better['entry']}` cost {less} and has the better {measure.title} ({values}"
+        text += f"; the difference lies {how_level(better, measure)})" if level(better, row, measure) else ")"
     elif where.rank > 1 and value_of(row, measure.name) is not None:
         text += f". Nothing that cost less has a better {measure.title}"
     return Finding("training cost", f"{text}.", _judged(where, entry))
 
 
 def _cheaper_and_better(row: Row, rows: Sequence[Row], measure: Measure) -> Row | None:
-    """Of the entries that cost no more and are better, beyond what measuring leaves open, the best."""
+    """Of the entries that cost no more and look better, the best; none for a bound, which may be better than it is."""
     own = cost_and_quality(row, measure)
-    for other in ranked(rows, measure):
-        costs = cost_and_quality(other, measure)
-        if own and costs and costs[0] <= own[0] and not level(other, row, measure) and not is_bound(row, measure.name):
-            return other if measure.worse(own[1], costs[1]) else None
-    return None
+    if own is None or is_bound(row, measure.name):
+        return None
+    costs = ((other, cost_and_quality(other, measure)) for other in ranked(rows, measure))
+    return next((other for other, both in costs if both and both[0] <= own[0] and measure.worse(own[1], both[1])), None)
 
 
 def cost_and_quality(row: Row, measure: Measure) -> tuple[float, float] | None:
@@ -394,21 +403,22 @@ def _completion(row: Row, rows: Sequence[Row]) -> Finding | None:
     return Finding("completion", text, judged)
 
 
-def _labels(row: Row, rows: Sequence[Row]) -> Finding | None:
-    """What its densities or its features know of the labels."""
-    parts, judgements = [], []
-    for measure, words in ((BAYES, "by Bayes' rule"), (PROBE, "by a linear probe of its features")):
-        value = value_of(row, measure.name)
-        if value is None:
-            continue
-        place, judged = _place(row, rows, measure)
-        parts.append(f"{number(value)} {words}{place}")
-        judgements.append(judged)
-    if not parts:
+def _classifying(row: Row, rows: Sequence[Row]) -> Finding | None:
+    """What its densities know of the labels."""
+    return _accuracy(row, rows, BAYES, "telling labels", "by Bayes' rule")
+
+
+def _probing(row: Row, rows: Sequence[Row]) -> Finding | None:
+    """What its features know of the labels."""
+    return _accuracy(row, rows, PROBE, "features of labels", "by a linear probe of its features")
+
+
+def _accuracy(row: Row, rows: Sequence[Row], measure: Measure, aspect: str, how: str) -> Finding | None:
+    value = value_of(row, measure.name)
+    if value is None:
         return None
-    judged = next((judged for judged in ("best", "poor", "good", "middle") if judged in judgements), "")
-    mixed = "poor" in judgements and "best" in judgements
-    return Finding("telling labels", f"Accuracy of labels: {'; '.join(parts)}.", "" if mixed else judged)
+    place, judged = _place(row, rows, measure)
+    return Finding(aspect, f"Accuracy of labels: {number(value)} {how}{place}.", judged)
 
 
 def _codes(row: Row) -> Finding | None:
@@ -455,19 +465,23 @@ def _student(row: Row, rows: Sequence[Row], students: Students) -> Finding | Non
 
 def against_teacher(entry: str, rows: Sequence[Row], student: Student) -> str:
     """What a student lost against its teacher and what it gained, as the end of a sentence; empty if not measured."""
-    kinds = {str(row["entry"]): row.get("nll_kind") for row in rows}
+    by_name = {str(row["entry"]): row for row in rows}
+    kinds = {name: row.get("nll_kind") for name, row in by_name.items()}
     parts = []
     if student.nll_gap is not None:
         gap = student.nll_gap
         lost = f"it lost {number(gap)} {student.unit} of likelihood"
         lost = lost if gap > 0 else f"it lost no likelihood (NLL {gap:+.3f} {student.unit})"
+        lost += ", given the labels" * student.labelled
         if "bound" in (kinds.get(entry), kinds.get(student.teacher)):
             lost += ", as a difference of bounds"
         parts.append(lost)
     before, after = student.teacher_fid, student.student_fid
     if before is not None and after is not None:
         way = "rose" if FID.worse(after, before) else "fell" if FID.worse(before, after) else "stayed"
-        parts.append(f"its FID {way} from {number(before)} to {number(after)}")
+        told = f"its FID {way} from {number(before)} to {number(after)}"
+        ends = interval(by_name.get(student.teacher, {}), FID.name)
+        parts.append(f"{told}, within the interval" if ends and ends[0] <= after <= ends[1] else told)
     if student.two_sample_auc is not None:
         auc = number(student.two_sample_auc)
         parts.append(f"a classifier tells the samples of the two apart with AUC {auc} (½ cannot tell)")

@@ -75,11 +75,11 @@ class StageRun:
         self._record(lambda store, run_id: log_history(store, run_id, rows))
 
     def log_artifact(self, path: Path) -> None:
-        """Record a file, or a folder under its name."""
+        """Record a file, or a folder under the name of the stage: MLflow compares what has equal paths."""
 
         def upload(store: Store, run_id: str) -> None:
             if path.is_dir():
-                store.client.log_artifacts(run_id, str(path), path.name)
+                store.client.log_artifacts(run_id, str(path), self._tags["stage"])
             else:
                 store.client.log_artifact(run_id, str(path))
 

@@ -73,7 +73,7 @@ def test_abilities_are_backed_by_measurements() -> None:
         ("Exact likelihood", "no", "NLL ≤ 2.000 bits/dim, IWAE, K=64"),
         ("Latent codes", "yes", "reconstruction error 0.300 of the standard deviation"),
         ("Completion", "yes", "error 0.900 times that of the mean example; diversity 0.800"),
-        ("Told labels", "yes", "tells the labels of test examples with accuracy 0.970 by Bayes' rule"),
+        ("Conditional on labels", "yes", "tells the labels of test examples with accuracy 0.970 by Bayes' rule"),
     ]
 
 
@@ -105,7 +105,7 @@ def test_speeds_costs_and_classes() -> None:
     assert "on cpu with 1 thread." in shown.caption
     assert [len(row) for row in tables(sampling_speed=speeds)["Speed"].rows] == [2, 2, 2]
     cost = tables(train_seconds=1.5, train_steps=100, train_flops=2.5e9, parameters=12345)["Cost"]
-    assert [row[1] for row in cost.rows] == ["1.50 s", "100", "2.50e+09 FLOPs per example", "12,345"]
+    assert [row[1] for row in cost.rows] == ["1.50 s", "100", "2.5 GFLOP per example", "12,345"]
     few = tables(nll_nats=1.0, nll_by_class={"b": 2.0, "a": 1.0})["Likelihood by class"]
     assert [tuple(row) for row in few.rows] == [("a", "1.000"), ("b", "2.000")]
     many = tables(nll_nats=1.0, nll_by_class={f"{n}": float(n) for n in range(50)})["Likelihood by class"]

@@ -263,6 +263,9 @@ def test_a_stage_run_records_everything(root: Path) -> None:
         run.log_history([{"step": step, "loss": 1.0 / (1 + step), "empty": None} for step in range(1500)])
         (root / "file.txt").write_text("content")
         run.log_artifact(root / "file.txt")
+        (root / "toy").mkdir()
+        (root / "toy" / "metrics.json").write_text("{}")
+        run.log_artifact(root / "toy")
         run.set_tags({"device": "cpu"})
         run.child("trial 0", {"kl_weight": 0.3}, [{"step": 10, "objective": 2.0}, {"step": 20, "objective": 1.0}])
     store = connect(root)
@@ -276,6 +279,8 @@ def test_a_stage_run_records_everything(root: Path) -> None:
     assert len(store.client.get_metric_history(run.run_id, "loss")) == 1500
     assert {"stage": "train", "entry": "toy", "data_digest": "abc", "device": "cpu"}.items() <= done.data.tags.items()
     assert (root / "mlartifacts" / run.run_id / "artifacts" / "file.txt").read_text() == "content"
+    paths = [each.path for each in store.client.list_artifacts(run.run_id, "train")]
+    assert paths == ["train/metrics.json"], "the same for every entry"
     (child,) = store.client.search_runs([store.experiment], f"tags.`mlflow.parentRunId` = '{run.run_id}'")
     assert child.data.params == {"kl_weight": "0.3"}
     assert [point.step for point in store.client.get_metric_history(child.info.run_id, "objective")] == [10, 20]

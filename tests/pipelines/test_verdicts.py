@@ -87,10 +87,10 @@ def test_exact_best_and_level_ones() -> None:
 def test_a_bound_proves_only_what_it_can() -> None:
     text = told("blurry")
     assert "only an upper bound (IWAE, K=64): NLL ≤ 1.856 bits/dim" in text
-    assert "proves it better than `made`, whose exact value is higher, and nothing against the others" in text
+    assert "shows it better than `made`, whose exact value is higher; against the others it shows nothing" in text
     above = {**BOUND, "nll_bits_per_dim": 2.2, "nll_bits_per_dim_low": 2.1, "nll_bits_per_dim_high": 2.3}
     text = told("blurry", [EXACT, above, POOR])
-    assert "proves it neither better nor worse" in text
+    assert "shows it neither better nor worse" in text
     assert "likelihood" not in verdicts([EXACT, above, POOR], {})["blurry"].lead, "a bad bound is no weakness"
     assert "gives no likelihood" in told("gan")
 
@@ -105,6 +105,10 @@ def test_speed_passes_and_cost() -> None:
     assert "`blurry` cost less and has the better FID (10.0 s, FID 0.390)" in told("made", dear)
     alike = [{"entry": "a", "fid": 12.301, "train_seconds": 20.0}, {"entry": "b", "fid": 12.3, "train_seconds": 10.0}]
     assert "better FID (" not in told("a", alike), "what looks the same is not better"
+    near = [{**alike[0], "fid": 13.0}, {**alike[1], "fid_low": 11.0, "fid_high": 14.0}]
+    assert "`b` cost less and has the better FID (10.0 s, FID 12.3; the difference lies within its interval)" in told(
+        "a", near
+    )
     assert "Nothing that cost less has a better FID" in text
 
 
@@ -124,8 +128,9 @@ def test_memorised(score: float | None, share: float | None, verdict: bool | Non
 
 
 def test_failures_are_said_clearly() -> None:
-    assert "It has memorised training examples: memorisation 0.970, ½ being honest; 50.0 % of the samples" in told(
-        "blurry"
+    assert (
+        "It has memorised training examples: memorisation 0.970 where ½ is expected; 50.0\u00a0% of the samples"
+        in told("blurry")
     )
     assert "No sign that it memorised" in told("slow")
     assert "may have memorised some" in told("e", [{"entry": "e", "memorisation": 0.65, "copied": 0.02}])
@@ -178,7 +183,7 @@ def test_answers_at_a_glance() -> None:
     lesson = student(teacher_nll=1.7, student_nll=1.8)
     found = {answer.question: answer.text for answer in answers(ROWS, {"blurry": lesson})}
     assert found["Which samples fastest?"] == (
-        "`blurry`: 300,000 samples/s, 1 sequential pass. `gan` is within a tenth of it."
+        "`blurry`: 300,000 samples/s, 1 sequential pass. `gan` is within a tenth of it. With FID 0.390 its samples are 3rd of 4."
         " Of the half with the better FID, `gan`: 290,000 samples/s, 1 sequential pass."
     )
     assert "`slow`: NLL 1.764" in found["Which has the best likelihood, and is that a bound?"]
@@ -194,7 +199,7 @@ def test_answers_say_when_the_best_is_a_bound_and_when_none_has_memorised() -> N
     rows = [{**BOUND, "nll_bits_per_dim": 1.5, "memorisation": 0.5, "copied": 0.01}, EXACT]
     found = [answer.text for answer in answers(rows, {})]
     assert "`blurry`: NLL ≤ 1.500 bits/dim" in found[1] and "The best exact value is `slow`'s, 1.764" in found[1]
-    assert "None of the 2 measured. Nearest to it comes `slow`" in found[4]
+    assert "None of the 2 measured. The highest is `slow`" in found[4]
     both = [answer.text for answer in answers([BOUND, {**BOUND, "entry": "other", "nll_bits_per_dim": 2.0}], {})]
     assert "none is proven better" in both[1]
 
@@ -231,6 +236,29 @@ def test_what_is_level_says_in_which_respect() -> None:
     assert "with `b` level with it" in told("a", alike) and "with `a` level with it" in told("b", alike)
     (answer,) = [each.text for each in answers(alike, {}) if "completing" in each.question]
     assert answer.endswith("`b` is level with it.")
+
+
+def test_a_bound_below_an_exact_value_may_be_so_by_chance() -> None:
+    near = {**POOR, "nll_bits_per_dim": 1.87}
+    assert "It is below the exact value of `made`, but by no more than the interval leaves open." in told(
+        "blurry", [EXACT, BOUND, near]
+    )
+
+
+def test_labels_are_told_by_densities_and_by_features() -> None:
+    rows = [{"entry": name, "bayes_accuracy": 1 - i / 10, "probe_accuracy": i / 10} for i, name in enumerate("abc")]
+    assert lead("a", rows) == "Best, or level with the best, at telling labels; weak at features of labels."
+
+
+def test_samples_far_from_all_data_are_no_copies_and_no_praise() -> None:
+    assert "lie apart from all data" in told("e", [{"entry": "e", "memorisation": 0.05, "copied": 0.0}])
+    assert "lie apart" not in told("e", [{"entry": "e", "memorisation": 0.4, "copied": 0.0}])
+
+
+def test_a_student_within_the_interval_of_its_teacher_has_lost_nothing_for_sure() -> None:
+    lesson = student(teacher_fid=0.26, student_fid=0.28, teacher_nll=1.7, student_nll=1.8, labelled=True)
+    text = words(verdicts([EXACT, BOUND], {"blurry": lesson})["blurry"])
+    assert "its FID rose from 0.260 to 0.280, within the interval" in text and "of likelihood, given the labels" in text
 
 
 def test_chance_is_no_known_failure() -> None:
