@@ -183,13 +183,13 @@ def test_answers_at_a_glance() -> None:
     lesson = student(teacher_nll=1.7, student_nll=1.8)
     found = {answer.question: answer.text for answer in answers(ROWS, {"blurry": lesson})}
     assert found["Which samples fastest?"] == (
-        "`blurry`: 300,000 samples/s, 1 sequential pass. `gan` is within a tenth of it. With FID 0.390 its samples are 3rd of 4."
-        " Of the half with the better FID, `gan`: 290,000 samples/s, 1 sequential pass."
+        "`blurry`: 300,000 samples/s, 1 sequential pass. `gan` is within a tenth of it. With FID 0.390 its samples"
+        " are 3rd of 4. Of the half with the better FID, `gan`: 290,000 samples/s, 1 sequential pass."
     )
     assert "`slow`: NLL 1.764" in found["Which has the best likelihood, and is that a bound?"]
     assert "an exact value, not a bound" in found["Which has the best likelihood, and is that a bound?"]
     assert found["Which has the best samples?"].endswith("`gan` is within its interval.")
-    assert "the only one that can complete" in found["Which is best for completing?"]
+    assert "the only one that can complete" in found["Which is best for completing what is missing?"]
     assert found["Which has memorised its training data?"].startswith("`blurry` (memorisation 0.970")
     assert "it lost 0.100" in found["What did blurry lose against its teacher?"]
     assert found["Which costs least to train for its quality?"].startswith("`made` (11.0 s, FID 0.900), `gan` (17.0 s")
