@@ -27,7 +27,13 @@ A student's conditionals are Gaussian if all of its blocks go in the same order 
 known in closed form then too.
 
 Of a teacher that turns noise into data itself the student can first learn by heart, for `warm_start_steps`: both are
-given the same noise, and the loss is ‖student(u) - teacher(u)‖² / D.
+given the same noise, and the loss is ‖student(u) - teacher(u)‖² / D. Where both are stacks of as many affine blocks,
+which go through the numbers in the same orders, each block learns from its counterpart: with v what the teacher's
+blocks before it make of the noise, the loss is
+
+    Σ_blocks KL(N(μ_q, σ_q²) ‖ N(μ_p, σ_p²)),      μ_i and σ_i functions of v_<i
+
+It has a value for every block, however deep, and soon the blocks together come close to the teacher.
 
 Van den Oord et al., "Parallel WaveNet", 2017 (arXiv:1711.10433). Closed form and regulariser: Ping et al., "ClariNet",
 2018 (arXiv:1807.07281).
@@ -46,12 +52,14 @@ from .layers.bijections import BatchNorm
 from .layers.conditionals import Gaussians, Teaching
 from .layers.flow import Flow
 from .layers.labels import one_hot
-from .layers.sequential import gaussian_conditionals, has_gaussian_conditionals
+from .layers.sequential import alike, gaussian_conditionals, has_gaussian_conditionals
 from .layers.spectra import spectral_distance
 from .layers.units import Units
 from .noise import Noise
 
-HOPELESS = 50.0  # nats per dimension: with `cover`, samples that are less likely than this are not learnt from
+HOPELESS = (
+    50.0  # nats per dimension: what is less likely than this, in the warm start and with `cover`, is not learnt from
+)
 
 Waveform = Callable[[Tensor], Tensor]
 
@@ -108,6 +116,7 @@ class Distillation:
         self.waveform = waveform or (lambda x: x)
         # The teacher's pass over a sample as distributions, if the student has distributions to set against them.
         self.by_conditionals = isinstance(teacher, Teaching) and has_gaussian_conditionals(student)
+        self.pairs = alike(student, teacher)
         self.has_batch_norm = any(isinstance(part, BatchNorm) for part in student.modules())
         self._refuse_what_has_no_use()
         self._players = [
@@ -208,9 +217,18 @@ class Distillation:
         return (cross - self.entropy * q.entropy()).mean()
 
     def _by_heart(self, u: Tensor, labels: Tensor | None) -> Tensor:
-        """How far the student's y of the noise are from the teacher's own."""
-        y, _ = self.student.sample_density(u, labels)
-        return (y - self._lesson(u, labels)).square().mean()
+        """How far the student's y of the noise are from the teacher's own, or its blocks from their counterparts."""
+        if not self.pairs:
+            y, _ = self.student.sample_density(u, labels)
+            return (y - self._lesson(u, labels)).square().mean()
+        v, context, loss = u, one_hot(labels, self.classes), u.new_zeros(())
+        for own, taught in self.pairs:
+            with torch.no_grad():
+                w, p = taught.conditionals(v, context)
+            _, q = own.conditionals(v, context)
+            loss = loss + (q.cross_entropy(p) - q.entropy()).clamp_max(HOPELESS).mean()
+            v = w
+        return loss
 
     def _uncovered(self, u: Tensor, labels: Tensor | None) -> Tensor:
         """H(p, q) / D on what the teacher makes of the noise, but for samples of which the student has no idea yet.

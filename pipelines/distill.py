@@ -93,8 +93,9 @@ def _quality(project: Project, data: Prepared, student: Family, teacher: Family)
     fakes = [features_of(features, x) for x in samples]
     fids = [fid(real, fake) if np.isfinite(fake).all() else None for fake in fakes]
     measured: dict[str, Any] = {"student_fid": fids[0], "teacher_fid": fids[1], "fid_samples": evaluate.samples}
-    if data.event.kind == "vector":
-        first, second = (x.flatten(1).cpu().numpy() for x in samples)
+    if data.event.kind == "vector":  # of the same noise the teacher makes twins, by which none could be told apart
+        others = draw(teacher, evaluate.samples, evaluate.seed + 1, labels)
+        first, second = (x.flatten(1).cpu().numpy() for x in (samples[0], others))
         measured["two_sample_auc"] = two_sample_auc(first, second, evaluate.seed)
     if labels is not None:
         measured["student_recognised"], measured["teacher_recognised"] = _recognised(project, samples, labels)

@@ -142,6 +142,10 @@ class BatchNorm(Bijection):
         v = (w - channelwise(self.beta, w)) * channelwise(torch.exp(-log_scale), w)
         return v + channelwise(self.norm.running_mean, w), -of_every_pixel(log_scale, w)
 
+    def inverse_log_slope(self, w: Tensor) -> Tensor:
+        """log dv/dw of each number of w (N, C, …), by the running moments."""
+        return channelwise(-self._log_scale(self.norm.running_var), w).expand_as(w)
+
     def _moments(self, v: Tensor) -> tuple[Tensor, Tensor]:
         """m and the log of the whole scale, of each channel."""
         if self.training:

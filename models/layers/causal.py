@@ -146,5 +146,9 @@ class Standardise(Bijection):
     def inverse(self, w: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return w * torch.exp(self.log_std) + self.mean, self._log_det(w)
 
+    def inverse_log_slope(self, w: Tensor) -> Tensor:
+        """log dv/dw of each number of w (N, T)."""
+        return self.log_std.expand_as(w)
+
     def _log_det(self, v: Tensor) -> Tensor:
         return of_every_pixel(self.log_std.expand(v.shape[1]), v)

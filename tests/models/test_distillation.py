@@ -359,7 +359,7 @@ def test_a_loss_is_the_mean_over_rows() -> None:
 
 
 def test_a_warm_start_is_to_learn_the_teacher_by_heart() -> None:
-    student, teacher = family("iaf"), jittered(family("maf"), 0.3)
+    student, teacher = family("iaf"), jittered(family("maf", blocks=3), 0.3)
     distillation = Distillation(student, teacher, warm_start_steps=100)
     u = torch.randn(256, 2, generator=seeded(0))
     with torch.no_grad():
@@ -372,6 +372,63 @@ def test_a_warm_start_is_to_learn_the_teacher_by_heart() -> None:
     learn(distillation, 60)
     with torch.no_grad():
         assert (student.sample_density(u)[0] - lesson).square().mean() < distance / 5
+
+
+def test_blocks_learn_from_their_counterparts() -> None:
+    """The loss is the KL of the Gaussians that each block makes of what the teacher's blocks before it made."""
+    student, teacher = (jittered(family(name, blocks=3, conditional=True), 0.1) for name in ("iaf", "maf"))
+    u, labels = torch.randn(128, 2, generator=seeded(0)), torch.arange(128) % 3
+    context, v, expected = torch.eye(3)[labels], u, torch.zeros(())
+    for own, taught in zip(blocks_of(student), reversed(blocks_of(teacher)), strict=True):
+        w, _ = taught.inverse(v, context)
+        mean, alpha = taught.conditioner(w, context).unbind(-1)
+        mu, beta = own.conditioner(v, context).unbind(-1)
+        p, q = Normal(mean, bounded(alpha).exp()), Normal(-mu * (-bounded(beta)).exp(), (-bounded(beta)).exp())
+        torch.testing.assert_close(p.mean + p.stddev * v, w)
+        expected, v = expected + kl_divergence(q, p).mean(), w
+    distillation = Distillation(student, teacher, warm_start_steps=1)
+    torch.testing.assert_close(distillation._by_heart(u, labels), expected)
+
+
+def test_a_batch_normalisation_of_the_teacher_is_part_of_the_block_that_follows() -> None:
+    teacher = jittered(family("maf", blocks=3, batch_norm=True), 0.3)
+    teacher.initialise(3 * torch.randn(500, 2) + 1, None, seeded())
+    distillation = Distillation(jittered(family("iaf", blocks=3), 0.3), teacher, warm_start_steps=1)
+    v, log_q = torch.randn(64, 2, generator=seeded(0)), torch.zeros(64)
+    y, expected = teacher.sample_density(v)
+    for _, taught in distillation.pairs:
+        w, p = taught.conditionals(v, None)
+        torch.testing.assert_close(p.mean + p.log_std.exp() * v, w)
+        log_q, v = log_q - p.log_std.sum(1), w
+    torch.testing.assert_close(v, y)
+    prior = Normal(0.0, 1.0).log_prob(torch.randn(64, 2, generator=seeded(0))).sum(1)
+    torch.testing.assert_close(prior + log_q, expected)
+
+
+@pytest.mark.parametrize(
+    ("own", "taught"),
+    [
+        ({"blocks": 3}, {"blocks": 2}),
+        ({"blocks": 2}, {"blocks": 2}),  # from noise to data one begins forward, the other backward
+        ({"blocks": 3, "batch_norm": True}, {"blocks": 3}),
+        ({"blocks": 3}, {"blocks": 3, "mixture_components": 2}),
+    ],
+)
+def test_blocks_without_counterparts_are_learnt_as_a_whole(own: Any, taught: Any) -> None:
+    assert Distillation(family("iaf", **own), family("maf", **taught), warm_start_steps=1).pairs == []
+
+
+def test_block_by_block_a_deep_teacher_is_learnt_sooner() -> None:
+    teacher = jittered(family("maf", blocks=5), 0.5)
+    u = torch.randn(512, 2, generator=seeded(9))
+    reached = []
+    for whole in (False, True):
+        torch.manual_seed(1)
+        distillation = Distillation(family("iaf", blocks=5), teacher, warm_start_steps=1000)
+        distillation.pairs = [] if whole else distillation.pairs
+        learn(distillation, 100)
+        reached.append(distillation.estimate(u, None, 512)[0])
+    assert reached[0] < reached[1] / 2
 
 
 # The teacher's own samples

@@ -164,6 +164,15 @@ def test_a_student_of_vectors_is_compared_in_nats_of_standardised_data(tmp_path:
     assert 0 <= metrics["two_sample_auc"] <= 1 and metrics["rescues"] == 0
 
 
+def test_a_student_that_differs_is_told_apart_though_it_has_the_noise_of_its_teacher(tmp_path: Path) -> None:
+    project = project_with(tmp_path, Event((5,), None), samples=1000)
+    features.run(project)
+    finish(project, "maf")
+    pair = [load_family(project.artifacts("train", "maf")) for _ in range(2)]
+    quality = distill._quality(project, Prepared.open(project.prepared), pair[0], pair[1])
+    assert quality["two_sample_auc"] == pytest.approx(0.5, abs=0.06), "the samples of equals are no twins"
+
+
 def test_samples_that_overflow_leave_the_quality_blank(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
