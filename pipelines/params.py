@@ -259,7 +259,8 @@ class DistillEntry(Loop):
     """What the student minimises."""
 
     warm_start_steps: int = Field(default=0, ge=0)
-    """Steps in which the student first learns the teacher's own samples of the same noise by heart."""
+    """Steps in which the student first learns by heart what the teacher makes of the same noise: block by block where
+    both are stacks of as many affine blocks in the same orders, such as a maf and an iaf of five blocks each."""
 
 
 class Distill(Section):
