@@ -88,7 +88,8 @@ def _fastest(rows: Sequence[Row]) -> str:
         where = standing(rows, first[0], measure)
         if where:
             place = "the worst" if where.rank == where.of else ordinal(where.rank)
-            text += f" With {measure.title} {measure.of(first[0])} its samples are {place} of {where.of}."
+            text += f" The samples of {_named(first[0])} are {place} of {where.of} by {measure.title},"
+            text += f" {measure.of(first[0])}."
         text += f" Of the half with the better {measure.title}, {_drawn(fast[0])}."
     return text
 
@@ -174,7 +175,8 @@ def _cheapest(rows: Sequence[Row], students: Students) -> str:
     kept = undominated(costs)
     shown = kept if len(kept) <= LISTED else [*kept[: LISTED - 1], kept[-1]]
     listed = in_words([_priced(by_name[name], measure) for name in shown])
-    text = f"{listed}: nothing else here is both cheaper to train and better."
+    text = f"{listed}: nothing else here is both cheaper to train and better. The search of"
+    text += " hyperparameters, where there was one, is not counted."
     taught = any(entry in shown and student.teacher in by_name for entry, student in students.items())
     return f"{text} Times of students include their teachers'." if taught else text
 

@@ -183,8 +183,8 @@ def test_answers_at_a_glance() -> None:
     lesson = student(teacher_nll=1.7, student_nll=1.8)
     found = {answer.question: answer.text for answer in answers(ROWS, {"blurry": lesson})}
     assert found["Which samples fastest?"] == (
-        "`blurry`: 300,000 samples/s, 1 sequential pass. `gan` is within a tenth of it. With FID 0.390 its samples"
-        " are 3rd of 4. Of the half with the better FID, `gan`: 290,000 samples/s, 1 sequential pass."
+        "`blurry`: 300,000 samples/s, 1 sequential pass. `gan` is within a tenth of it. The samples of `blurry`"
+        " are 3rd of 4 by FID, 0.390. Of the half with the better FID, `gan`: 290,000 samples/s, 1 sequential pass."
     )
     assert "`slow`: NLL 1.764" in found["Which has the best likelihood, and is that a bound?"]
     assert "an exact value, not a bound" in found["Which has the best likelihood, and is that a bound?"]
