@@ -248,7 +248,7 @@ def test_report_of_every_kind(
             folder.mkdir(parents=True)
         history.to_csv(made / "history.csv")
         write_json(made / "metrics.json", metrics)
-        row = {"entry": entry, "model": entry, **evaluated, **(quality if entry == "iaf" else {})}
+        row = {"entry": entry, "model": entry, "invertible": True, **evaluated, **(quality if entry == "iaf" else {})}
         write_json(seen / "metrics.json", row)
         x = data.split("train").x
         Completions.none(data.event).save(seen / "completions.npz")
