@@ -14,6 +14,7 @@ from .exhibits import BINS, COLOURED, Exhibit, Item, Meta, about_clips, clips, s
 from .pictures import COLOURS, STYLE, data_uri, image_grid, short
 from .verdicts import ordinal
 
+TEMPERED_CLIPS = 2  # at each temperature
 CHAOS = "Below 1 samples keep to what is most likely and vary less, above 1 they dare more; 1 is the model as learnt"
 
 
@@ -35,7 +36,8 @@ def temperature_row(
         return _grid(meta, x, names, alt, caption)
     if meta["channels"] == "columns":
         return _planes(meta, x, names, labels)
-    kinds = told or [str(number + 1) for number in range(x.shape[1])]
+    x = x[:, :TEMPERED_CLIPS]  # of vectors that are series there are as many as points of a scatter plot
+    kinds = told[:TEMPERED_CLIPS] if told else [str(number + 1) for number in range(x.shape[1])]
     titles = [f"temperature {name}, {kind}" for name in names for kind in kinds]
     flat = x.reshape(-1, *x.shape[2:])
     caption = f"The same noise, drawn at each temperature. {CHAOS}. Each card shows {about_clips(meta, flat)}."

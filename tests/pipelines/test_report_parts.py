@@ -77,6 +77,22 @@ def test_abilities_are_backed_by_measurements() -> None:
     ]
 
 
+def test_series_are_shown_at_each_temperature_but_not_all_of_them() -> None:
+    meta = {
+        "kind": "vector",
+        "channels": "series",
+        "levels": None,
+        "class_names": [],
+        "sample_rate": None,
+        "range": None,
+    }
+    x = np.random.default_rng(0).normal(size=(3, 500, 16)).astype(np.float32)
+    shown = temperature_row(meta, [0.5, 1.0, 1.2], x, None)
+    assert shown is not None and [item.title for item in shown.items] == [
+        f"temperature {temperature}, {number}" for temperature in ("0.5", "1", "1.2") for number in (1, 2)
+    ]
+
+
 def test_the_known_failure_is_marked_and_explained() -> None:
     outliers = {
         "noise": {"nll": 9.0, "likelihood_auroc": 1.0, "typicality_auroc": 0.99},
