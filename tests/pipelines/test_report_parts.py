@@ -78,14 +78,9 @@ def test_abilities_are_backed_by_measurements() -> None:
 
 
 def test_series_are_shown_at_each_temperature_but_not_all_of_them() -> None:
-    meta = {
-        "kind": "vector",
-        "channels": "series",
-        "levels": None,
-        "class_names": [],
-        "sample_rate": None,
-        "range": None,
-    }
+    nothing = dict.fromkeys(("levels", "sample_rate", "range", "encoding"))
+    columns = [{"min": -3.0, "max": 3.0}] * 16
+    meta = {"kind": "vector", "channels": "series", "class_names": [], "columns": columns, **nothing}
     x = np.random.default_rng(0).normal(size=(3, 500, 16)).astype(np.float32)
     shown = temperature_row(meta, [0.5, 1.0, 1.2], x, None)
     assert shown is not None and [item.title for item in shown.items] == [
