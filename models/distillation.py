@@ -57,9 +57,7 @@ from .layers.spectra import spectral_distance
 from .layers.units import Units
 from .noise import Noise
 
-HOPELESS = (
-    50.0  # nats per dimension: what is less likely than this, in the warm start and with `cover`, is not learnt from
-)
+HOPELESS = 50.0  # nats per dimension: in a warm start and with `cover`, what is less likely is not learnt from
 
 Waveform = Callable[[Tensor], Tensor]
 
@@ -102,7 +100,7 @@ class Distillation:
             raise UnsuitableEvent(f"the teacher has no density of real units as it is configured; {teacher.lesson}")
         if student.classes != teacher.classes:
             raise UnsuitableEvent("student and teacher must both be conditional, or neither")
-        own, others = _transform(student), _transform(teacher)
+        own, others = _units_in_words(student), _units_in_words(teacher)
         if own != others:
             raise UnsuitableEvent(
                 f"student and teacher need the same alpha and dequantisation: {own} of the student is not {others}"
@@ -272,7 +270,7 @@ class Distillation:
         return values.mean().item(), (values.std() / len(values) ** 0.5).item()
 
 
-def _transform(density: RealDensity | Reparameterised) -> str:
-    """From what to what the units of a density go, in words."""
+def _units_in_words(density: RealDensity | Reparameterised) -> str:
+    """What a density makes of the data first: its logit transform, and what bound its dequantisation puts."""
     alpha, bound = getattr(density.units, "alpha", None), density.units.bound
     return f"alpha: {'null' if alpha is None else alpha}, {bound or 'exact'}"
