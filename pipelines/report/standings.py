@@ -127,11 +127,13 @@ def interval(row: Row, name: str) -> tuple[float, float] | None:
     return None if low is None or high is None else (low, high)
 
 
-def how_level(best: Row, measure: Measure) -> str:
-    """In which respect others are level with the best."""
+def how_level(best: Row, measure: Measure, whom: str = "") -> str:
+    """In which respect others are level with the best, or with `whom`, as the best is called."""
     if measure.timed:
-        return "within a tenth of it"
-    return "within its interval" if interval(best, measure.name) else "level with it"
+        return f"within a tenth of {whom or 'it'}"
+    if interval(best, measure.name):
+        return f"within the interval of {whom}" if whom else "within its interval"
+    return f"level with {whom or 'it'}"
 
 
 def likelihood(rows: Sequence[Row]) -> Measure:

@@ -212,9 +212,8 @@ def _place(row: Row, rows: Sequence[Row], measure: Measure) -> tuple[str, str]:
     best = where.best["entry"]
     text = f", {ordinal(where.rank)} of {where.of}"
     if entry in where.level:
-        close = {"within a tenth of it": "within a tenth of", "within its interval": "within the interval of"}
-        near = close.get(how_level(where.best, measure), "level with")
-        return f"{text}, {near} the best, `{best}` at {measure.of(where.best)}", judged
+        near = how_level(where.best, measure, f"the best, `{best}`")
+        return f"{text}, {near} at {measure.of(where.best)}", judged
     return f"{text}; the best, `{best}`, has {measure.of(where.best)}", judged
 
 
