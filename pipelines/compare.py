@@ -45,7 +45,8 @@ from .report.pictures import (
 from .report.repetitions import repetitions
 from .report.repetitions import table as repetition_table
 from .report.samples import nearest_neighbours, temperature_row
-from .report.table import comparison, measured, terminal_table
+from .report.table import comparison, measured
+from .report.terminal import terminal_table
 from .rows import Rows
 from .tracking.run import git_commit
 from .training.task import gist

@@ -9,7 +9,7 @@ from rich.console import Console
 from .errors import UserError
 from .files import read_json
 from .project import Project
-from .report.table import terminal_table
+from .report.terminal import terminal_table
 
 
 def show(project: Project, entries: Sequence[str]) -> None:

@@ -18,7 +18,7 @@ from pipelines.param_file import load, parse
 from pipelines.project import Project
 from pipelines.report.numbers import numbers
 from pipelines.report.repetitions import repetitions, table
-from pipelines.report.table import terminal_table
+from pipelines.report.terminal import terminal_table
 from pipelines.side_by_side import show
 
 ROW: dict[str, Any] = {

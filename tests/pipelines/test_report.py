@@ -29,7 +29,8 @@ from pipelines.report.pictures import (
     save_png,
     training_curves,
 )
-from pipelines.report.table import COLUMNS, NAMES, cells, comparison, number, shown_columns, terminal_table
+from pipelines.report.table import COLUMNS, NAMES, cells, comparison, number, shown_columns
+from pipelines.report.terminal import terminal_table
 
 COLUMN = {column.name: column for column in COLUMNS}
 

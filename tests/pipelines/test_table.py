@@ -7,7 +7,8 @@ from typing import Any
 
 from rich.console import Console
 
-from pipelines.report.table import COLUMNS, NAMES, cells, shown_columns, terminal_table
+from pipelines.report.table import COLUMNS, NAMES, cells, shown_columns
+from pipelines.report.terminal import terminal_table
 
 COLUMN = {column.name: column for column in COLUMNS}
 VECTORS: list[dict[str, Any]] = [
