@@ -1,11 +1,15 @@
-"""Every family by its name: one line each. A family's module is imported when it is asked for."""
+"""Every family by its name: one line each.
+
+A family's module, and PyTorch with it, is imported when the family is asked for: to know the names costs nothing.
+"""
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from .contract import Event, Family, FamilyConfig
+if TYPE_CHECKING:
+    from .contract import Event, Family, FamilyConfig
 
 CATALOGUE = {
     "autoencoder": "autoencoder:Autoencoder",
@@ -27,11 +31,14 @@ CATALOGUE = {
 }
 
 
+def module_of(model: str) -> str:
+    """The name of the module in this package that defines the family called `model`; see `family_class`."""
+    return _place(model)[0]
+
+
 def family_class(model: str) -> type[Family]:
     """The class of the family called `model`; a KeyError names the families there are."""
-    if model not in CATALOGUE:
-        raise KeyError(f"{model!r} is no family of the catalogue; there are: {', '.join(sorted(CATALOGUE))}")
-    module, name = CATALOGUE[model].split(":")
+    module, name = _place(model)
     return cast("type[Family]", getattr(import_module(f".{module}", __package__), name))
 
 
@@ -43,3 +50,11 @@ def suitable(event: Event) -> list[str]:
 def build(model: str, config: FamilyConfig, event: Event) -> Family:
     """A new, untrained family of the given configuration for the given event."""
     return family_class(model)(config, event)
+
+
+def _place(model: str) -> tuple[str, str]:
+    """The module and the class of the family called `model`."""
+    if model not in CATALOGUE:
+        raise KeyError(f"{model!r} is no family of the catalogue; there are: {', '.join(sorted(CATALOGUE))}")
+    module, name = CATALOGUE[model].split(":")
+    return module, name

@@ -279,11 +279,6 @@ def test_an_event_without_a_word_on_order_is_ordered() -> None:
     assert Event.of({"shape": [1, 8, 8], "levels": 17, "classes": 10}) == IMAGE
 
 
-def test_an_unknown_family_names_those_there_are() -> None:
-    with pytest.raises(KeyError, match="maf"):
-        family_class("mafia")
-
-
 @pytest.mark.parametrize("model", sorted(CATALOGUE))
 def test_every_field_of_a_configuration_is_documented(model: str) -> None:
     config = family_class(model).Config
