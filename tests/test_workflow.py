@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from .forked import quick_genera
+from .shell import interpreters, run, shell
 
 pytestmark = pytest.mark.slow
 ENTRIES = ["gmm", "autoencoder", "vae", "gan", "maf", "iaf", "pixelcnn"]
@@ -56,20 +58,6 @@ def merge(params: dict[str, Any], change: dict[str, Any]) -> None:
             params[key] = value
 
 
-def shell() -> dict[str, str]:
-    """The environment of a user's shell, with the project's programs in front."""
-    keep = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "RAY"))}
-    return {**keep, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{keep['PATH']}"}
-
-
-def run(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A command as a user's shell runs it."""
-    everything = {**shell(), **environment}
-    done = subprocess.run(command, cwd=folder, env=everything, capture_output=True, check=False, text=True, timeout=500)
-    print(done.stdout, done.stderr)
-    return done
-
-
 def stages_run(done: subprocess.CompletedProcess[str]) -> list[str]:
     return re.findall(r"Running stage '(.+)'", done.stdout)
 
@@ -100,7 +88,7 @@ def keep_entries(folder: Path) -> None:
 @pytest.fixture(scope="module")
 def quick() -> Iterator[dict[str, str]]:
     """An environment in which `genera` starts at once. Some tests do without it: there each stage starts as it is."""
-    environment = shell()
+    environment = shell(OMP_NUM_THREADS="1")
     with quick_genera(environment) as programs:
         yield {"PATH": f"{programs}{os.pathsep}{environment['PATH']}"}
 
@@ -109,7 +97,7 @@ def quick() -> Iterator[dict[str, str]]:
 def project(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest, quick: dict[str, str]) -> Path:
     """A project with toy parameters on which `dvc repro` was run once."""
     root, folder = Path(request.config.rootpath), tmp_path_factory.mktemp("project")
-    for name in ("params.yaml", "dvc.yaml"):
+    for name in ("params.yaml", "dvc.yaml", ".dvcignore"):
         shutil.copy(root / name, folder)
     for name in ("models", "pipelines"):  # what DVC watches; what runs is the installed package
         shutil.copytree(root / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -176,6 +164,17 @@ def test_metrics_and_plots_are_declared(project: Path) -> None:
 def test_run_again_it_does_nothing_and_says_so(project: Path) -> None:
     done = run(project, "dvc", "repro")
     assert stages_run(done) == [] and "up to date" in done.stdout
+
+
+def test_bytecode_and_touched_sources_make_nothing_run_again(project: Path) -> None:
+    """In any shell Python writes bytecode, which holds its source's time, beside the sources that DVC watches."""
+    for python in interpreters():
+        for source in (project / "models/contract.py", project / "pipelines/cli.py"):
+            os.utime(source, (time.time(), time.time()))
+        assert run(project, python, "-m", "compileall", "-q", "models", "pipelines").returncode == 0
+        assert list((project / "models/__pycache__").glob("contract.*.pyc"))
+        assert stages_run(run(project, "dvc", "repro")) == []
+    assert run(project, "dvc", "status").stdout.strip().endswith("up to date.")
 
 
 def test_one_parameter_of_maf_redoes_only_what_depends_on_it(project: Path) -> None:
