@@ -32,18 +32,18 @@ from torch import Tensor
 from models.classifier import Classifier
 from models.contract import Event
 from models.gan import GAN, GANConfig
+from pipelines.data.examples import Examples
+from pipelines.data.prepared import Prepared
 from pipelines.errors import UserError
-from pipelines.export import load_features
+from pipelines.evaluation.finished import load_features
+from pipelines.evaluation.metrics.distances import fid
+from pipelines.evaluation.validation import BATCH, FID_SAMPLES, feature_array, features_of
 from pipelines.files import write_json
-from pipelines.jobs import examples
-from pipelines.metrics.quality import fid
-from pipelines.params import Loop
-from pipelines.prepared import Prepared
-from pipelines.project import Project
-from pipelines.training.examples import Examples
+from pipelines.params.project import Project
+from pipelines.params.schema import Loop
+from pipelines.training.jobs import examples
 from pipelines.training.loop import Training
 from pipelines.training.task import Task
-from pipelines.validation import BATCH, FID_SAMPLES, feature_array, features_of
 
 from ._rows import RESULTS
 

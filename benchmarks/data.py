@@ -20,9 +20,9 @@ import torch
 
 from models.contract import Event
 from models.vae import VAE
-from pipelines.params import Loop
-from pipelines.rows import Rows, RowsWriter
-from pipelines.training.examples import Examples
+from pipelines.data.examples import Examples
+from pipelines.data.rows import Rows, RowsWriter
+from pipelines.params.schema import Loop
 from pipelines.training.loop import fit
 from pipelines.training.task import Task
 

@@ -17,9 +17,9 @@ from typing import Literal
 import numpy as np
 import torch
 
-from pipelines.metrics.intervals import LEVEL, fid_interval, kid_interval
-from pipelines.metrics.likelihood import NORMAL, Likelihood
-from pipelines.metrics.quality import fid, kid
+from pipelines.evaluation.metrics.distances import fid, kid
+from pipelines.evaluation.metrics.intervals import LEVEL, fid_interval, kid_interval
+from pipelines.evaluation.metrics.likelihood import NORMAL, Likelihood
 
 from ._rows import Row, publish
 

@@ -31,8 +31,8 @@ from models.diffusion import Diffusion, DiffusionConfig
 from models.gan import GAN, GANConfig
 from models.progressive_gan import ProgressiveGAN, ProgressiveGANConfig
 from models.vae import VAE, VAEConfig
-from pipelines.params import Loop
-from pipelines.training.examples import Examples
+from pipelines.data.examples import Examples
+from pipelines.params.schema import Loop
 from pipelines.training.loop import fit
 from pipelines.training.task import Task
 

@@ -25,12 +25,12 @@ from typing import Any, Literal
 
 from pipelines.cluster.connect import connected
 from pipelines.cluster.search import Report, TrialResult, search
+from pipelines.data.prepared import Prepared
 from pipelines.errors import UserError
-from pipelines.param_file import parse
-from pipelines.params import Params
-from pipelines.prepared import Prepared
-from pipelines.project import Project
-from pipelines.tune import Trial
+from pipelines.params.project import Project
+from pipelines.params.reading import parse
+from pipelines.params.schema import Params
+from pipelines.stages.tune import Trial
 
 from ._rows import Row, publish
 

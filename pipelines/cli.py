@@ -27,16 +27,16 @@ def _run(stage: str, entry: str | None = None) -> None:
     from importlib import import_module
 
     from .errors import UserError
-    from .project import Project
+    from .params.project import Project
 
     project = Project.here()
     if entry is None:
-        import_module(f"{__package__}.{stage}").run(project)
+        import_module(f"{__package__}.stages.{stage}").run(project)
         return
     allowed = getattr(project.params, stage).entries
     if entry not in allowed:
         raise UserError(f"{stage}: {entry!r} is not allowed: must be one of {stage}.entries: {', '.join(allowed)}")
-    import_module(f"{__package__}.{stage}").run(project, entry)
+    import_module(f"{__package__}.stages.{stage}").run(project, entry)
 
 
 @app.command()
@@ -85,8 +85,8 @@ def compare(
     if not entries:
         _run("compare")
         return
-    from .project import Project
-    from .side_by_side import show
+    from .params.project import Project
+    from .report.side_by_side import show
 
     show(Project.here(), entries)
 
@@ -105,7 +105,7 @@ def profile(
     """Switch params.yaml to a complete parameter file for another data set."""
     from pathlib import Path
 
-    from .profiles import switch
+    from .params.profiles import switch
 
     switch(Path.cwd(), name, force)
 
@@ -113,7 +113,7 @@ def profile(
 @app.command()
 def params() -> None:
     """Print the effective parameters, with every default filled in."""
-    from .effective import show
+    from .params.effective import show
 
     show()
 

@@ -13,11 +13,11 @@ import pytest
 import soundfile
 from ruamel.yaml import YAML
 
-from pipelines import compare, distill, evaluate, features, prepare, train
-from pipelines.completions import Completions
+from pipelines.evaluation.completions import Completions
 from pipelines.files import read_json, write_json
-from pipelines.param_file import parse
-from pipelines.project import Project
+from pipelines.params.project import Project
+from pipelines.params.reading import parse
+from pipelines.stages import compare, distill, evaluate, features, prepare, train
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_store")]
 ROOT = Path(__file__).parents[1]

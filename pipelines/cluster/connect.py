@@ -13,7 +13,7 @@ import ray
 import torch
 
 from ..errors import UserError
-from ..params import Cluster
+from ..params.schema import Cluster
 from .quiet import quieten
 
 PROBE_SECONDS = 3.0

@@ -16,7 +16,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from torch import distributed
 
 from ..errors import UserError
-from ..params import Cluster
+from ..params.schema import Cluster
 from .connect import address_of, connected, resolve_workers, resources
 from .quiet import quieten
 

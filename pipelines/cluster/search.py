@@ -33,7 +33,7 @@ from ray.tune.search.optuna import OptunaSearch
 
 from ..errors import UserError
 from ..files import read_json, write_text
-from ..params import Cluster, Dimension, Search
+from ..params.schema import Cluster, Dimension, Search
 from .connect import connected, resources
 
 Report = Callable[[dict[str, float]], None]

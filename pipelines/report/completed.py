@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..completions import Completions
+from ..evaluation.completions import Completions
 from .exhibits import Exhibit, Item, Meta, about_clips, clips
 from .pictures import data_uri, image_grid
 

@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from ..prepared import SPLITS, Prepared
-from ..rows import Rows
+from ..data.prepared import SPLITS, Prepared
+from ..data.rows import Rows
+from ..evaluation.shown import chosen
+from .comparison import number
 from .data_pictures import (
     NAMED,
     NUMBERED,
@@ -26,11 +28,9 @@ from .data_pictures import (
     value_histogram,
 )
 from .exhibits import Exhibit, Item, exhibit
-from .grid import chosen
 from .html import environment
 from .pictures import data_uri
 from .statistics import ColumnCounts, LevelCounts, ValueCounts
-from .table import number
 
 HISTOGRAMS = 24  # columns with a histogram
 LISTED = 200  # columns and files that a table lists

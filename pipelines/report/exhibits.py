@@ -20,8 +20,8 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ..quantisation import decode
-from .grid import CLIPS, UNLABELLED_CLIPS, as_columns, columns
+from ..data.quantisation import decode
+from ..evaluation.shown import CLIPS, UNLABELLED_CLIPS, as_columns, columns
 from .pictures import COLOURS, STYLE, data_uri, image_grid, short
 
 PAIRED = 6  # columns of a pair plot

@@ -7,8 +7,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup, escape
 
+from .comparison import measured, number
 from .pictures import data_uri
-from .table import measured, number
 
 
 def environment() -> Environment:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from matplotlib.ticker import EngFormatter
 
+from .comparison import measured, number
 from .standings import BAYES, BITS, NATS, Row, interval, value_of
-from .table import measured, number
 from .verdicts import TELLING, passes
 
 SHORT = EngFormatter("FLOP", places=1)  # with k, M, G, … for thousands, millions, …

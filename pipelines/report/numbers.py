@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from .table import flat
+from .comparison import flat
 
 HEADER = (
     "entry",

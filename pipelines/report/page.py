@@ -9,14 +9,14 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from .comparison import BEST, COLUMNS, Cell, Column, cells, is_bound, measured, number, shown_columns
 from .completed import Completed
 from .exhibits import Exhibit
 from .glance import answers
 from .html import environment, shown_number
-from .latents import LatentSpace
+from .latent_space import LatentSpace
 from .measures import measures
 from .repetitions import Repetition
-from .table import BEST, COLUMNS, Cell, Column, cells, is_bound, measured, number, shown_columns
 from .tradeoff import tradeoff
 from .verdicts import verdicts
 

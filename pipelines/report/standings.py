@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .table import is_bound, number
+from .comparison import is_bound, number
 
 Row = Mapping[str, Any]
 

@@ -11,7 +11,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from .table import BEST, Cell, Column, cells, measured, number, shown_columns
+from .comparison import BEST, Cell, Column, cells, measured, number, shown_columns
 
 LABEL, VALUE = 22, 13  # characters of a terminal that the names of columns take, and those of an entry
 

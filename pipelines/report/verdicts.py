@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..metrics.collapse import LOW
+from ..evaluation.metrics.collapse import LOW
+from .comparison import is_bound, number
 from .standings import (
     BAYES,
     COMPLETION,
@@ -30,7 +31,6 @@ from .standings import (
     standing,
     value_of,
 )
-from .table import is_bound, number
 
 MEMORISED = 0.75  # memorisation, of which ½ is honest, above which samples are copies
 SUSPICIOUS = 0.6  # from here on they may be

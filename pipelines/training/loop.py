@@ -22,12 +22,12 @@ from torch.optim.lr_scheduler import LambdaLR
 from models.contract import Batch, Player
 from models.noise import Noise
 
+from ..data.examples import Feed, batch_rows
+from ..device import device, peak_mib, random_states, set_random_states
 from ..errors import UserError
-from ..params import Loop
+from ..params.schema import Loop
 from ..progress import progress
 from . import checkpoint
-from .examples import Feed, batch_rows
-from .machine import device, peak_mib, random_states, set_random_states
 from .players import PlayerLoss, make_optimiser, pace
 from .task import State, Task, gist
 

@@ -9,7 +9,7 @@ from torch.optim import AdamW
 
 from models.contract import Batch, Player
 
-from ..params import Loop
+from ..params.schema import Loop
 
 
 class PlayerLoss(nn.Module):

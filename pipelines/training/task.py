@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from models.contract import Player, Trainable
 
-from .examples import Examples
+from ..data.examples import Examples
 
 Concerns = Callable[[Mapping[str, float]], list[str]]
 

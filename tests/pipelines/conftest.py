@@ -9,10 +9,11 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from pipelines import distill, evaluate, execute, features
-from pipelines.export import outcome
-from pipelines.jobs import Job
-from pipelines.project import Project
+from pipelines.evaluation.finished import outcome
+from pipelines.params.project import Project
+from pipelines.stages import distill, evaluate, features
+from pipelines.stages import running as execute
+from pipelines.training.jobs import Job
 
 
 @pytest.fixture(autouse=True)

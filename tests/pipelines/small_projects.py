@@ -10,12 +10,12 @@ import torch
 
 from models.catalogue import build
 from models.contract import Event
-from pipelines.export import family_config, write_model
+from pipelines.data.prepared import Prepared, data_digest
+from pipelines.evaluation.finished import family_config, write_model
 from pipelines.files import file_digest, write_json
-from pipelines.jobs import examples
-from pipelines.params import Params
-from pipelines.prepared import Prepared, data_digest
-from pipelines.project import Project
+from pipelines.params.project import Project
+from pipelines.params.schema import Params
+from pipelines.training.jobs import examples
 
 from ..models.families import SMALL
 

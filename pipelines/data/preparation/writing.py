@@ -1,0 +1,183 @@
+"""The prepared folder: written beside the old one, whose place it takes when it is whole."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import UserError
+from ...files import file_digest, write_json
+from ...params.data_section import Source as Settings
+from ...progress import progress
+from ..prepared import SPLITS, Prepared, data_digest
+from ..rows import Rows, RowsWriter
+from ..sources import Source
+from .duplicates import duplicates
+from .splitting import ROWS, Dealt, deal
+from .transforms import Transform, transform_for
+
+KINDS = {1: "vector", 2: "sequence", 3: "image"}
+BYTES = 8 << 20
+
+
+def write(folder: Path, source: Source, data: Settings) -> Prepared:
+    """Split, transform and write everything that was read; `folder` is replaced as a whole.
+
+    Raises `UserError` for splits or transforms that cannot be, and for numbers that are not finite.
+    """
+    old, building = folder.with_name(f".{folder.name}.old"), folder.with_name(f".{folder.name}.building")
+    if old.exists() and not folder.exists():  # killed between the two moves
+        old.rename(folder)
+    dealt, transform = deal(source.parts, data, source.class_names), transform_for(source, data)
+    if transform.needs_fit:
+        train = [each for each in dealt if each.part is source.parts["train"]]
+        rows = sum(int((splits == 0).sum()) for each in train for splits in each.splits())
+        transform.fit((x for each in train for x, split, _ in _rows(each) if split == "train"), rows)
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir(parents=True)
+    try:
+        class_counts = _write_splits(building, dealt, transform, len(source.class_names))
+        _check_classes(class_counts, source.class_names)
+        meta = _meta(folder.name, building, source, data, transform, class_counts)
+        write_json(building / "meta.json", meta)
+        _take_place(building, folder, old)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return Prepared(folder, meta)
+
+
+def _write_splits(folder: Path, dealt: list[Dealt], transform: Transform, classes: int) -> dict[str, list[int]]:
+    """Write the arrays, and count the classes of each split."""
+    counts = {split: np.zeros(classes, np.int64) for split in SPLITS}
+    total = sum(len(each.part.x) for each in dealt)
+    with ExitStack() as stack, progress("prepare: writing", 0, total, "example") as advance:
+        x = {
+            split: stack.enter_context(RowsWriter(folder / f"{split}.npy", transform.shape, transform.dtype))
+            for split in SPLITS
+        }
+        labels = {
+            split: stack.enter_context(RowsWriter(folder / f"{split}_labels.npy", (), np.int64))
+            for split in (SPLITS if classes else ())
+        }
+        done = 0
+        for each in dealt:
+            for rows, split, numbers in _rows(each):
+                transformed = transform(rows, split)
+                if transformed.dtype.kind == "f" and not np.isfinite(transformed).all():
+                    raise UserError(
+                        f"{each.part.x.name}: holds NaN or infinite numbers: remove those rows from the source"
+                    )
+                x[split].append(transformed)
+                if numbers is not None:
+                    labels[split].append(numbers)
+                    counts[split] += np.bincount(numbers, minlength=classes)
+                done += len(rows)
+                advance(done, "", last=done == total)
+    return {split: each.tolist() for split, each in counts.items()}
+
+
+def _check_classes(counts: dict[str, list[int]], names: list[str]) -> None:
+    """Refuse a class that nothing can be learnt of: where labels are the names of folders, it may be `test` itself."""
+    for number, name in enumerate(names):
+        elsewhere = [split for split in SPLITS if counts[split][number]]
+        if elsewhere and "train" not in elsewhere:
+            raise UserError(
+                f"params.yaml: data.labels: class {name!r} stands only in {' and '.join(elsewhere)}, and nothing can be"
+                " learnt of it; add training examples, leave the class out, or correct data.labels"
+            )
+
+
+def _rows(dealt: Dealt) -> Iterator[tuple[np.ndarray, str, np.ndarray | None]]:
+    """The rows of a part with their split and labels, in order, a moderate number of bytes at a time."""
+    part = dealt.part
+    step = max(1, BYTES // max(1, part.x.row_bytes))
+    examples = part.x.pieces(ROWS, step)
+    numbers = None if part.labels is None else part.labels.pieces(ROWS, step)
+    for splits in dealt.splits():
+        for start in range(0, len(splits), step):
+            x, mine = next(examples), None if numbers is None else next(numbers)
+            where = splits[start : start + step]
+            for number, split in enumerate(SPLITS):
+                chosen = where == number
+                if chosen.any():
+                    whole = chosen.all()
+                    yield x if whole else x[chosen], split, mine if mine is None or whole else mine[chosen]
+
+
+def _meta(
+    name: str, folder: Path, source: Source, data: Settings, transform: Transform, class_counts: dict[str, list[int]]
+) -> dict[str, Any]:
+    splits = {split: Rows(folder / f"{split}.npy") for split in SPLITS}
+    for split, rows in splits.items():
+        if not len(rows):
+            raise UserError(f"{data.folder}: the split {split} is empty")
+    # Grey levels that become 0 or 1 at each step cannot be compared with those that have become so.
+    in_common = duplicates(
+        {split: rows for split, rows in splits.items() if split != "train" or not transform.meta["each_step"]}
+    )
+    decisions = [*source.decisions, *transform.decisions]
+    decisions += [
+        f"{count:,} examples of {pair.replace(' in ', ' also stand in ')}."
+        for pair, count in in_common.items()
+        if count
+    ]
+    meta: dict[str, Any] = {
+        "name": name,
+        "source": data.source,
+        "kind": KINDS[len(transform.shape)],
+        "shape": list(transform.shape),
+        "levels": transform.levels,
+        "dtype": str(transform.dtype),
+        "class_names": source.class_names,
+        "columns": _columns(splits["train"], source.columns) if source.columns else [],
+        "sample_rate": source.meta.get("sample_rate"),
+        "encoding": source.meta.get("encoding"),
+        "range": source.meta.get("range"),
+        **transform.meta,
+        "counts": {split: len(rows) for split, rows in splits.items()},
+        "class_counts": class_counts,
+        "duplicates": in_common,
+        "decisions": decisions,
+        "checksums": source.checksums,
+        "files": {path.name: file_digest(path) for path in sorted(folder.glob("*.npy"))},
+    }
+    return {**meta, "digest": data_digest(meta)}
+
+
+def _columns(train: Rows, names: list[str]) -> list[dict[str, Any]]:
+    """Name, mean, standard deviation, least and greatest value of each column; a UserError for a constant one."""
+    shift = np.asarray(next(train.chunks(1))[0], np.float64)  # keeps E[x²] - E[x]² from cancelling
+    total, square = np.zeros(len(names)), np.zeros(len(names))
+    low, high = np.full(len(names), np.inf), np.full(len(names), -np.inf)
+    for x in train.chunks():
+        y = x.astype(np.float64) - shift
+        total, square = total + y.sum(0), square + (y**2).sum(0)
+        low, high = np.minimum(low, x.min(0)), np.maximum(high, x.max(0))
+    mean = total / len(train)
+    std = np.sqrt(np.maximum(square / len(train) - mean**2, 0))
+    constant = [name for name, least, most in zip(names, low, high, strict=True) if least == most]
+    if constant:
+        raise UserError(f"column {constant[0]!r} is constant in the training split: it has no density; leave it out")
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise UserError(f"column {twice[0]!r} stands there twice; rename one")
+    values = zip(names, mean + shift, std, low, high, strict=True)
+    return [
+        {"name": name, "mean": float(m), "std": float(s), "min": float(least), "max": float(most)}
+        for name, m, s, least, most in values
+    ]
+
+
+def _take_place(building: Path, folder: Path, old: Path) -> None:
+    """Put the finished folder where the old one was, which is kept as `old` meanwhile: one of the two is whole."""
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    building.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,246 @@
+"""A folder of recordings: resampled, made mono, quantised, and cut into windows of fixed length.
+
+A recording is read and resampled block by block, so that one of any length needs little memory; one that is trimmed,
+normalised or dithered is held as a whole.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from ...errors import UserError
+from ...params.data_section import Audio
+from ..quantisation import encode
+from ..rows import Rows, RowsWriter
+from . import Part, Source
+from .finding import checksum, find, labels_of, official_test, put, some
+from .parallel import in_chunks
+
+SUFFIXES = (".wav", ".flac", ".ogg")
+BLOCK = 1 << 18  # samples that are read at once
+FILES = 16  # recordings per piece of work
+MARGIN = 0.01  # seconds that are kept on either side of what is trimmed
+# How libsndfile notes that the samples of a WAV end before its header says, and those of an OGG before their end mark.
+SHORTER = re.compile(r"^data : (\d+) \(should be (\d+)\)|File ended unexpectedly", re.MULTILINE)
+UNKNOWN = (0, 0x7FFFFFFF, 0xFFFFFFFF)  # lengths that a header promises if its writer could not go back to it
+
+
+@dataclass(frozen=True)
+class Recording:
+    """The windows (n, window) of a recording as levels, and what was done to it."""
+
+    windows: np.ndarray
+    resampled_from: int | None
+    channels: int
+    clipped: int
+    left_over: int  # samples behind the last full window: padded or dropped
+    trimmed: int  # samples before the onset and after the end
+
+
+def read(data: Audio, root: Path, spool: Path) -> Source:
+    """Windows (N, 1, window) of integers, labelled as the parameters say; each says which recording it is from."""
+    folder = root / data.path
+    paths = find(folder, SUFFIXES)
+    labels, names = labels_of(paths, folder, data.labels)
+    test = official_test(paths, folder, data.test_files)
+    done = _Done()
+    parts = {}
+    for name, chosen in (("train", ~test), ("test", test)):
+        if chosen.any():
+            numbers = np.flatnonzero(chosen)
+            x, recordings = _windows(f"prepare: {name} recordings", paths, numbers, data, spool / f"{name}.npy", done)
+            mine = None if labels is None else put(spool, f"{name}_labels", labels[recordings])
+            parts[name] = Part(x, mine, put(spool, f"{name}_recordings", recordings))
+    meta = {"sample_rate": data.sample_rate, "encoding": data.encoding, "range": [-1.0, 1.0]}
+    return Source(
+        parts,
+        data.levels,
+        "audio",
+        names,
+        decisions=done.sentences(paths, data),
+        checksums=checksum(paths, folder),
+        meta=meta,
+    )
+
+
+class _Done:
+    """What was done to the recordings, counted for the report."""
+
+    def __init__(self) -> None:
+        self.rates: dict[int, int] = {}
+        self.mixed = self.clipped = self.padded = self.dropped = self.trimmed = 0
+        self.without: list[Path] = []
+
+    def add(self, path: Path, recording: Recording, data: Audio) -> None:
+        if recording.resampled_from is not None:
+            self.rates[recording.resampled_from] = self.rates.get(recording.resampled_from, 0) + 1
+        self.mixed += recording.channels > 1
+        self.clipped += recording.clipped
+        self.trimmed += recording.trimmed
+        if recording.left_over:
+            self.padded += data.short == "pad"
+            self.dropped += data.short == "drop"
+        if not len(recording.windows):
+            self.without.append(path)
+
+    def sentences(self, paths: Sequence[Path], data: Audio) -> list[str]:
+        hop = data.hop or data.window
+        seconds = data.window / data.sample_rate
+        said = [
+            f"{len(paths):,} recordings were cut into windows of {data.window:,} samples ({seconds:.3g} s), one every"
+            f" {hop:,}, and quantised to {data.levels} levels ({data.encoding})."
+        ]
+        said += [
+            f"{n:,} recordings were resampled from {rate:,} to {data.sample_rate:,} Hz."
+            for rate, n in self.rates.items()
+        ]
+        if self.mixed:
+            said.append(f"{self.mixed:,} recordings with several channels were mixed to one.")
+        if data.trim is not None:
+            share = self.trimmed / data.sample_rate
+            said.append(f"Silence at both ends, {-data.trim:g} dB below the peak, was left out: {share:,.1f} s in all.")
+        if data.normalise is not None:
+            said.append(f"Each recording was made so loud that its peak is {data.normalise:g}.")
+        if data.dither:
+            said.append(f"White noise with a root mean square of {data.dither:g} was added.")
+        if self.clipped:
+            said.append(f"{self.clipped:,} samples beyond full scale, for instance after resampling, were clipped.")
+        if self.padded:
+            said.append(f"The last window of {self.padded:,} recordings was filled with silence.")
+        if self.dropped:
+            said.append(f"The ends of {self.dropped:,} recordings, shorter than a window, were dropped.")
+        if self.without:
+            said.append(f"{len(self.without):,} recordings gave no window: {some(path.name for path in self.without)}.")
+        return said
+
+
+def _windows(
+    title: str, paths: Sequence[Path], numbers: np.ndarray, data: Audio, target: Path, done: _Done
+) -> tuple[Rows, np.ndarray]:
+    """The windows of some of the recordings on disk, and the number of the recording of each."""
+    counts: list[int] = []
+    mine = [paths[number] for number in numbers]
+    with RowsWriter(target, (1, data.window), np.uint8) as writer:
+        for chunk, recordings in in_chunks(title, partial(_read_all, data), mine, FILES):
+            for path, recording in zip(chunk, recordings, strict=True):
+                writer.append(recording.windows[:, None])
+                counts.append(len(recording.windows))
+                done.add(path, recording, data)
+    if not writer.count:
+        raise UserError(f"no recording is as long as a window of {data.window} samples: lower data.window, or pad")
+    return Rows(target), np.repeat(numbers, counts)
+
+
+def _read_all(data: Audio, paths: Sequence[Path]) -> list[Recording]:
+    return [_read(path, data) for path in paths]
+
+
+def _read(path: Path, data: Audio) -> Recording:
+    """One recording. A UserError for a file that is damaged or empty, or has several channels unasked."""
+    try:
+        with soundfile.SoundFile(path) as file:
+            if _truncated(file.extra_info):
+                raise UserError(f"{path}: is truncated: it ends before its header says; remove it, or get it anew")
+            if not file.frames:
+                raise UserError(f"{path}: is a recording of zero length; remove it")
+            if file.channels > 1 and data.stereo == "refuse":
+                raise UserError(f"{path}: has {file.channels} channels where one is demanded; set data.stereo to mix")
+            rate, channels = file.samplerate, file.channels
+            take = _whole if data.whole else _streamed
+            windows, clipped, left_over, trimmed = take(file, data, path)
+    except soundfile.LibsndfileError as error:
+        raise UserError(f"{path}: cannot be read as audio: {' '.join(str(error).split())}") from None
+    return Recording(windows, rate if rate != data.sample_rate else None, channels, clipped, left_over, trimmed)
+
+
+def _truncated(information: str) -> bool:
+    """Do libsndfile's notes say that samples are missing?"""
+    found = SHORTER.search(information)
+    if found is None or found[1] is None:
+        return found is not None
+    promised, there = int(found[1]), int(found[2])
+    return promised > there and promised not in UNKNOWN
+
+
+def _streamed(file: soundfile.SoundFile, data: Audio, _: Path) -> tuple[np.ndarray, int, int, int]:
+    """The windows of levels of a recording, the samples that were clipped, and those left over; none is trimmed."""
+    pieces, clipped = [], 0
+    for mono in _mono(file, data):
+        clipped += int((np.abs(mono) > 1).sum())
+        pieces.append(encode(mono, data.levels, data.encoding))
+    windows, left_over = _cut(np.concatenate(pieces), data, _silence(data))
+    return windows, clipped, left_over, 0
+
+
+def _whole(file: soundfile.SoundFile, data: Audio, path: Path) -> tuple[np.ndarray, int, int, int]:
+    """The same, with samples that were trimmed, of a recording that is looked at as a whole."""
+    sound = np.concatenate(list(_mono(file, data)))
+    length, peak = len(sound), float(np.abs(sound).max())
+    if data.trim is not None and peak > 0:
+        sound = trimmed(sound, peak * 10 ** (data.trim / 20), round(MARGIN * data.sample_rate))
+    if data.normalise is not None and peak > 0:
+        sound = sound * (data.normalise / peak)
+    windows, left_over = _cut(sound, data, 0.0)
+    if data.dither:
+        rng = np.random.default_rng([data.seed, zlib.crc32(path.name.encode())])  # the same whoever reads the file
+        windows = windows + data.dither * rng.standard_normal(windows.shape)
+    clipped = int((np.abs(windows) > 1).sum())
+    return encode(windows, data.levels, data.encoding), clipped, left_over, length - len(sound)
+
+
+def trimmed(sound: np.ndarray, threshold: float, margin: int) -> np.ndarray:
+    """A sound (T,) from the first to the last sample above the threshold, and `margin` samples on either side."""
+    loud = np.flatnonzero(np.abs(sound) > threshold)
+    return sound[max(0, loud[0] - margin) : loud[-1] + 1 + margin]
+
+
+def _mono(file: soundfile.SoundFile, data: Audio) -> Iterator[np.ndarray]:
+    """The amplitudes (t,) of a recording at the wanted rate, block by block."""
+    resampler = None
+    if file.samplerate != data.sample_rate:
+        resampler = soxr.ResampleStream(file.samplerate, data.sample_rate, 1, dtype="float32")
+    read = 0
+    for block in file.blocks(BLOCK, dtype="float32", always_2d=True):
+        read += len(block)
+        if not np.isfinite(block).all():
+            raise UserError(f"{file.name}: holds NaN or infinite samples; remove it")
+        mono = block.mean(1)
+        yield mono if resampler is None else resampler.resample_chunk(mono, last=read >= file.frames)
+    if read < file.frames:
+        raise UserError(
+            f"{file.name}: is truncated: its header promises {file.frames:,} samples, and {read:,} are there"
+        )
+
+
+def _cut(x: np.ndarray, data: Audio, filler: float) -> tuple[np.ndarray, int]:
+    return cut(x, data.window, data.hop or data.window, data.short == "pad", filler)
+
+
+def _silence(data: Audio) -> int:
+    return int(encode(np.zeros(1, np.float32), data.levels, data.encoding)[0])
+
+
+def cut(x: np.ndarray, window: int, hop: int, pad: bool, filler: float) -> tuple[np.ndarray, int]:
+    """The windows (n, window) of a row x (T,), one every `hop`, and how many numbers lie behind the last full one.
+
+    With `pad` these make a window too, filled up with `filler`. What a `hop` longer than a window skips is no rest.
+    """
+    full = 1 + (len(x) - window) // hop if len(x) >= window else 0
+    left_over = len(x) - ((full - 1) * hop + window if full else 0)
+    if full * hop >= len(x):
+        left_over = 0
+    if pad and left_over:
+        x = np.concatenate([x, np.full(window, filler, x.dtype)])
+        full += 1
+    if not full:
+        return np.empty((0, window), x.dtype), left_over
+    return np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(x, window)[: full * hop : hop]), left_over

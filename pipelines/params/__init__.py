@@ -1,0 +1,1 @@
+"""params.yaml: its classes, its checks and its errors; profiles; the plan that is made of it."""

@@ -1,0 +1,60 @@
+"""Stage `prepare`: read the source, split it, write it in the one format that every family reads, and show it."""
+
+from __future__ import annotations
+
+import shutil
+
+from ..data import sources
+from ..data.preparation.writing import write
+from ..data.prepared import Prepared
+from ..data.publishing import location, publish
+from ..errors import UserError
+from ..files import write_json, write_text
+from ..params.checks import unsuitable
+from ..params.messages import FILE
+from ..params.project import Project
+from ..report.data_page import render_data
+from ..tracking.record import tracked
+
+SUMMARY = ("name", "kind", "shape", "levels", "ordered", "counts", "duplicates", "digest")
+
+
+def run(project: Project) -> None:
+    """Write data/prepared/<name>/, the page report/data.html, and a summary with counts and the digest."""
+    data, spool = project.params.data, project.prepared.with_name(f".{project.prepared.name}.spool")
+    shutil.rmtree(spool, ignore_errors=True)  # of a run that was killed
+    try:
+        written = write(project.prepared, sources.read(data, project.root, spool), data)
+    finally:
+        shutil.rmtree(spool, ignore_errors=True)
+    _check(project, written)
+    page = project.root / "report" / "data.html"
+    write_text(page, render_data(written))
+    if data.publish is not None:
+        print(f"prepare: published as {publish(written, location(data.publish, project.root))}")
+    write_json(project.artifacts("prepare") / "summary.json", {key: written.meta[key] for key in SUMMARY})
+    with tracked(project, "prepare", None, {"data": data}) as run:
+        run.log_metrics(written.meta["counts"])
+        run.log_artifact(page)
+    _tell(project, written)
+
+
+def _check(project: Project, data: Prepared) -> None:
+    """Families and counts that do not fit the examples are refused before anything is trained on them."""
+    params = project.params
+    wrong = [f"{FILE}: families.{entry}: {reason}" for entry, reason in unsuitable(params, data.event).items()]
+    least = min(params.evaluate.samples, params.evaluate.references, data.meta["counts"]["test"])
+    if least <= params.evaluate.neighbours:
+        where = f"{FILE}: evaluate.neighbours: {params.evaluate.neighbours} is not allowed"
+        wrong.append(f"{where}: must be less than evaluate.samples, evaluate.references and the test examples, {least}")
+    if wrong:
+        raise UserError("\n".join(wrong))
+
+
+def _tell(project: Project, data: Prepared) -> None:
+    meta = data.meta
+    for decision in meta["decisions"]:
+        print(f"prepare: {decision}")
+    counts = ", ".join(f"{count:,} {name}" for name, count in meta["counts"].items())
+    print(f"prepare: {counts} examples of shape {tuple(meta['shape'])} in {data.folder}")
+    print(f"prepare: look at them in {project.root / 'report' / 'data.html'}")

@@ -1,0 +1,90 @@
+"""What the stages that train have in common: run the job, read its outcome, write it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.contract import Batch
+from models.noise import Noise
+
+from ..cluster.launch import launch
+from ..device import device
+from ..evaluation.finished import outcome, write_history, write_model
+from ..evaluation.metrics.operations import training_flops
+from ..files import write_json
+from ..params.project import Project
+from ..tracking.run import StageRun
+from ..training.jobs import Job
+from ..training.task import State, gist
+
+COUNTED = 8  # examples of the step whose operations are counted
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished training: its best weights, its final state, and the name and digest of the job that it was."""
+
+    weights: dict[str, Tensor]
+    state: State
+    name: str
+    digest: str
+
+    @property
+    def concerns(self) -> list[str]:
+        """What is wrong with the best weights, and what else was wrong when training ended."""
+        best, last = self.state.best_concerns, self.state.last_concerns
+        known = {gist(concern) for concern in best}
+        return [*best, *(f"by the end of training {concern}" for concern in last if gist(concern) not in known)]
+
+    def metrics(self, objective_name: str) -> dict[str, Any]:
+        """What a training's metrics.json says, whatever was trained."""
+        state = self.state
+        seconds = round(state.seconds, 3)
+        return {
+            "objective": state.best_objective,
+            "objective_name": objective_name,
+            "best_step": state.best_step,
+            "steps": state.step,
+            "train_seconds": seconds,
+            "steps_per_s": round(state.step / state.seconds, 3),
+            "train_examples_per_s": round(state.examples / state.seconds, 1),
+            "train_peak_mib": round(state.peak_mib, 1),
+        }
+
+
+def run_job(project: Project, job: Job) -> Finished:
+    """Train on the cluster, from the newest checkpoint on; a job that is finished only has its outcome read."""
+    torch.set_num_threads(project.params.cluster.cpus_per_worker)
+    launch(f"{job.name.replace('@', '-')}-{job.digest[:16]}", job, project.params.cluster, project.storage)
+    weights, state = outcome(job.folder)
+    return Finished(weights, state, job.name, job.digest)
+
+
+def flops_of_a_step(job: Job) -> float:
+    """Floating-point operations of a training step per example, forward and backward, as the last step does them."""
+    task = job.make()
+    generator, step = torch.Generator(device()).manual_seed(job.seed), torch.tensor(job.loop.steps - 1)
+    x, labels = (torch.empty(COUNTED, 0), None) if task.examples is None else task.examples.head(COUNTED)
+    batch = Batch(x.to(device()), labels, Noise(generator, len(x)), step)
+    return training_flops(task.module.train(), task.players, batch)
+
+
+def write_outcome(
+    folder: Path, done: Finished, config: Mapping[str, Any], metrics: Mapping[str, Any], run: StageRun
+) -> None:
+    """Write a training's files, whole or not at all, and record them; metrics.json is the last."""
+    write_model(folder, done.weights, config)
+    write_history(folder / "history.csv", done.state.history)
+    write_json(folder / "metrics.json", metrics)
+    run.log_history(done.state.history)
+    run.log_metrics(metrics, done.state.step)
+    run.set_tags({"job_digest": done.digest})
+    run.log_artifact(folder)
+    steps = f"{done.state.step} steps in {done.state.seconds:.1f} s"
+    print(f"{done.name}: {steps}, best objective {metrics['objective']:.4f} at {metrics['best_step']}; see {folder}")

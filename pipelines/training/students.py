@@ -1,0 +1,102 @@
+"""The training of a student: its job, its task, and the KL divergence that validates it.
+
+Apart from the other jobs, since no family that is trained on the data depends on the code of distillation.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from models.contract import UnsuitableEvent
+from models.distillation import Distillation, Waveform
+
+from ..data.prepared import Prepared
+from ..data.quantisation import Encoding
+from ..device import device
+from ..errors import UserError
+from ..evaluation.finished import load_family
+from ..evaluation.validation import BATCH, Validator
+from ..files import file_digest
+from ..identity import module_digest
+from ..params.project import Project
+from .jobs import INITIALISATION_EXAMPLES, Job, data_of, examples, identity, new_family
+from .task import Task
+
+
+def student_job(project: Project, entry: str) -> Job:
+    """The distillation of a student."""
+    params = project.params
+    settings = params.distill.entries[entry]
+    teacher = file_digest(project.artifacts("train", settings.teacher) / "model.safetensors")
+    config, data = asdict(params.config(entry)), Prepared.open(project.prepared)
+    return Job(
+        name=f"distill@{entry}",
+        make=partial(_student_task, project, data.digest, entry),
+        loop=settings,
+        seed=params.distill.seed,
+        storage=project.storage,
+        identity=identity(
+            data.digest,
+            params.model(entry),
+            config,
+            teacher,
+            settings.loss.model_dump_json(),
+            str((settings.warm_start_steps, params.distill.val_samples)),
+            module_digest(__name__),
+        ),
+    )
+
+
+def _student_task(project: Project, digest: str, entry: str) -> Task:
+    params, settings, data = project.params, project.params.distill.entries[entry], data_of(project, digest)
+    teacher = load_family(project.artifacts("train", settings.teacher)).to(device())
+    student = new_family(project, entry, {}, data.event).to(device())
+    train = examples(project, data, "train")
+    x, labels = train.head(INITIALISATION_EXAMPLES)
+    student.initialise(x, labels, torch.Generator().manual_seed(params.distill.seed))
+    try:
+        distillation = Distillation(
+            student,
+            teacher,
+            warm_start_steps=settings.warm_start_steps,
+            waveform=waveform(data.event.levels, data.meta["encoding"]),
+            **settings.loss.model_dump(),
+        )
+    except UnsuitableEvent as error:
+        raise UserError(f"params.yaml: distill.entries.{entry}: {error}") from None
+    validate = divergence_validator(distillation, params.distill.val_samples, params.distill.seed)
+    compared = train if settings.loss.power else None
+    return Task(f"distill@{entry}", student, distillation.players(), compared, validate)
+
+
+def waveform(levels: int | None, encoding: Encoding | None) -> Waveform | None:
+    """From levels x in [0, K - 1], as floats, to amplitudes in [-1, 1], differentiable; see `quantisation`."""
+    if levels is None or encoding is None:
+        return None
+    if encoding == "linear":
+        return lambda x: (2 * x + 1) / levels - 1
+    mu = levels - 1
+
+    def expanded(x: Tensor) -> Tensor:
+        exponent = (2 * x / mu - 1).clamp(-1, 1) * math.log1p(mu)
+        return torch.where(exponent >= 0, torch.expm1(exponent), -torch.expm1(-exponent)) / mu
+
+    return expanded
+
+
+def divergence_validator(distillation: Distillation, samples: int, seed: int) -> Validator:
+    """Validate a student by KL(student ‖ teacher) in nats per dimension, on the same noise each time."""
+    u = torch.randn(samples, distillation.event.dimensions, generator=torch.Generator().manual_seed(seed + 1))
+    labels = torch.arange(samples) % distillation.classes if distillation.classes else None
+    u, labels = u.to(device()), None if labels is None else labels.to(device())
+
+    def validate() -> dict[str, float]:
+        kl, standard_error = distillation.estimate(u, labels, BATCH)
+        return {"objective": kl, "standard_error": standard_error}
+
+    return validate
