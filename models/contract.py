@@ -64,6 +64,11 @@ class Event:
         kinds: dict[int, Literal["image", "sequence", "vector"]] = {3: "image", 2: "sequence", 1: "vector"}
         return kinds[len(self.shape)]
 
+    @property
+    def in_words(self) -> str:
+        """Its kind and its shape, for messages: an image of shape (1, 28, 28)."""
+        return f"{'an' if self.kind == 'image' else 'a'} {self.kind} of shape {self.shape}"
+
 
 class UnsuitableEvent(ValueError):
     """A family was asked to model an event that it cannot model; the message says which it can."""
@@ -153,6 +158,10 @@ class Family(Trainable):
         reason = self.refusal(event)
         if reason is not None:
             raise UnsuitableEvent(reason)
+        if event.levels == 1:
+            raise UnsuitableEvent(
+                "this data has a single level: all its examples are equal, and there is nothing to model"
+            )
         if config.conditional and not event.classes:
             raise UnsuitableEvent("conditional: true needs labels, and this data has none")
 

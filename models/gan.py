@@ -153,7 +153,7 @@ class GAN(Family, Features):
             return
         if event.kind != "image" or event.levels is None:
             raise UnsuitableEvent(
-                f"architecture: {architecture} makes images of integers, not a {event.kind} of shape {event.shape};"
+                f"architecture: {architecture} makes images of integers, not {event.in_words};"
                 " architecture: mlp makes any"
             )
         if not halvings(*event.shape[1:]):

@@ -71,7 +71,7 @@ class Glow(Flow):
         if event.kind == "sequence" or not halvings(*event.shape[1:]):
             return (
                 "glow models vectors, and images whose sides are even and 4 or more,"
-                f" not a {event.kind} of shape {event.shape}; a realnvp can model it"
+                f" not {event.in_words}; a realnvp can model it"
             )
         return None
 

@@ -80,13 +80,16 @@ class IAF(Flow):
     def make_bijection(self) -> Bijection:
         if self.config.network == "causal":
             if self.event.kind != "sequence":
-                raise UnsuitableEvent(f"network: causal takes sequences, not a {self.event.kind}; network: made does")
+                raise UnsuitableEvent(
+                    f"network: causal takes sequences, not {self.event.in_words}; network: made takes any event"
+                )
             return Composition([Standardise(), Inverse(self._causal_blocks())])
         blocks = autoregressive_blocks(self.config, self.event.dimensions, self.classes, AutoregressiveQuantile)
         return Inverse(blocks)
 
     def _causal_blocks(self) -> Composition:
         config, length = self.config, self.event.dimensions
+        order = torch.arange(length, device="cpu")
         networks = (
             CausalNetwork(
                 length,
@@ -98,4 +101,4 @@ class IAF(Flow):
             )
             for _ in range(config.blocks)
         )
-        return Composition(AutoregressiveAffine(each, torch.arange(length), config.inversion) for each in networks)
+        return Composition(AutoregressiveAffine(each, order, config.inversion) for each in networks)

@@ -71,7 +71,8 @@ class MADE(Autoregressive):
         super().__init__(config, event)
         self.output = output_for(event, config.output, config.components)
         self.units = Standardised(event) if event.levels is None else None
-        natural = torch.tensor(raster_order(event) if event.kind == "image" else range(event.dimensions))
+        order = raster_order(event) if event.kind == "image" else range(event.dimensions)
+        natural = torch.tensor(order, device="cpu")
         permutations = made.orders(event.dimensions, config.orders, config.permutation, config.mask_seed)
         different = [natural[permutation] for permutation in permutations]
         self.made = made.MADE(

@@ -253,7 +253,7 @@ class ProgressiveGAN(Family, Features):
     def refusal(cls, event: Event) -> str | None:
         """It models images of ordered integers with sides that can be halved to no less than `LOWEST`."""
         if event.kind != "image" or event.levels is None:
-            return f"progressive_gan models images of integers, not a {event.kind} of shape {event.shape}"
+            return f"progressive_gan models images of integers, not {event.in_words}"
         if not halvings(event.shape[1], event.shape[2], LOWEST):
             sides = event.shape[1:]
             return f"progressive_gan doubles images: their sides must be even and {2 * LOWEST} or more, not {sides}"

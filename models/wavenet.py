@@ -135,7 +135,7 @@ class WaveNet(Autoregressive, Teaching):
         if event.kind == "sequence" and event.levels is not None:
             return None
         return (
-            f"wavenet models sequences of integers, such as audio, and this event has the shape {event.shape};"
+            f"wavenet models sequences of integers, such as audio, not {event.in_words};"
             " pixelcnn can model images, maf vectors"
         )
 

@@ -128,7 +128,7 @@ def _stages(event: Event, width: int) -> tuple[list[int], tuple[int, int]]:
     if not stages:
         raise UnsuitableEvent(
             "architecture: convolutional needs images whose sides are even and 4 or more,"
-            f" not a {event.kind} of shape {event.shape}; architecture: mlp takes every event"
+            f" not {event.in_words}; architecture: mlp takes every event"
         )
     _, height, side = event.shape
     return [width << stage for stage in range(stages)], (height >> stages, side >> stages)

@@ -128,7 +128,9 @@ def normalise_spectrally(network: nn.Module) -> None:
     """Divide the weights of all maps by their largest singular value."""
     for layer in list(network.modules()):
         if isinstance(layer, MAPS):
-            parametrize.register_parametrization(layer, "weight", SpectralNorm(layer.weight))
+            # On the meta device there is nothing to divide by, and so nothing that torch could check.
+            norm, unchecked = SpectralNorm(layer.weight), layer.weight.is_meta
+            parametrize.register_parametrization(layer, "weight", norm, unsafe=unchecked)
 
 
 # Linear layers

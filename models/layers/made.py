@@ -44,7 +44,9 @@ class MADE(nn.Module):
     and differ in their masks (sections 4.2 and 4.3): `connectivities` counts the draws, 0 stands for equal numbers.
     """
 
-    degrees: list[list[Tensor]]  # of each member: those of the inputs (D,), and of each hidden layer (width,)
+    # Of each member: those of the inputs (D,), and of each hidden layer (width,). They decide the shapes of weights, so
+    # they are on the CPU wherever the weights are.
+    degrees: list[list[Tensor]]
 
     def __init__(
         self,
@@ -111,7 +113,8 @@ def _masked_layer(
     """A layer by the degrees of its inputs and outputs in each member; a single one needs no zeros."""
     if len(inputs) == 1:
         return StaircaseLinear(inputs[0], outputs[0], strict)
-    pairs = zip(inputs, outputs, strict=True)
+    device = torch.get_default_device()  # that of the weight: on the meta device whole masks take no room either
+    pairs = [(seen.to(device), own.to(device)) for seen, own in zip(inputs, outputs, strict=True)]
     masks = [own[:, None] > seen if strict else own[:, None] >= seen for seen, own in pairs]
     return MaskedLinear(torch.stack(masks))
 
@@ -119,12 +122,12 @@ def _masked_layer(
 def _degrees(order: Tensor, hidden: Sequence[int], generator: torch.Generator | None) -> list[Tensor]:
     """The degrees of inputs and hidden units: regular ones, or drawn (no lower than the lowest of the layer before)."""
     dimensions = len(order)
-    degrees = [torch.empty(dimensions, dtype=torch.long)]
-    degrees[0][order] = torch.arange(1, dimensions + 1)
+    degrees = [torch.empty(dimensions, dtype=torch.long, device="cpu")]
+    degrees[0][order] = torch.arange(1, dimensions + 1, device="cpu")
     top = max(1, dimensions - 1)
     for width in hidden:
         low = int(degrees[-1].min())
-        drawn = None if generator is None else torch.randint(low, top + 1, (width,), generator=generator)
+        drawn = None if generator is None else torch.randint(low, top + 1, (width,), generator=generator, device="cpu")
         degrees.append(_regular(width, top) if drawn is None else drawn)
     return degrees
 
@@ -132,8 +135,8 @@ def _degrees(order: Tensor, hidden: Sequence[int], generator: torch.Generator | 
 def _regular(width: int, top: int) -> Tensor:
     """Sorted degrees (width,): each of 1 … top equally often, or evenly spread where there are more of them."""
     if width < top:
-        return torch.linspace(1, top, width).round().long()
-    return (torch.arange(width) % top + 1).sort().values
+        return torch.linspace(1, top, width, device="cpu").round().long()
+    return (torch.arange(width, device="cpu") % top + 1).sort().values
 
 
 class IncrementalMADE:
@@ -189,8 +192,11 @@ class IncrementalMADE:
 
 def orders(dimensions: int, blocks: int, permutation: Literal["reverse", "random"], seed: int) -> list[Tensor]:
     """One order of the dimensions per block: alternately forward and backward, or random (the first is forward)."""
-    forward = torch.arange(dimensions)
+    forward = torch.arange(dimensions, device="cpu")
     if permutation == "reverse":
         return [forward if block % 2 == 0 else forward.flip(0) for block in range(blocks)]
     generator = torch.Generator().manual_seed(seed)
-    return [forward if block == 0 else torch.randperm(dimensions, generator=generator) for block in range(blocks)]
+    return [
+        forward if block == 0 else torch.randperm(dimensions, generator=generator, device="cpu")
+        for block in range(blocks)
+    ]

@@ -35,7 +35,7 @@ KernelSide = Annotated[int, Field(ge=3), AfterValidator(_odd)]  # of a square ke
 
 def raster_order(event: Event) -> list[int]:
     """The positions of an image's numbers in a flat (C, H, W), from first to last."""
-    return torch.arange(event.dimensions).view(event.shape).permute(1, 2, 0).flatten().tolist()
+    return torch.arange(event.dimensions, device="cpu").view(event.shape).permute(1, 2, 0).flatten().tolist()
 
 
 def grouped(width: int, event: Event) -> int:
@@ -46,7 +46,7 @@ def grouped(width: int, event: Event) -> int:
 
 def groups_of(channels: int, groups: int, parts: int = 1) -> Tensor:
     """The group (channels,) of each channel, where channels are `parts` times all groups one after the other."""
-    return torch.arange(groups).repeat_interleave(channels // (groups * parts)).repeat(parts)
+    return torch.arange(groups, device="cpu").repeat_interleave(channels // (groups * parts)).repeat(parts)
 
 
 class MaskedConv2d(nn.Conv2d):
@@ -67,11 +67,11 @@ class MaskedConv2d(nn.Conv2d):
         self.above, self.side = above, side
         self.group_of_output = groups_of(out, groups, parts)
         sees, seen = self.group_of_output[:, None], groups_of(into, groups)[None, :]
-        mask = torch.ones_like(self.weight)
+        mask = torch.ones_like(self.weight, device="cpu")
         mask[:, :, -1, side] = (sees >= seen if own else sees > seen).to(mask.dtype)
         mask[:, :, -1, side + 1 :] = 0
         self.masked = not bool(mask.all())
-        self.register_buffer("mask", mask, persistent=False)
+        self.register_buffer("mask", mask.to(self.weight.device), persistent=False)
 
     def visible(self) -> Tensor:
         """The weight under its mask."""
@@ -141,7 +141,7 @@ class RasterFamily(Autoregressive):
         """It takes all images of integers, those of a palette too."""
         if event.kind == "image" and event.levels is not None:
             return None
-        return f"{cls.__name__.lower()} models images of integers, and this event has the shape {event.shape}"
+        return f"{cls.__name__.lower()} models images of integers, not {event.in_words}"
 
     def raster_head(self, width: int) -> RasterHead:
         """A head for `width` features."""

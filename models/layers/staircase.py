@@ -50,12 +50,13 @@ class StaircaseLinear(nn.Module):
         # ends[j] inputs are seen by the j-th output
         ends = torch.searchsorted(inputs.sort().values, outputs.sort().values, right=not strict)
         self.steps = _steps(ends.tolist())
-        for number, step in enumerate(self.steps):
-            columns = torch.arange(step.full, step.seen)
-            self.register_buffer(f"edge_{number}", (columns < ends[step.rows, None]).float(), persistent=False)
         bound = max(1, len(inputs)) ** -0.5
         self.weight = nn.Parameter(torch.empty(self.steps[-1].weights.stop).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(len(outputs)).uniform_(-bound, bound))
+        for number, step in enumerate(self.steps):
+            columns = torch.arange(step.full, step.seen, device=ends.device)
+            edge = (columns < ends[step.rows, None]).float().to(self.weight.device)
+            self.register_buffer(f"edge_{number}", edge, persistent=False)
 
     def edges(self, dtype: torch.dtype) -> list[Tensor]:
         """The masks (rows, seen - full) of the steps."""
@@ -95,7 +96,7 @@ class StaircaseLinear(nn.Module):
 
 
 def _is_sorted(order: Tensor) -> bool:
-    return torch.equal(order, torch.arange(len(order)))
+    return torch.equal(order, torch.arange(len(order), device=order.device))
 
 
 def _steps(ends: list[int]) -> list[Step]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from models.catalogue import CATALOGUE, build, family_class
-from models.contract import Batch, Event, Family, UnsuitableEvent
+from models.contract import Batch, Event, Family, FamilyConfig, UnsuitableEvent
 from models.noise import Noise
 
 IMAGE = Event((1, 8, 8), 17, 10)
@@ -48,11 +48,14 @@ class Case:
     event: Event
     options: dict[str, Any] = field(default_factory=dict)
 
+    def config(self) -> FamilyConfig:
+        """The small configuration of the family, with the options of the case."""
+        return family_class(self.model).Config(**{**SMALL[self.model], **self.options})
+
     def build(self, jitter: float = 0.2) -> Family:
         """The family after its data-dependent initialisation, its weights moved away from their careful start."""
         torch.manual_seed(0)
-        config = family_class(self.model).Config(**{**SMALL[self.model], **self.options})
-        family = build(self.model, config, self.event)
+        family = build(self.model, self.config(), self.event)
         x, labels = examples(self.event, 64)
         family.initialise(x, labels, torch.Generator().manual_seed(0))
         with torch.no_grad():

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from pipelines.training.examples import Examples
 from torch.nn import functional as F
 
 from models.contract import Batch, Event, UnsuitableEvent
@@ -15,7 +16,6 @@ from models.noise import Noise
 from models.progressive_gan import Growth, ProgressiveGAN, ProgressiveGANConfig, down, up
 from pipelines.params import Loop
 from pipelines.training import checkpoint
-from pipelines.training.examples import Examples
 from pipelines.training.loop import Training
 from pipelines.training.task import Task
 
