@@ -8,7 +8,6 @@ from typing import Any, get_args
 
 import pytest
 import torch
-from pipelines.training.examples import Examples
 from pydantic import ValidationError
 from torch import Tensor, nn
 
@@ -17,7 +16,8 @@ from models.gan import GAN, GANConfig
 from models.layers.adversarial import LOSSES, LossName
 from models.layers.critics import MAPS, Architecture
 from models.noise import Noise
-from pipelines.params import Loop
+from pipelines.data.examples import Examples
+from pipelines.params.schema import Loop
 from pipelines.training.loop import Training
 from pipelines.training.task import Task
 

@@ -180,7 +180,7 @@ def test_agreement_with_normflows_on_the_same_weights() -> None:
 @pytest.mark.parametrize(
     ("event", "why"),
     [
-        (Event((1, 7, 8), 16), r"glow models vectors, and images whose sides are even .* not a image of shape"),
+        (Event((1, 7, 8), 16), r"glow models vectors, and images whose sides are even .* not an image of shape"),
         (Event((1, 16), 16), "not a sequence of shape"),
         (Event((1,), None), "this data has one number"),
     ],

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from pipelines.training.examples import Examples
 from torch.nn import functional as F
 
 from models.contract import Batch, Event, UnsuitableEvent
 from models.layers.equalised import EqualisedConv2d, EqualisedLinear, MinibatchDeviation, PixelNorm
 from models.noise import Noise
 from models.progressive_gan import Growth, ProgressiveGAN, ProgressiveGANConfig, down, up
-from pipelines.params import Loop
+from pipelines.data.examples import Examples
+from pipelines.params.schema import Loop
 from pipelines.training import checkpoint
 from pipelines.training.loop import Training
 from pipelines.training.task import Task
