@@ -11,23 +11,21 @@ from torch import Tensor
 
 from models.autoencoder import Autoencoder, AutoencoderConfig
 from models.contract import Batch, Event, UnsuitableEvent
-from models.denoising_autoencoder import DenoisingAutoencoder, DenoisingAutoencoderConfig
 from models.layers.units import Standardised
 from models.noise import Noise
 
-from .families import COLOUR, IMAGE, PALETTE, SEQUENCE, VECTOR, batch, examples
+from .cases import COLOUR, IMAGE, PALETTE, SEQUENCE, VECTOR, Case, batch, examples
+
+SMALL: dict[str, Any] = {"latent": 3, "hidden": [8], "width": 4}
+VARIANTS = [
+    Case("autoencoder", COLOUR, {"architecture": "convolutional", "loss": "bce", "conditional": True}),
+]
 
 
 def small(event: Event = IMAGE, **options: Any) -> Autoencoder:
     """A small autoencoder, always the same."""
     torch.manual_seed(0)
     return Autoencoder(AutoencoderConfig(**{"latent": 3, "hidden": [8], **options}), event)
-
-
-def denoising(event: Event = IMAGE, **options: Any) -> DenoisingAutoencoder:
-    """A small denoising autoencoder, always the same."""
-    torch.manual_seed(0)
-    return DenoisingAutoencoder(DenoisingAutoencoderConfig(**{"latent": 3, "hidden": [8], **options}), event)
 
 
 def noise(rows: int) -> Noise:
@@ -74,37 +72,6 @@ def test_codes_have_mean_0_and_variance_1(event: Event) -> None:
             torch.testing.assert_close(z.var(0), torch.ones(3), atol=2e-2, rtol=0)
 
 
-def corrupted(event: Event, y: Tensor, **options: Any) -> Tensor:
-    return denoising(event, **options)._seen(y, noise(len(y)))
-
-
-@pytest.mark.parametrize("level", [0.1, 0.4])
-def test_corruption_has_the_stated_rate(level: float) -> None:
-    n, y = 2000, torch.full((2000, 1, 8, 8), 0.25)
-    within = 5 * math.sqrt(level / (64 * n))
-    masked = corrupted(IMAGE, y, corruption="masking", level=level)
-    assert (masked == 0).double().mean().item() == pytest.approx(level, abs=within)
-    assert ((masked == 0) | (masked == 0.25)).all()
-    peppered = corrupted(IMAGE, y, corruption="salt_and_pepper", level=level)
-    assert (peppered == 0).double().mean().item() == pytest.approx(level / 2, abs=within)
-    assert (peppered == 1).double().mean().item() == pytest.approx(level / 2, abs=within)
-    assert (peppered == 0.25).double().mean().item() == pytest.approx(1 - level, abs=within)
-    noisy = corrupted(IMAGE, y, corruption="gaussian", level=level) - y
-    assert noisy.mean().item() == pytest.approx(0, abs=within)
-    assert noisy.std().item() == pytest.approx(level, rel=0.01)
-
-
-@pytest.mark.parametrize("corruption", ["gaussian", "masking"])
-def test_a_denoising_autoencoder_is_shown_noise_and_restores_what_was_clean(corruption: str) -> None:
-    model, drawn = denoising(VECTOR, corruption=corruption, level=0.5).eval(), batch(VECTOR)
-    context, clean = None, drawn.x
-    seen = model._seen(clean, noise(16))
-    assert not torch.equal(seen, clean)
-    restored = model.decoder(model.normalise(model.encoder(seen, context)), context)
-    torch.testing.assert_close(model.reconstruction_error(drawn), (restored - clean).square().mean(1))
-    torch.testing.assert_close(model.encode(clean), model.normalise(model.encoder(clean, context)))
-
-
 def trained_on_a_ring(model: Autoencoder) -> Tensor:
     """The ring, after a short training on it."""
     angle = torch.linspace(0, 2 * math.pi, 257)[:-1]
@@ -136,14 +103,6 @@ def test_samples_fall_into_the_holes_between_codes() -> None:
     assert off_the_ring(sampled) > 10 * off_the_ring(restored)
 
 
-def test_a_denoising_autoencoder_pulls_examples_back_to_the_data() -> None:
-    model = denoising(VECTOR, latent=2, hidden=[32], corruption="gaussian", level=0.5)
-    x = trained_on_a_ring(model)
-    noisy = x + 0.3 * torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
-    with torch.no_grad():
-        assert off_the_ring(model.decode(model.encode(noisy))) < 0.6 * off_the_ring(noisy)
-
-
 def test_without_temperature_all_samples_are_the_middle_of_the_codes() -> None:
     model = small(loss="bce").eval()
     expected = model.decode(torch.zeros(1, 3)).round().to(torch.uint8).expand(4, -1, -1, -1)
@@ -170,8 +129,6 @@ def test_convolutions_know_images_of_every_size(event: Event) -> None:
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(UnsuitableEvent, match=r"^loss: bce needs integer events; loss: mse takes vectors$"):
         small(VECTOR, loss="bce")
-    with pytest.raises(UnsuitableEvent, match=r"^corruption: salt_and_pepper needs integers.*take vectors$"):
-        denoising(VECTOR, corruption="salt_and_pepper")
     with pytest.raises(UnsuitableEvent, match="names"):
         small(PALETTE)
     with pytest.raises(UnsuitableEvent, match="architecture: convolutional needs images"):

@@ -14,7 +14,8 @@ import models
 from models.catalogue import CATALOGUE, build, check, family_class, module_of, suitable
 from models.contract import Event, UnsuitableEvent
 
-from .families import CASES, VECTOR, Case
+from .cases import VECTOR, Case
+from .families import CASES
 
 LARGE = (Event((3, 64, 64), 256, 10), Event((1, 16_000), 256, 10), Event((2_000,), None, 3))
 

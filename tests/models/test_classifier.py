@@ -9,7 +9,7 @@ from models.classifier import Classifier
 from models.contract import Batch, Event, UnsuitableEvent
 from models.noise import Noise
 
-from .families import COLOUR, EVENTS, IMAGE, PALETTE, SEQUENCE, examples
+from .cases import COLOUR, EVENTS, IMAGE, PALETTE, SEQUENCE, examples
 
 
 @pytest.mark.parametrize("event", [*EVENTS, Event((1, 1), 4, 3), Event((1, 8000), 256, 3)], ids=str)

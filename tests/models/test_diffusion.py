@@ -19,7 +19,14 @@ from models.layers.streams import normal_stream, seeds_of
 from models.layers.unet import TimedMLP, UNet
 from models.noise import Noise
 
-from .families import IMAGE, VECTOR, batch, examples
+from .cases import IMAGE, VECTOR, Case, batch, examples
+
+SMALL: dict[str, Any] = {"timesteps": 5, "width": 4, "levels": 1, "hidden": [8]}
+VARIANTS = [
+    Case("diffusion", IMAGE, {"prediction": "v", "sampler": "ddim", "sampler_steps": 3, "bound_steps": 3}),
+    Case("diffusion", IMAGE, {"conditional": True, "label_dropout": 0.3, "guidance": 1.0, "schedule": "cosine"}),
+    Case("diffusion", VECTOR, {"loss": "bound"}),
+]
 
 SCHEDULES = ("linear", "cosine")
 PAIR = Event((1, 2), 3)  # two numbers of three levels: nine examples in all

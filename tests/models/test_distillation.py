@@ -23,7 +23,7 @@ from models.layers.spectra import spectral_distance
 from models.noise import Noise
 from models.wavenet import WaveNet, WaveNetConfig
 
-from .families import IMAGE, VECTOR
+from .cases import IMAGE, VECTOR
 
 PLANE = Event((2,), None, 3)
 SOUND = Event((1, 6), 8, 3)

@@ -21,7 +21,20 @@ from pipelines.params.schema import Loop
 from pipelines.training.loop import Training
 from pipelines.training.task import Task
 
-from .families import COLOUR, IMAGE, SEQUENCE, VECTOR, batch, examples
+from .cases import COLOUR, IMAGE, SEQUENCE, VECTOR, Case, batch, examples, refused
+
+SMALL: dict[str, Any] = {"latent": 4, "width": 4, "hidden": [8]}
+VARIANTS = [
+    Case("gan", IMAGE, {"discriminator_steps": 2}),
+    Case("gan", IMAGE, {"architecture": "residual", "spectral_norm": True, "loss": "hinge", "conditional": True}),
+    Case("gan", IMAGE, {"loss": "wasserstein", "gradient_penalty": 1.0, "conditional": True}),
+    Case("gan", IMAGE, {"architecture": "mlp", "r1": 1.0, "instance_noise": 0.1}),
+]
+
+
+def needed(event: Event) -> dict[str, Any]:
+    return {} if event.kind == "image" else {"architecture": "mlp"}
+
 
 ARCHITECTURES: tuple[Architecture, ...] = get_args(Architecture)
 BOUNDED: dict[str, Any] = {"loss": "wasserstein", "gradient_penalty": 1.0}
@@ -353,3 +366,10 @@ def test_diagnostics_of_real_networks_are_numbers() -> None:
         with torch.no_grad():
             measured = gan.eval().diagnostics(batch(gan.event))
         assert all(math.isfinite(value) for value in measured.values())
+
+
+@pytest.mark.parametrize("architecture", ["dcgan", "residual"])
+def test_an_architecture_of_images_is_refused_where_sides_cannot_be_halved(architecture: str) -> None:
+    refused("gan", VECTOR, "images of integers", architecture=architecture)
+    refused("gan", Event((1, 7, 8), 2), "even and 4 or more", architecture=architecture)
+    refused("gan", Event((1, 2, 2), 2), "even and 4 or more", architecture=architecture)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import normflows
 import pytest
 import torch
@@ -15,14 +17,21 @@ from models.layers.channels import ActNorm, InvertibleLinear
 from models.layers.couplings import Coupling, ExpCoupling, SigmoidCoupling
 from models.layers.multiscale import MultiScale, Squeeze
 
+from .cases import IMAGE, Case
+
+SMALL: dict[str, Any] = {"levels": 2, "depth": 2, "width": 6, "hidden": [8]}
+VARIANTS = [
+    Case("glow", IMAGE, {"dequantisation": "variational"}),
+]
+
 pytestmark = pytest.mark.usefixtures("double")
 
-IMAGE = Event((1, 8, 8), 16, 3)
-SMALL = {"levels": 2, "depth": 2, "width": 4, "hidden": [7]}
+PICTURE = Event((1, 8, 8), 16, 3)
+SIZES = {"levels": 2, "depth": 2, "width": 4, "hidden": [7]}
 
 
-def glow(event: Event = IMAGE, jitter: float = 0.2, **options: object) -> Glow:
-    model = Glow(GlowConfig(**{**SMALL, **options}), event)
+def glow(event: Event = PICTURE, jitter: float = 0.2, **options: object) -> Glow:
+    model = Glow(GlowConfig(**{**SIZES, **options}), event)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(jitter * torch.randn_like(parameter))
@@ -63,7 +72,7 @@ def test_both_directions_take_a_pass_of_each_network(
     assert counted == 2 * passes == passes + model.scoring_passes
 
 
-@pytest.mark.parametrize("event", [IMAGE, Event((5,), None, 3)], ids=str)
+@pytest.mark.parametrize("event", [PICTURE, Event((5,), None, 3)], ids=str)
 def test_it_starts_with_unit_channels_after_every_actnorm(event: Event) -> None:
     model = glow(event, jitter=0.0, conditional=True)
     x = torch.randn(100, 5) * 7 if event.levels is None else torch.randint(16, (100, 1, 8, 8), dtype=torch.uint8)
@@ -73,7 +82,7 @@ def test_it_starts_with_unit_channels_after_every_actnorm(event: Event) -> None:
     for norm in norms:
         norm.register_forward_hook(lambda module, inputs, outputs: seen.update({module: outputs[0]}))
     model.initialise(x, labels, torch.Generator().manual_seed(0))
-    assert len(seen) == len(norms) == (4 if event is IMAGE else 2)
+    assert len(seen) == len(norms) == (4 if event is PICTURE else 2)
     for w in seen.values():
         channels = w.movedim(1, 0).flatten(1)
         torch.testing.assert_close(channels.mean(1), torch.zeros(len(channels)), atol=1e-9, rtol=0)

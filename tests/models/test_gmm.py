@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,16 @@ from sklearn.mixture import GaussianMixture
 from models.contract import Batch, Event
 from models.gmm import GMM, GMMConfig
 from models.noise import Noise
+
+from .cases import IMAGE, Case
+
+# A lower floor would let the jitter of the weights make ill-conditioned covariances.
+SMALL: dict[str, Any] = {"components": 3, "variance_floor": 0.1}
+VARIANTS = [
+    Case("gmm", IMAGE, {"covariance": shape, "fit": fit})
+    for shape in ("diagonal", "low_rank", "full")
+    for fit in ("em", "gradient")
+]
 
 
 def blobs(n: int = 600) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -14,7 +15,18 @@ from models.layers import made as layers
 from models.made import MADE, MADEConfig
 from models.noise import Noise
 
-from .families import VECTOR, examples
+from .cases import IMAGE, PALETTE, VECTOR, Case, examples, refused
+
+SMALL: dict[str, Any] = {"hidden": [12]}
+VARIANTS = [
+    Case("made", IMAGE, {"orders": 2, "connectivities": 2}),
+    Case("made", IMAGE, {"output": "logistic_mixture", "components": 2}),
+    Case("made", VECTOR, {"orders": 2, "permutation": "reverse", "output": "gaussian_mixture"}),
+]
+
+
+def needed(event: Event) -> dict[str, Any]:
+    return {} if event.levels is not None else {"output": "gaussian_mixture", "components": 2}
 
 
 def made(event: Event, **options: object) -> MADE:
@@ -157,3 +169,9 @@ def test_the_member_that_completes_draws_the_label() -> None:
         given = family._log_conditionals(x[:3], labels, 1)[:, 3:].sum(1).softmax(0)
     shares = torch.bincount(call.args[1], minlength=3) / 2000
     torch.testing.assert_close(shares, given, atol=0.04, rtol=0)
+
+
+def test_outputs_are_refused_where_they_make_no_sense() -> None:
+    refused("made", VECTOR, "gaussian_mixture takes vectors", output="softmax")
+    refused("made", IMAGE, "needs vectors", output="gaussian_mixture")
+    refused("made", PALETTE, "softmax takes them", output="logistic_mixture")

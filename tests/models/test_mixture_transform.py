@@ -7,12 +7,8 @@ import torch
 from torch import Tensor
 from torch.autograd.functional import jacobian
 
-from models.contract import Event
-from models.iaf import IAF
 from models.layers.mixture_transform import AutoregressiveMixture, AutoregressiveQuantile
 from models.layers.normal import standard_normal_log_density
-from models.made import MADE
-from models.maf import MAF
 
 pytestmark = pytest.mark.usefixtures("double")
 
@@ -84,36 +80,3 @@ def test_the_other_direction_has_the_gradients_of_the_implicit_function() -> Non
     h = quantile.conditioner(v, None).detach().requires_grad_()
     for place in (0, 1):
         assert torch.autograd.gradcheck(lambda x, y, i=place: quantile.transform(x, y)[i], (v.requires_grad_(), h))
-
-
-def test_an_iaf_that_ends_in_a_mixture_makes_samples_of_two_modes() -> None:
-    flow = IAF(IAF.Config(blocks=1, hidden=(4,), mixture_components=2), Event((1,), None))
-    for parameter in flow.requires_grad_(False).parameters():
-        parameter.zero_()
-    mixture = flow.bijection.of.bijections[-1]  # type: ignore[union-attr]
-    mixture.network.output_bias.data.copy_(torch.tensor([0.0, 0.0, -2.0, 2.0, -1.0, -1.0]))  # logits, μ, log σ
-    y = torch.linspace(-6, 6, 2001)[:, None]
-    density = flow.log_density(y).exp()
-    assert torch.trapezoid(density, y[:, 0]) == pytest.approx(1, abs=1e-4)
-    modes = (density[1:-1] > density[:-2]) & (density[1:-1] > density[2:])
-    torch.testing.assert_close(y[1:-1, 0][modes], torch.tensor([-2.0, 2.0]), atol=0.02, rtol=0)
-    samples, log_q = flow.sample_density(torch.randn(500, 1))
-    torch.testing.assert_close(log_q, flow.log_density(samples))
-    assert (samples.abs() - 2).abs().max() < 2 and 150 < (samples > 0).sum() < 350
-
-
-def test_a_flow_that_ends_in_a_mixture_has_a_made_of_mixtures_for_its_base() -> None:
-    """MAF MoG as the paper has it: the noise of the blocks below has the density of a MADE MoG."""
-    event = Event((D,), None)
-    flow = MAF(MAF.Config(blocks=1, hidden=(16,), mixture_components=K), event)
-    for parameter in flow.parameters():
-        parameter.data.add_(0.3 * torch.randn_like(parameter))
-    affine, mixture = flow.bijection.bijections  # type: ignore[attr-defined]
-    base = MADE(MADE.Config(hidden=(16,), output="gaussian_mixture", components=K), event)
-    order = torch.arange(D).flip(0)  # of the second block
-    y = torch.randn(9, D)
-    u, log_det = affine(y)
-    h = mixture.conditioner(u, None)
-    torch.testing.assert_close(flow.log_density(y), base.output.log_prob(h, u).sum(1) + log_det)
-    assert mixture.order == order.tolist()
-    assert flow.scoring_passes == 2 and flow.sampling_passes == 2 * D

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import nflows.transforms as nf
 import pytest
 import torch
@@ -17,6 +19,13 @@ from models.layers.bijections import Composition
 from models.layers.couplings import AdditiveCoupling, Coupling
 from models.layers.units import Dequantised
 from models.nice import NICE, NICEConfig, Rescaling
+
+from .cases import VECTOR, Case
+
+SMALL: dict[str, Any] = {"couplings": 3, "hidden": [8]}
+VARIANTS = [
+    Case("nice", VECTOR, {"prior": "normal"}),
+]
 
 pytestmark = pytest.mark.usefixtures("double")
 

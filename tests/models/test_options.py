@@ -14,7 +14,7 @@ import torch
 from models.catalogue import CATALOGUE, check, family_class, suitable
 from models.contract import Density, Event, UnsuitableEvent, config_fields
 
-from .families import EVENTS, TOKENS, Case, batch, examples
+from .cases import EVENTS, TOKENS, Case, batch, examples
 
 AWKWARD = {
     "odd sides": Event((1, 7, 9), 256, 3),

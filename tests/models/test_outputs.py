@@ -11,7 +11,7 @@ from torch import Tensor
 from models.contract import Event, UnsuitableEvent
 from models.layers.outputs import GaussianMixture, Levels, LogisticMixture, RoundedGaussian, Softmax, output_for
 
-from .families import IMAGE, PALETTE, VECTOR
+from .cases import IMAGE, PALETTE, VECTOR
 
 
 def logistic_outputs(levels: int, dtype: torch.dtype) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -12,7 +14,13 @@ from models.layers.units import network_input
 from models.noise import Noise
 from models.pixelcnn import PixelCNN, PixelCNNConfig
 
-from .families import SEQUENCE, VECTOR
+from .cases import COLOUR, IMAGE, SEQUENCE, VECTOR, Case
+
+SMALL: dict[str, Any] = {"layers": 2, "width": 6, "head": 6, "first_kernel": 3}
+VARIANTS = [
+    Case("pixelcnn", IMAGE, {"stack": "plain"}),
+    Case("pixelcnn", COLOUR, {"stack": "plain", "output": "logistic_mixture", "components": 2}),
+]
 
 
 def pixelcnn(event: Event, **options: object) -> PixelCNN:

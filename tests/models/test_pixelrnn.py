@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -16,9 +17,15 @@ from models.layers.units import network_input
 from models.noise import Noise
 from models.pixelrnn import DiagonalBiLSTM, DiagonalLSTM, PixelRNN, PixelRNNConfig, RowLSTM, Skew, cell
 
-from .families import PALETTE, SEQUENCE, VECTOR
+from .cases import COLOUR, IMAGE, PALETTE, SEQUENCE, VECTOR, Case
 
-GREY, COLOUR = Event((1, 5, 6), 4, 3), Event((3, 4, 3), 6, 3)
+SMALL: dict[str, Any] = {"layers": 2, "width": 6, "head": 6, "first_kernel": 3}
+VARIANTS = [
+    Case("pixelrnn", IMAGE, {"recurrence": "row_lstm"}),
+    Case("pixelrnn", COLOUR, {"recurrence": "row_lstm", "output": "logistic_mixture", "components": 2}),
+]
+
+GREY, RGB = Event((1, 5, 6), 4, 3), Event((3, 4, 3), 6, 3)
 both = pytest.mark.parametrize("recurrence", ["row_lstm", "diagonal_bilstm"])
 
 
@@ -186,7 +193,7 @@ def test_the_recurrence_takes_as_many_steps_as_it_says(recurrence: str) -> None:
 
 
 @both
-@pytest.mark.parametrize("event", [GREY, COLOUR, PALETTE], ids=["grey", "colour", "palette"])
+@pytest.mark.parametrize("event", [GREY, RGB, PALETTE], ids=["grey", "colour", "palette"])
 @pytest.mark.parametrize("conditional", [False, True])
 @pytest.mark.parametrize("output", ["softmax", "logistic_mixture"])
 @pytest.mark.usefixtures("dtype")
@@ -249,7 +256,7 @@ def test_a_few_steps_learn_a_pattern(recurrence: str) -> None:
 
 
 def test_widths_are_rounded_up_to_the_channels() -> None:
-    family = pixelrnn(COLOUR, width=16, head=10)
+    family = pixelrnn(RGB, width=16, head=10)
     assert family.first.out_channels == 36 and family.head.hidden.out_channels == 12
 
 

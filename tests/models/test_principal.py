@@ -12,7 +12,7 @@ from models.contract import Event
 from models.layers.units import network_input
 from models.principal import PrincipalComponents
 
-from .families import EVENTS, PALETTE, examples
+from .cases import EVENTS, PALETTE, examples
 
 
 def correlated(n: int, dimensions: int, seed: int = 0) -> torch.Tensor:

@@ -19,7 +19,12 @@ from pipelines.training import checkpoint
 from pipelines.training.loop import Training
 from pipelines.training.task import Task
 
-from .families import IMAGE, batch, examples
+from .cases import IMAGE, Case, batch, examples, refused
+
+SMALL: dict[str, Any] = {"latent": 4, "width": 4, "phase_steps": 2, "gradient_penalty": 1.0, "drift": 0.1}
+VARIANTS = [
+    Case("progressive_gan", IMAGE, {"loss": "non_saturating", "gradient_penalty": 0.0, "r1": 1.0}),
+]
 
 TWICE = Event((1, 16, 16), 256)  # grows from 4 × 4 by two doublings
 S = 2  # steps of a phase, below
@@ -306,3 +311,8 @@ def test_other_events_are_refused() -> None:
         small(Event((4,), None))
     with pytest.raises(UnsuitableEvent, match="names"):
         small(Event((1, 8, 8), 6, ordered=False))
+
+
+@pytest.mark.parametrize("sides", [(7, 8), (8, 9), (6, 6), (4, 4)])
+def test_images_that_cannot_be_doubled_to_are_refused(sides: tuple[int, int]) -> None:
+    refused("progressive_gan", Event((1, *sides), 256), "even and 8 or more")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from typing import Any
 
 import nflows.transforms as nf
 import pytest
@@ -20,15 +21,22 @@ from models.layers.couplings import Checkerboard, Coupling, TanhCoupling
 from models.layers.multiscale import MultiScale, Squeeze
 from models.realnvp import RealNVP, RealNVPConfig
 
+from .cases import IMAGE, Case
+
+SMALL: dict[str, Any] = {"couplings": 3, "couplings_per_mask": 2, "width": 4, "residual_blocks": 1, "hidden": [8]}
+VARIANTS = [
+    Case("realnvp", IMAGE, {"batch_norm": False}),
+]
+
 pytestmark = pytest.mark.usefixtures("double")
 
 D = 5
-SMALL = {"hidden": [7, 6], "couplings": 3, "couplings_per_mask": 2, "width": 4, "residual_blocks": 1}
+SIZES = {"hidden": [7, 6], "couplings": 3, "couplings_per_mask": 2, "width": 4, "residual_blocks": 1}
 
 
 def realnvp(event: Event, **options: object) -> RealNVP:
     """A small one, in evaluation, whose weights and moments are not those of the start."""
-    model = RealNVP(RealNVPConfig(**{**SMALL, **options}), event).eval()
+    model = RealNVP(RealNVPConfig(**{**SIZES, **options}), event).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))

@@ -20,7 +20,25 @@ from models.layers.decoders import CategoricalDecoder
 from models.noise import Noise
 from models.vae import VAE, Posterior, VAEConfig
 
-from .families import COLOUR, IMAGE, PALETTE, SEQUENCE, VECTOR, batch, examples
+from .cases import COLOUR, IMAGE, PALETTE, SEQUENCE, VECTOR, Case, batch, examples, refused
+
+SMALL: dict[str, Any] = {"latent": 3, "hidden": [8], "width": 4, "importance_samples": 4, "decoder": "gaussian"}
+VARIANTS = [
+    Case("vae", IMAGE, {"decoder": "bernoulli"}),
+    Case("vae", IMAGE, {"decoder": "categorical"}),
+    Case("vae", IMAGE, {"variance": 0.1}),
+    Case("vae", IMAGE, {"decoder": "discretised_logistic", "posterior": "iaf", "iaf_hidden": [6]}),
+    Case("vae", VECTOR, {"posterior": "iaf", "iaf_hidden": [6], "conditional": True}),
+    Case("vae", COLOUR, {"architecture": "convolutional", "conditional": True}),
+    Case("vae", PALETTE, {"architecture": "convolutional", "decoder": "categorical"}),
+    Case("vae", IMAGE, {"decoder": "bernoulli", "training_samples": 3}),
+    Case("vae", IMAGE, {"free_bits": 0.5}),
+]
+
+
+def needed(event: Event) -> dict[str, Any]:
+    return {} if event.ordered else {"decoder": "categorical"}
+
 
 MNIST, CIFAR = Event((1, 28, 28), 2, 10), Event((3, 32, 32), 256, 10)
 
@@ -331,3 +349,20 @@ def test_decoded_means_are_in_the_units_of_the_data(decoder: str) -> None:
     model = small(decoder=decoder)
     mean = model.decode(10 * model.encode(examples(IMAGE, 4)[0]))
     assert (mean >= 0).all() and (mean <= 16).all()
+
+
+def test_decoders_are_refused_where_they_make_no_sense() -> None:
+    for decoder in ("bernoulli", "categorical", "discretised_logistic"):
+        refused("vae", VECTOR, "gaussian", decoder=decoder)
+    for decoder in ("bernoulli", "discretised_logistic", "gaussian"):
+        refused("vae", PALETTE, r"names.*categorical", decoder=decoder)
+
+
+def test_the_bound_on_the_plane_has_at_most_unit_mass() -> None:
+    family = Case("vae", VECTOR, {"importance_samples": 64}).build().double().eval()
+    side = torch.linspace(-20, 22, 141, dtype=torch.float64)
+    grid = torch.cartesian_prod(side, side)
+    assert isinstance(family, VAE)
+    with torch.no_grad():
+        mass = family.log_prob(grid).exp().sum() * (side[1] - side[0]) ** 2
+    assert 0.7 < mass.item() < 1.02

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -17,14 +18,22 @@ from models.contract import Batch, Event, UnsuitableEvent
 from models.noise import Noise
 from models.wavenet import WaveNet, WaveNetConfig
 
-SMALL: dict[str, Any] = {"channels": 6, "gate_channels": 5, "skip_channels": 8, "layers": 3, "stacks": 1}
+from .cases import IMAGE, SEQUENCE, TOKENS, VECTOR, Case, refused
+
+SMALL: dict[str, Any] = {"channels": 6, "gate_channels": 5, "skip_channels": 8, "layers": 3}
+VARIANTS = [
+    Case("wavenet", SEQUENCE, {"output": "logistic_mixture", "components": 2, "kernel_size": 3}),
+    Case("wavenet", SEQUENCE, {"input": "scalar", "output": "gaussian", "conditional": True}),
+    Case("wavenet", TOKENS, {}),
+]
+
 STATES = Event((1, 4), 3, 2)  # so few sequences that all can be listed
 
 
 def wavenet(event: Event, dtype: torch.dtype = torch.float64, jitter: float = 0.3, **options: Any) -> WaveNet:
     """A small WaveNet with weights away from their careful start, so that everything matters to everything."""
     torch.manual_seed(0)
-    family = WaveNet(WaveNetConfig(**{**SMALL, **options}), event).to(dtype).eval()
+    family = WaveNet(WaveNetConfig(**{**SMALL, "stacks": 1, **options}), event).to(dtype).eval()
     with torch.no_grad():
         for parameter in family.parameters():
             parameter.add_(jitter * torch.randn_like(parameter))
@@ -296,3 +305,17 @@ def test_a_wave_is_learnt() -> None:
     known = torch.arange(48)[None] < 12
     completed = family.eval().complete(phases * known, known, generator=seeded())
     assert (completed == phases).float().mean() > 0.99
+
+
+def test_it_models_sequences_of_integers() -> None:
+    for event in (IMAGE, VECTOR):
+        refused("wavenet", event, r"^wavenet models sequences of integers")
+
+
+def test_the_steps_of_sampling_are_compiled_if_so_wished() -> None:
+    torch.compiler.reset()
+    family = wavenet(SEQUENCE, torch.float32)
+    family.compile_sampling()
+    with patch("torch.compile", partial(torch.compile, backend="eager")):
+        family.sample(2)
+    assert torch._dynamo.utils.counters["frames"]["ok"] > 0
