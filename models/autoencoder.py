@@ -22,7 +22,6 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 from torch import Tensor
 from torch.nn import functional as F
@@ -32,36 +31,23 @@ from .contract import (
     Batch,
     Event,
     Family,
-    FamilyConfig,
     Features,
     Player,
     Reconstruction,
     UnsuitableEvent,
-    Width,
 )
-from .layers.coders import Architecture, code_of_any_class, decoder, encoder
-from .layers.labels import chosen_labels, one_hot
+from .layers.coders import CoderConfig, code_of_any_class, decoder, encoder
+from .layers.draws import draw
+from .layers.labels import one_hot
 from .layers.precision import at_least_float32
-from .layers.units import Standardised
+from .layers.units import standardiser
 from .layers.workers import GlobalBatchNorm
-from .noise import Noise, uniform_rows
+from .noise import Noise
 
 
 @validated(frozen=True, config=STRICT)
-class AutoencoderConfig(FamilyConfig):
+class AutoencoderConfig(CoderConfig):
     """Configuration of the autoencoder."""
-
-    latent: int = Field(default=16, ge=1)
-    """L, the length of a code."""
-
-    architecture: Architecture = "mlp"
-    """Both networks: an MLP, or strided convolutions and their mirror image (images whose sides can be halved only)."""
-
-    hidden: tuple[Width, ...] = Field(default=(256, 256), min_length=1, strict=False)
-    """Widths of the encoder's hidden layers, of an MLP; the decoder has them in reverse."""
-
-    width: int = Field(default=32, ge=1)
-    """Channels of a convolutional network at half the resolution; each further halving doubles them."""
 
     loss: Literal["mse", "bce"] = "mse"
     """What restoring is measured by: the squared error, or the cross-entropy of integers as probabilities."""
@@ -78,7 +64,7 @@ class Autoencoder(Family, Reconstruction, Features):
         super().__init__(config, event)
         if event.levels is None and config.loss == "bce":
             raise UnsuitableEvent("loss: bce needs integer events; loss: mse takes vectors")
-        self.units = Standardised(event) if event.levels is None else None
+        self.units = standardiser(event)
         sizes = (self.classes, config.architecture, config.hidden, config.width)
         self.encoder = encoder(event, config.latent, *sizes, bias=False)  # the normalisation would take it away again
         self.normalise = GlobalBatchNorm(config.latent, affine=False)
@@ -148,8 +134,7 @@ class Autoencoder(Family, Reconstruction, Features):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """Decode z ~ N(0, T² I), which fails: the codes of the data do not fill that Gaussian."""
-        rows, weight = uniform_rows(n, self.config.latent + 1, generator), next(self.parameters())
-        chosen = chosen_labels(labels, self.classes, rows[:, -1])
-        z = (torch.special.ndtri(rows[:, :-1]) * temperature).to(weight)
-        x = self.decode(z, None if chosen is None else chosen.to(weight.device))
+        weight = next(self.parameters())
+        drawn = draw(n, self.config.latent, labels, self.classes, temperature, generator, weight)
+        x = self.decode(drawn.z, drawn.labels)
         return x.float() if self.event.levels is None else x.round().to(torch.uint8)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .contract import Batch, Event, Features, Player, Trainable, UnsuitableEvent
-from .layers.units import Standardised, input_channels, network_input
+from .layers.units import input_channels, network_input, standardiser
 
 STRIDE, KERNEL, SHORT = 4, 9, 16  # of the convolutions of sequences, and the length that they stop at
 SOUND = 512  # numbers from which on a sequence is looked at by its spectrogram
@@ -34,7 +34,7 @@ class Classifier(Trainable, Features):
         if not event.classes:
             raise UnsuitableEvent("the classifier needs data with labels")
         self.event, self.learning_rate = event, learning_rate
-        self.units = Standardised(event) if event.levels is None else None
+        self.units = standardiser(event)
         sequence = _spectral if event.ordered and event.shape[-1] >= SOUND else _strides
         bodies = {"image": _convolutions, "sequence": sequence, "vector": _linears}
         self.body = bodies[event.kind](event, width)

@@ -45,13 +45,15 @@ from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 
 from .contract import STRICT, Batch, Completion, Density, Event, Family, FamilyConfig, Player, Width
-from .layers.decoders import log_normal_mass
-from .layers.labels import chosen_labels, one_hot
+from .layers.bins import log_normal_bin
+from .layers.draws import categorical, chosen_labels
+from .layers.labels import one_hot
+from .layers.normal import log_normal_density
 from .layers.precision import at_least_float32
 from .layers.schedules import Schedule
 from .layers.streams import normal_stream, seeds_of
 from .layers.unet import TimedMLP, UNet
-from .layers.units import Standardised, network_input
+from .layers.units import from_centred, network_input, standardiser
 from .noise import uniform_rows
 
 ROWS = 512  # examples, or steps of examples, in one pass of the network
@@ -135,7 +137,7 @@ class Diffusion(Family, Density, Completion):
 
     def __init__(self, config: DiffusionConfig, event: Event) -> None:
         super().__init__(config, event)
-        self.units = Standardised(event) if event.levels is None else None
+        self.units = standardiser(event)
         least = config.least_noise
         if least is None:
             least = 0.02 if event.levels is None else 0.75 / event.levels
@@ -226,11 +228,7 @@ class Diffusion(Family, Density, Completion):
 
     def _finish(self, x_0: Tensor) -> Tensor:
         """The examples nearest to x_0, as they are stored."""
-        if self.units is not None:
-            return self.units.quantise(x_0)
-        levels = self.event.levels
-        assert levels is not None
-        return ((x_0 + 1) * (levels / 2)).floor().clamp_(0, levels - 1).to(torch.uint8)
+        return from_centred(x_0, self.event) if self.units is None else self.units.quantise(x_0)
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -320,11 +318,9 @@ class Diffusion(Family, Density, Completion):
         z = (x_0 - mean) / std
         levels = self.event.levels
         if levels is None:
-            return -0.5 * (z.square() + math.log(2 * math.pi)) - std.log()
+            return log_normal_density(z) - std.log()
         half, end = 1 / (levels * std), 1 - 2 / levels  # half a bin; only the outermost levels are beyond `end`
-        upper = torch.where(x_0 > end, math.inf, z + half)
-        lower = torch.where(x_0 < -end, -math.inf, z - half)
-        return log_normal_mass(lower, upper)
+        return log_normal_bin(z - half, z + half, first=x_0 < -end, last=x_0 > end)
 
     # Sampling and completion
 
@@ -388,8 +384,7 @@ class Diffusion(Family, Density, Completion):
         every = torch.arange(C, device=x_0.device).repeat(n)
         x_0, known, seeds = (each.repeat_interleave(C, 0) for each in (x_0, known, seeds))
         walked, cost = self._walk(seeds, one_hot(every, C), temperature, x_0, known)
-        steps = (-cost).view(n, C).softmax(1).cumsum(1)
-        label = (u[:, :1] > steps[:, :-1]).sum(1)
+        label = categorical((-cost).view(n, C).softmax(1), u[:, 0])
         return walked.unflatten(0, (n, C))[torch.arange(n, device=label.device), label]
 
     def _walk(

@@ -33,11 +33,11 @@ from torch import Tensor
 from .contract import STRICT, Batch, Event, Family, FamilyConfig, Features, Player, UnsuitableEvent, Width
 from .layers.adversarial import LOSSES, LossName, gradient_penalty, squared_slope
 from .layers.critics import Architecture, Critic, generator, normalise_spectrally
+from .layers.draws import draw
 from .layers.images import halvings
-from .layers.labels import append, chosen_labels, one_hot
+from .layers.labels import append, one_hot
 from .layers.precision import at_least_float32
-from .layers.units import Standardised, centred, network_input
-from .noise import uniform_rows
+from .layers.units import centred, from_centred, network_input, standardiser
 
 VANISHING = 0.02  # the generator's loss is flat where its derivative by d is less
 
@@ -131,7 +131,7 @@ class GAN(Family, Features):
         super().__init__(config, event)
         self._check_architecture()
         self.loss = LOSSES[config.loss]
-        self.units = Standardised(event) if event.levels is None else None
+        self.units = standardiser(event)
         inputs = config.latent + self.classes
         self.generator = generator(config.architecture, event, inputs, config.width, config.hidden)
         self.discriminator = Critic(
@@ -311,17 +311,10 @@ class GAN(Family, Features):
         temperature: float = 1.0,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        rows = uniform_rows(n, self.config.latent + 1, generator)
         weight = next(self.generator.parameters())
-        chosen = chosen_labels(labels, self.classes, rows[:, -1])
-        context = one_hot(None if chosen is None else chosen.to(weight.device), self.classes)
-        z = (torch.special.ndtri(rows[:, :-1]) * temperature).to(weight)
-        y = self.generator(append(z, context))
-        if self.units is not None:
-            return self.units.quantise(y)
-        levels = self.event.levels
-        assert levels is not None
-        return ((y + 1) * (levels / 2)).floor().clamp_(0, levels - 1).to(torch.uint8)
+        drawn = draw(n, self.config.latent, labels, self.classes, temperature, generator, weight)
+        y = self.generator(append(drawn.z, one_hot(drawn.labels, self.classes)))
+        return from_centred(y, self.event) if self.units is None else self.units.quantise(y)
 
     def features(self, x: Tensor) -> Tensor:
         """The discriminator's last hidden layer (N, F)."""

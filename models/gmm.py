@@ -16,7 +16,6 @@ Dempster, Laird & Rubin, 1977; Tipping & Bishop, "Mixtures of Probabilistic Prin
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import torch
@@ -25,11 +24,12 @@ from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .contract import STRICT, Batch, Event, Family, FamilyConfig, Player, RealDensity
-from .layers.labels import chosen_labels, known
+from .contract import STRICT, Batch, Event, FamilyConfig, MaximumLikelihood, Player, RealDensity
+from .layers.draws import categorical, draw
+from .layers.labels import known
+from .layers.normal import standard_normal_log_density
 from .layers.units import Units, fixed_units
 from .layers.workers import sum_over_workers
-from .noise import uniform_rows
 
 LLOYD_STEPS = 30  # of k-means, for the start
 
@@ -57,7 +57,7 @@ class GMMConfig(FamilyConfig):
     """Added to every variance, in the real units."""
 
 
-class GMM(Family, RealDensity):
+class GMM(MaximumLikelihood, RealDensity):
     """Parameters: logits of π (1 or classes, K), means (K, D), and factors that make the covariances."""
 
     Config = GMMConfig
@@ -140,7 +140,7 @@ class GMM(Family, RealDensity):
             tril = self._cholesky()
             white = torch.linalg.solve_triangular(tril, difference.permute(1, 2, 0), upper=False).permute(2, 0, 1)
             log_det = tril.diagonal(dim1=1, dim2=2).log().sum(1)
-        log_normal = -0.5 * (white.square() + math.log(2 * math.pi)).sum(2) - log_det
+        log_normal = standard_normal_log_density(white) - log_det
         return F.log_softmax(self.logits, 1)[self._label_rows(labels, len(y))] + log_normal
 
     def _label_rows(self, labels: Tensor | None, n: int) -> Tensor:
@@ -162,9 +162,6 @@ class GMM(Family, RealDensity):
 
     def log_density(self, y: Tensor, labels: Tensor | None = None) -> Tensor:
         return self._log_joint(y, labels).logsumexp(1)
-
-    def _loss(self, batch: Batch) -> Tensor:
-        return -self.log_likelihood(batch).mean() / self.event.dimensions
 
     @torch.no_grad()
     def _expectation_maximisation(self, batch: Batch) -> None:
@@ -227,15 +224,12 @@ class GMM(Family, RealDensity):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """Draw a component k, then y = μ_k + T Σ_k^½ ε."""
-        normal, component, label = uniform_rows(n, self.event.dimensions + 2, generator).split(
-            [self.event.dimensions, 1, 1], 1
-        )
-        chosen = chosen_labels(labels, self.classes, label[:, 0])
-        weights = self.logits.softmax(1)[self._label_rows(chosen, n)].double()
-        k = (component.to(weights.device) > weights.cumsum(1)[:, :-1]).sum(1)
-        epsilon = (torch.special.ndtri(normal) * temperature).to(self.means)
+        D = self.event.dimensions
+        drawn = draw(n, D, labels, self.classes, temperature, generator, self.means, uniform=1)
+        weights = self.logits.softmax(1)[self._label_rows(drawn.labels, n)].double()
+        k = categorical(weights, drawn.u[:, 0])
         if self.config.covariance == "diagonal":
-            deviation = self.log_scale[k].exp() * epsilon
+            deviation = self.log_scale[k].exp() * drawn.z
         else:
-            deviation = torch.einsum("nde,ne->nd", self._cholesky()[k], epsilon)
+            deviation = torch.einsum("nde,ne->nd", self._cholesky()[k], drawn.z)
         return self.units.quantise(self.means[k] + deviation)

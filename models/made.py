@@ -27,10 +27,11 @@ from torch import Tensor
 from .contract import STRICT, Batch, Event, FamilyConfig, Width
 from .layers import made
 from .layers.autoregressive import Autoregressive, PlainStepper, Stepper
+from .layers.draws import categorical
 from .layers.labels import one_hot
 from .layers.outputs import OutputName, output_for
 from .layers.raster import raster_order
-from .layers.units import Standardised, input_channels, network_input, number_input
+from .layers.units import input_channels, network_input, number_input, standardiser
 
 
 @validated(frozen=True, config=STRICT)
@@ -70,7 +71,7 @@ class MADE(Autoregressive):
     def __init__(self, config: MADEConfig, event: Event) -> None:
         super().__init__(config, event)
         self.output = output_for(event, config.output, config.components)
-        self.units = Standardised(event) if event.levels is None else None
+        self.units = standardiser(event)
         order = raster_order(event) if event.kind == "image" else range(event.dimensions)
         natural = torch.tensor(order, device="cpu")
         permutations = made.orders(event.dimensions, config.orders, config.permutation, config.mask_seed)
@@ -151,8 +152,7 @@ class MADE(Autoregressive):
         """Each example by a member of the ensemble, of those whose order begins with what is known if there are any."""
         fitting = torch.stack([self._serves(order, known) for order in self.order_of], 1)
         weights = torch.where(fitting.any(1, keepdim=True), fitting, True).double()
-        steps = (weights / weights.sum(1, keepdim=True)).cumsum(1)
-        member = (choices[:, 1:] > steps[:, :-1]).sum(1)
+        member = categorical(weights / weights.sum(1, keepdim=True), choices[:, 1])
         drawn = torch.empty_like(x)
         for m in member.unique().tolist():
             rows, order = (member == m).nonzero()[:, 0], self.order_of[m]

@@ -45,12 +45,12 @@ from torch.nn import functional as F
 
 from .contract import STRICT, Batch, Event, Family, FamilyConfig, Features, Player
 from .layers.adversarial import LOSSES, LossName, gradient_penalty, r1_penalty
+from .layers.draws import draw
 from .layers.equalised import EqualisedConv2d, EqualisedLinear, MinibatchDeviation, PixelNorm
 from .layers.images import halvings
-from .layers.labels import append, chosen_labels, one_hot
+from .layers.labels import append, one_hot
 from .layers.precision import at_least_float32
-from .layers.units import centred
-from .noise import uniform_rows
+from .layers.units import centred, from_centred
 
 LOWEST = 4  # the least side of the images that growth starts with
 
@@ -339,15 +339,10 @@ class ProgressiveGAN(Family, Features):
         temperature: float = 1.0,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        rows = uniform_rows(n, self.config.latent + 1, generator)
-        weight = next(self.generator.parameters())
-        chosen = chosen_labels(labels, self.classes, rows[:, -1])
-        context = one_hot(None if chosen is None else chosen.to(weight.device), self.classes)
-        z = torch.special.ndtri(rows[:, :-1]).to(weight)
-        growth, levels = self.growth(), self.event.levels
-        assert levels is not None
-        images = up(self._images(z, context, growth, temperature), self.doublings - growth.stage)
-        return ((images + 1) * (levels / 2)).floor().clamp_(0, levels - 1).to(torch.uint8)
+        growth, weight = self.growth(), next(self.generator.parameters())
+        drawn = draw(n, self.config.latent, labels, self.classes, 1.0, generator, weight)
+        images = self._images(drawn.z, one_hot(drawn.labels, self.classes), growth, temperature)
+        return from_centred(up(images, self.doublings - growth.stage), self.event)
 
     def features(self, x: Tensor) -> Tensor:
         """The discriminator's last hidden layer."""

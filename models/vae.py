@@ -37,36 +37,24 @@ from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .contract import STRICT, Batch, Density, Event, Family, FamilyConfig, Features, Latent, Player, Width
-from .layers.coders import Architecture, code_of_any_class, decoder, encoder
+from .contract import STRICT, Batch, Density, Event, Family, Features, Latent, Player, Width
+from .layers.coders import CoderConfig, code_of_any_class, decoder, encoder
 from .layers.decoders import DecoderName, likelihood
-from .layers.labels import chosen_labels, one_hot
+from .layers.draws import draw
+from .layers.labels import one_hot
 from .layers.made import MADE, orders
 from .layers.normal import bounded
 from .layers.precision import at_least_float32
-from .layers.units import Standardised, network_input
+from .layers.units import network_input, standardiser
 from .layers.workers import mean_over_rows
-from .noise import uniform_rows
 
 ROWS = 2048  # of codes in one call of the decoder: enough to be quick, few enough for the caches and for memory
 ACTIVE = 1e-2  # variance over examples above which a unit's posterior mean counts as active (Burda et al.)
 
 
 @validated(frozen=True, config=STRICT)
-class VAEConfig(FamilyConfig):
+class VAEConfig(CoderConfig):
     """Configuration of the VAE."""
-
-    latent: int = Field(default=16, ge=1)
-    """L, the length of a code."""
-
-    architecture: Architecture = "mlp"
-    """Both networks: an MLP, or strided convolutions and their mirror image (images whose sides can be halved only)."""
-
-    hidden: tuple[Width, ...] = Field(default=(256, 256), min_length=1, strict=False)
-    """Widths of the encoder's hidden layers, of an MLP; the decoder has them in reverse."""
-
-    width: int = Field(default=32, ge=1)
-    """Channels of a convolutional network at half the resolution; each further halving doubles them."""
 
     decoder: DecoderName = "bernoulli"
     """p(x|z) of each dimension: K-1 Bernoulli trials or a discretised logistic (integer events only), a Gaussian, or
@@ -155,7 +143,7 @@ class VAE(Family, Density, Latent, Features):
 
     def __init__(self, config: VAEConfig, event: Event) -> None:
         super().__init__(config, event)
-        self.units = Standardised(event) if event.levels is None else None
+        self.units = standardiser(event)
         self.likelihood = likelihood(config.decoder, event, config.variance)
         sizes = (self.classes, config.architecture, config.hidden, config.width)
         context = config.iaf_hidden[0] if config.posterior == "iaf" else 0
@@ -316,13 +304,9 @@ class VAE(Family, Density, Latent, Features):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """Draw z ~ N(0, T² I), then x ~ p(x|z), noise of the decoder included."""
-        L, D = self.config.latent, self.event.dimensions
-        weight = next(self.parameters())
-        z_rows, x_rows, label_rows = uniform_rows(n, L + D + 1, generator).split([L, D, 1], 1)
-        chosen = chosen_labels(labels, self.classes, label_rows[:, 0])
-        context = one_hot(None if chosen is None else chosen.to(weight.device), self.classes)
-        z = (torch.special.ndtri(z_rows) * temperature).to(weight)
-        x = self.likelihood.draw(self.decoder(z, context), x_rows.to(weight.device))
+        L, D, weight = self.config.latent, self.event.dimensions, next(self.parameters())
+        drawn = draw(n, L, labels, self.classes, temperature, generator, weight, uniform=D)
+        x = self.likelihood.draw(self.decoder(drawn.z, one_hot(drawn.labels, self.classes)), drawn.u)
         if self.units is None:
             return x.unflatten(1, self.event.shape).to(torch.uint8)
         return self.units.quantise(x)

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..contract import Batch, Completion, MaximumLikelihood
 from ..noise import uniform_rows
+from .draws import categorical
 from .outputs import Output
 
 AT_ONCE = 2**26  # network outputs that scoring holds in memory
@@ -163,8 +164,7 @@ class Autoregressive(MaximumLikelihood, Completion):
                 labels = torch.full((len(x),), label, device=x.device)
                 conditionals = self._in_parts(log_conditionals, x, labels)
                 log_p[:, label] = torch.where(given, conditionals, 0.0).double().sum(1)
-        steps = log_p.softmax(1).cumsum(1)
-        return (u[:, None] > steps[:, :-1]).sum(1)
+        return categorical(log_p.softmax(1), u)
 
     def _draw(
         self, x: Tensor, known: Tensor, labels: Tensor | None, u: Tensor, choices: Tensor, temperature: float

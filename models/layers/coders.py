@@ -15,14 +15,33 @@ from itertools import pairwise
 from typing import Literal
 
 import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 
-from ..contract import Event, UnsuitableEvent
+from ..contract import STRICT, Event, FamilyConfig, UnsuitableEvent, Width
 from .images import halvings
 from .labels import append
 from .units import input_channels
 
 Architecture = Literal["mlp", "convolutional"]
+
+
+@validated(frozen=True, config=STRICT)
+class CoderConfig(FamilyConfig):
+    """What the configurations of families with an encoder and a decoder have in common."""
+
+    latent: int = Field(default=16, ge=1)
+    """L, the length of a code."""
+
+    architecture: Architecture = "mlp"
+    """Both networks: an MLP, or strided convolutions and their mirror image (images whose sides can be halved only)."""
+
+    hidden: tuple[Width, ...] = Field(default=(256, 256), min_length=1, strict=False)
+    """Widths of the encoder's hidden layers, of an MLP; the decoder has them in reverse."""
+
+    width: int = Field(default=32, ge=1)
+    """Channels of a convolutional network at half the resolution; each further halving doubles them."""
 
 
 class Coder(nn.Module):

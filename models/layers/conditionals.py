@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..contract import RealDensity
+from .normal import log_normal_density
 from .outputs import Rounded
 
 
@@ -37,7 +38,7 @@ class Gaussians(Conditionals):
 
     def log_density(self, y: Tensor) -> Tensor:
         z = (y - self.mean) * torch.exp(-self.log_std)
-        return -0.5 * (z.square() + math.log(2 * math.pi)) - self.log_std
+        return log_normal_density(z) - self.log_std
 
     def entropy(self) -> Tensor:
         """H (N, T) = log σ + ½ log 2πe."""

@@ -25,8 +25,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..contract import Event, UnsuitableEvent
+from .bins import log_logistic_bin, log_normal_bin
+from .draws import categorical
 from .normal import standard_normal_log_density
-from .outputs import log_logistic_bin
 
 DecoderName = Literal["bernoulli", "gaussian", "discretised_logistic", "categorical"]
 START_VARIANCE = 0.1  # of a variance that is learnt
@@ -81,7 +82,7 @@ class BernoulliDecoder(Likelihood):
             + levels * F.logsigmoid(h)[..., None]
             + (self.trials - levels) * F.logsigmoid(-h)[..., None]
         )
-        return (u[..., None] > log_mass.exp().cumsum(-1)[..., :-1]).sum(-1).to(h.dtype)
+        return categorical(log_mass.exp(), u).to(h.dtype)
 
 
 class CategoricalDecoder(Likelihood):
@@ -108,7 +109,7 @@ class CategoricalDecoder(Likelihood):
         return log_mass.exp() @ torch.arange(self.outputs, dtype=h.dtype, device=h.device)
 
     def draw(self, h: Tensor, u: Tensor) -> Tensor:
-        return (u[..., None] > self._log_mass(h).exp().cumsum(-1)[..., :-1]).sum(-1).to(h.dtype)
+        return categorical(self._log_mass(h).exp(), u).to(h.dtype)
 
 
 class GaussianDecoder(Likelihood):
@@ -137,9 +138,8 @@ class GaussianDecoder(Likelihood):
         mean, std = self._location_scale(h)
         if self.levels is None:
             return standard_normal_log_density((x - mean) / std) - std.log().sum()
-        upper = torch.where(x >= self.levels - 1, math.inf, (x + 0.5 - mean) / std)
-        lower = torch.where(x <= 0, -math.inf, (x - 0.5 - mean) / std)
-        return log_normal_mass(lower, upper).sum(-1)
+        lower, upper = (x - 0.5 - mean) / std, (x + 0.5 - mean) / std
+        return log_normal_bin(lower, upper, first=x <= 0, last=x >= self.levels - 1).sum(-1)
 
     def mean(self, h: Tensor) -> Tensor:
         """The location μ (N, D), inside the range of integers."""
@@ -207,16 +207,3 @@ def _learnt_or_fixed(module: nn.Module, name: str, event: Event, variance: float
         module.register_parameter(name, nn.Parameter(log_std))
     else:
         module.register_buffer(name, log_std)
-
-
-def log_normal_mass(lower: Tensor, upper: Tensor) -> Tensor:
-    """log of the standard normal mass between two bounds, accurate in both tails.
-
-    Both bounds are first mirrored into the lower tail, where Φ(upper) - Φ(lower) does not cancel; then
-    log(Φ(upper) - Φ(lower)) = log Φ(upper) + log(1 - exp(log Φ(lower) - log Φ(upper))).
-    """
-    mirror = lower + upper > 0
-    lower, upper = torch.where(mirror, -upper, lower), torch.where(mirror, -lower, upper)
-    log_upper = torch.special.log_ndtr(upper)
-    log_lower = torch.special.log_ndtr(lower.clamp_min(-1e4))
-    return log_upper + torch.log(-torch.expm1((log_lower - log_upper).clamp_max(-1e-7)))

@@ -16,11 +16,12 @@ from pydantic.dataclasses import dataclass as validated
 from torch import Tensor
 
 from ..contract import STRICT, Batch, Event, FamilyConfig, Invertible, MaximumLikelihood, Reparameterised
-from ..noise import Noise, uniform_rows
+from ..noise import Noise
 from .bases import BASES, BaseName
 from .bijections import Bijection
 from .dequantisation import Dequantisation, real_units
-from .labels import chosen_labels, one_hot
+from .draws import draw
+from .labels import one_hot
 from .units import Units
 
 Alpha = Annotated[float, Field(gt=0, lt=0.5)]
@@ -93,12 +94,9 @@ class Flow(MaximumLikelihood, Reparameterised, Invertible):
         temperature: float = 1.0,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        rows = uniform_rows(n, self.event.dimensions + 1, generator)
-        chosen = chosen_labels(labels, self.classes, rows[:, -1])
-        parameter = next(self.parameters())
-        z = (torch.special.ndtri(rows[:, :-1]) * temperature).to(parameter)
-        context = one_hot(chosen if chosen is None else chosen.to(z.device), self.classes)
-        y, _ = self.bijection.inverse(self.base.from_normal(z), context)
+        weight = next(self.parameters())
+        drawn = draw(n, self.event.dimensions, labels, self.classes, temperature, generator, weight)
+        y, _ = self.bijection.inverse(self.base.from_normal(drawn.z), one_hot(drawn.labels, self.classes))
         return self.units.quantise(y)
 
     def encode(self, x: Tensor, labels: Tensor | None = None) -> Tensor:

@@ -7,7 +7,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..contract import UnsuitableEvent
-from ..noise import random_labels
 
 
 def one_hot(labels: Tensor | None, classes: int) -> Tensor | None:
@@ -30,10 +29,3 @@ def known(labels: Tensor | None) -> Tensor:
 def append(x: Tensor, context: Tensor | None) -> Tensor:
     """x (N, D) with the context (N, C), if any, behind it."""
     return x if context is None else torch.cat([x, context.to(x.dtype)], 1)
-
-
-def chosen_labels(labels: Tensor | None, classes: int, u: Tensor) -> Tensor | None:
-    """The labels to sample with: those given, else drawn by the uniform numbers u (n,); None if unconditional."""
-    if not classes:
-        return None
-    return random_labels(u, classes) if labels is None else labels

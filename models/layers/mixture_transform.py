@@ -26,6 +26,7 @@ from torch import Tensor
 from .bases import normal_quantile
 from .inversion import AutoregressiveBijection, Inversion
 from .made import MADE
+from .normal import log_normal_density
 from .outputs import GaussianMixture
 
 NEWTON_STEPS = 100  # at most; about eight suffice
@@ -58,8 +59,7 @@ class AutoregressiveMixture(AutoregressiveBijection):
     def _transform(self, v: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         below, above = self._masses(v, h)
         w = normal_quantile(below, above)
-        log_normal = -0.5 * (w.square() + math.log(2 * math.pi))
-        return w, self.output.log_prob(h, v) - log_normal
+        return w, self.output.log_prob(h, v) - log_normal_density(w)
 
     def _masses(self, v: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         """The mass of the mixture below and above v."""

@@ -9,6 +9,11 @@ from torch import Tensor
 LIMIT = math.log(1e3)
 
 
+def log_normal_density(z: Tensor) -> Tensor:
+    """log N(z; 0, 1) (…) of each number z (…)."""
+    return -0.5 * (z.square() + math.log(2 * math.pi))
+
+
 def standard_normal_log_density(u: Tensor) -> Tensor:
     """log N(u; 0, I) (…) of u (…, D)."""
     return -0.5 * (u.square() + math.log(2 * math.pi)).sum(-1)

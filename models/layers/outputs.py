@@ -22,11 +22,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..contract import Event, UnsuitableEvent
-from .normal import bounded
+from .bins import log_gaussian_bin, log_logistic_bin
+from .draws import categorical
+from .normal import bounded, log_normal_density
 from .precision import at_least_float32
 
-WIDE = 1e3  # standard deviation, in levels, beside which a bin is as good as a point
-FAR = 50.0  # standard deviations, from which on log Φ(-x) = -x²/2 - log x - ½ log 2π to 1/x²
 NARROWEST = -7.0  # log of the smallest scale of a logistic, in half ranges: a fraction of a bin for 256 levels
 
 
@@ -66,8 +66,7 @@ class Levels(Output):
         log_masses = self.log_masses(h.double())
         if temperature == 0:
             return log_masses.argmax(-1)
-        steps = (log_masses / temperature).softmax(-1).cumsum(-1)
-        return (u.to(steps) > steps[..., :-1]).sum(-1)
+        return categorical((log_masses / temperature).softmax(-1), u[..., 0].to(log_masses))
 
 
 class Softmax(Levels):
@@ -137,7 +136,7 @@ class RoundedGaussian(Rounded):
 
     def log_density(self, h: Tensor, x: Tensor) -> Tensor:
         mean, log_std = self.parameters(at_least_float32(h))
-        return -0.5 * (((x - mean) * torch.exp(-log_std)).square() + math.log(2 * math.pi)) - log_std
+        return log_normal_density((x - mean) * torch.exp(-log_std)) - log_std
 
     def parameters(self, h: Tensor) -> tuple[Tensor, Tensor]:
         """μ and log σ in units of levels; outputs of 0 give a mean at the middle of the range."""
@@ -160,62 +159,20 @@ class GaussianMixture(Output):
     def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
         logits, mean, log_std = self.parameters(at_least_float32(h))
         z = (x[..., None] - mean) * torch.exp(-log_std)
-        log_normal = -0.5 * (z.square() + math.log(2 * math.pi)) - log_std
+        log_normal = log_normal_density(z) - log_std
         return (F.log_softmax(logits, -1) + log_normal).logsumexp(-1)
 
     def draw(self, h: Tensor, u: Tensor, temperature: float) -> Tensor:
         """A component by the first uniform number, then its Gaussian, whose standard deviation is scaled by T."""
         logits, mean, log_std = self.parameters(h.double())
-        steps = logits.softmax(-1).cumsum(-1)
-        component = (u[..., :1].to(steps) > steps[..., :-1]).sum(-1, keepdim=True)
+        component = categorical(logits.softmax(-1), u[..., 0].to(logits))[..., None]
         mean, log_std = mean.gather(-1, component)[..., 0], log_std.gather(-1, component)[..., 0]
-        return mean + temperature * log_std.exp() * torch.special.ndtri(u[..., 1].to(steps))
+        return mean + temperature * log_std.exp() * torch.special.ndtri(u[..., 1].to(logits))
 
     def parameters(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits, means and log standard deviations."""
         logits, mean, log_std = h.chunk(3, -1)
         return logits, mean, bounded(log_std)
-
-
-def log_logistic_bin(x: Tensor, mean: Tensor, scale: Tensor, levels: int) -> Tensor:
-    """log(σ(b) - σ(a)) of the bin of x, from a = (x - ½ - μ) / s to b = (x + ½ - μ) / s, accurate in both tails:
-
-    σ(b) - σ(a) = σ(b) σ(-a) (1 - e^(a-b)), every factor of which is representable. Of the open bins of the first and
-    the last of the levels σ(b) or σ(-a) is left.
-    """
-    first, last = x <= 0, x >= levels - 1
-    log_above = torch.where(first, 0.0, F.logsigmoid((mean - x + 0.5) / scale))
-    log_below = torch.where(last, 0.0, F.logsigmoid((x + 0.5 - mean) / scale))
-    log_inside = torch.where(first | last, 0.0, torch.log(-torch.expm1(-1 / scale)))
-    return log_above + log_below + log_inside
-
-
-def log_gaussian_bin(x: Tensor, mean: Tensor, std: Tensor, levels: int) -> Tensor:
-    """log(Φ(b) - Φ(a)) of the bin of x, from a = (x - ½ - μ) / σ to b = (x + ½ - μ) / σ, accurate in both tails.
-
-    Where a + b > 0 it is computed as Φ(-a) - Φ(-b), and where the Gaussian is so wide that both are nearly equal, as
-    the density in the middle. Of the open bins of the first and the last of the levels Φ(b) or Φ(-a) is left.
-    """
-    z = (x - mean) / std
-    a, b = z - 0.5 / std, z + 0.5 / std
-    first, last, wide = x <= 0, x >= levels - 1, std > WIDE
-    log_low, log_high = (_log_normal_mass(torch.where(z > 0, -far, near)) for far, near in ((b, a), (a, b)))
-    ratio = torch.where(wide, -1.0, log_low - log_high)  # in no branch a logarithm of zero
-    inside = log_high + torch.log(-torch.expm1(ratio))
-    density = -0.5 * (z.square() + math.log(2 * math.pi)) - torch.log(std)
-    open_ended = _log_normal_mass(torch.where(first, b, -a))
-    return torch.where(first | last, open_ended, torch.where(wide, density, inside))
-
-
-def _log_normal_mass(x: Tensor) -> Tensor:
-    """log Φ(x), with gradients that hold far out in the tail, where those of `log_ndtr` do not."""
-    far = x < -FAR
-    tail = torch.where(far, x, -FAR)
-    return torch.where(
-        far,
-        -0.5 * (tail.square() + math.log(2 * math.pi)) - torch.log(-tail),
-        torch.special.log_ndtr(x.clamp_min(-FAR)),
-    )
 
 
 LevelsName = Literal["softmax", "logistic_mixture", "gaussian"]

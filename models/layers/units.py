@@ -112,6 +112,11 @@ class Standardised(Units):
         return self.inverse(y).float()
 
 
+def standardiser(event: Event) -> Standardised | None:
+    """What a network sees vectors through; None for integers, which need nothing learnt (see `network_input`)."""
+    return Standardised(event) if event.levels is None else None
+
+
 def fixed_units(event: Event, alpha: float | None = None) -> Units:
     """The bijection for an event: `Dequantised` for integers (logit with `alpha`), `Standardised` for vectors."""
     return Standardised(event) if event.levels is None else Dequantised(event, alpha)
@@ -152,3 +157,9 @@ def centred(x: Tensor, event: Event, u: float | Tensor = 0.5) -> Tensor:
     """Integers 0 … K-1 on the scale -1 … 1, by default at the middles of their bins."""
     assert event.levels is not None
     return (x.to(torch.get_default_dtype()) + u) * (2 / event.levels) - 1
+
+
+def from_centred(y: Tensor, event: Event) -> Tensor:
+    """The integers, as uint8, whose bins hold numbers y on the scale -1 … 1: the inverse of `centred`."""
+    assert event.levels is not None
+    return ((y + 1) * (event.levels / 2)).floor().clamp_(0, event.levels - 1).to(torch.uint8)

@@ -1,0 +1,55 @@
+"""What samples are made of: one row of uniform numbers for each, however a batch is split.
+
+A row of a single draw from the CPU's generator is the whole randomness of a sample. So a seed gives the same samples on
+every device, all at once or one by one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..noise import random_labels, uniform_rows
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The randomness of n samples: normal noise z (n, L), uniform numbers u (n, U), and labels (n,), if any."""
+
+    z: Tensor
+    u: Tensor
+    labels: Tensor | None
+
+
+def draw(
+    n: int,
+    normal: int,
+    labels: Tensor | None,
+    classes: int,
+    temperature: float,
+    generator: torch.Generator | None,
+    like: Tensor,
+    uniform: int = 0,
+) -> Draw:
+    """`normal` numbers of N(0, T²) for each of n samples, `uniform` ones on (0, 1), and the labels to sample with.
+
+    They come to the device of `like`, a weight of the network; z also in its precision, u in float64.
+    """
+    rows = uniform_rows(n, normal + uniform + 1, generator)
+    z = (torch.special.ndtri(rows[:, :normal]) * temperature).to(like)
+    chosen = chosen_labels(labels, classes, rows[:, -1])
+    return Draw(z, rows[:, normal:-1].to(like.device), None if chosen is None else chosen.to(like.device))
+
+
+def chosen_labels(labels: Tensor | None, classes: int, u: Tensor) -> Tensor | None:
+    """The labels to sample with: those given, else drawn by the uniform numbers u (n,); None if unconditional."""
+    if not classes:
+        return None
+    return random_labels(u, classes) if labels is None else labels
+
+
+def categorical(p: Tensor, u: Tensor) -> Tensor:
+    """The categories (…) that uniform numbers u (…) draw of probabilities p (…, K), by the distribution function."""
+    return (u[..., None] > p.cumsum(-1)[..., :-1]).sum(-1)
