@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from models.contract import Batch, Event
-from models.layers.autoregressive import Autoregressive
+from models.layers.autoregressive.chain import Autoregressive
 from models.noise import Noise
 from models.pixelcnn import PixelCNN, PixelCNNConfig
 from models.pixelrnn import PixelRNN, PixelRNNConfig

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from models.contract import Batch, Event
 from models.iaf import IAF, IAFConfig
-from models.layers.flow import Flow
-from models.layers.inversion import Inversion
-from models.layers.staircase import StaircaseLinear
+from models.layers.autoregressive.staircase import StaircaseLinear
+from models.layers.flows.flow import Flow
+from models.layers.flows.inversion import Inversion
 from models.maf import MAF
 from models.noise import Noise
 from models.wavenet import WaveNet, WaveNetConfig

@@ -14,7 +14,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .contract import Batch, Event, Features, Player, Trainable, UnsuitableEvent
+from .contract import (
+    Batch,
+    Event,
+    Features,
+    Player,
+    Trainable,
+    UnsuitableEvent,
+)
 from .layers.units import input_channels, network_input, standardiser
 
 STRIDE, KERNEL, SHORT = 4, 9, 16  # of the convolutions of sequences, and the length that they stop at

@@ -44,15 +44,25 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 
-from .contract import STRICT, Batch, Completion, Density, Event, Family, FamilyConfig, Player, Width
+from .contract import (
+    STRICT,
+    Batch,
+    Completion,
+    Density,
+    Event,
+    Family,
+    FamilyConfig,
+    Player,
+    Width,
+)
+from .diffusion_networks import TimedMLP, UNet
+from .diffusion_schedule import Schedule
+from .diffusion_streams import normal_stream, seeds_of
 from .layers.bins import log_normal_bin
 from .layers.draws import categorical, chosen_labels
 from .layers.labels import one_hot
 from .layers.normal import log_normal_density
 from .layers.precision import at_least_float32
-from .layers.schedules import Schedule
-from .layers.streams import normal_stream, seeds_of
-from .layers.unet import TimedMLP, UNet
 from .layers.units import from_centred, network_input, standardiser
 from .noise import uniform_rows
 

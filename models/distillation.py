@@ -9,7 +9,7 @@ that it leaves out. Minimised is
 
     H(q, p) - entropy · H(q)
       + scale · mean_t (log σ_q,t - log σ_p,t)²                           ClariNet's regulariser
-      + power · distance of the power spectra of y and of recordings      `layers/spectra.py`
+      + power · distance of the power spectra of y and of recordings      `spectra.py`
       - contrastive · [H(q(c), p(c')) - entropy · H(q(c))],  c' ≠ c       samples of a class should not be another's
       + cover · H(p, q)                                                   the teacher's own samples should be likely
 
@@ -23,8 +23,8 @@ first of these that can be:
     draws         q is Gaussian: the mean of -log p(y_t | y_<t) over several y_t given the same past, by one pass of p
     one sample    -log p(y)
 
-A student's conditionals are Gaussian if all of its blocks go in the same order (`layers/sequential.py`), and H(q) is
-known in closed form then too.
+A student's conditionals are Gaussian if all of its blocks go in the same order (`layers/flows/sequential.py`), and H(q)
+is known in closed form then too.
 
 Of a teacher that turns noise into data itself the student can first learn by heart, for `warm_start_steps`: both are
 given the same noise, and the loss is ‖student(u) - teacher(u)‖² / D. Where both are stacks of as many affine blocks,
@@ -47,15 +47,22 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .contract import Batch, Family, Player, RealDensity, Reparameterised, UnsuitableEvent
-from .layers.bijections import BatchNorm
-from .layers.conditionals import Gaussians, Teaching
-from .layers.flow import Flow
+from .contract import (
+    Batch,
+    Family,
+    Player,
+    RealDensity,
+    Reparameterised,
+    UnsuitableEvent,
+)
+from .layers.autoregressive.conditionals import Gaussians, Teaching
+from .layers.flows.bijections import BatchNorm
+from .layers.flows.flow import Flow
+from .layers.flows.sequential import alike, gaussian_conditionals, has_gaussian_conditionals
 from .layers.labels import one_hot
-from .layers.sequential import alike, gaussian_conditionals, has_gaussian_conditionals
-from .layers.spectra import spectral_distance
 from .layers.units import Units
 from .noise import Noise
+from .spectra import spectral_distance
 
 HOPELESS = 50.0  # nats per dimension: in a warm start and with `cover`, what is less likely is not learnt from
 

@@ -7,7 +7,7 @@ game in balance. There is no likelihood, and a sample is one pass of the generat
                     + λ E[(‖∇d(x̂)‖ - 1)²] + γ/2 E_x[‖∇d(x)‖²]
     generator:      E_z[L_G(d(G(z) + σ_t ε))],     σ_t = σ_0 max(0, 1 - t/T) at step t
 
-with the losses L of `layers/adversarial.py` and the networks of `layers/critics.py`. The penalties of weights λ and γ,
+with the losses L of `layers/adversarial.py` and the networks of `gan_networks.py`. The penalties of weights λ and γ,
 spectral normalisation and clipped weights all bound how steep d can be.
 
 Shapes: z (N, L), x and G(z) (N, *event), d (N,). Integers are dequantised, so that the discriminator cannot tell real
@@ -30,9 +30,19 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass as validated
 from torch import Tensor
 
-from .contract import STRICT, Batch, Event, Family, FamilyConfig, Features, Player, UnsuitableEvent, Width
+from .contract import (
+    STRICT,
+    Batch,
+    Event,
+    Family,
+    FamilyConfig,
+    Features,
+    Player,
+    UnsuitableEvent,
+    Width,
+)
+from .gan_networks import Architecture, Critic, generator, normalise_spectrally
 from .layers.adversarial import LOSSES, LossName, gradient_penalty, squared_slope
-from .layers.critics import Architecture, Critic, generator, normalise_spectrally
 from .layers.draws import draw
 from .layers.images import halvings
 from .layers.labels import append, one_hot

@@ -25,9 +25,9 @@ from pydantic.dataclasses import dataclass as validated
 from torch import nn
 
 from .contract import STRICT, Event, Width
-from .layers.bijections import Bijection, Composition
-from .layers.channels import ActNorm, InvertibleLinear
-from .layers.couplings import (
+from .glow_layers import ActNorm, InvertibleLinear
+from .layers.flows.bijections import Bijection, Composition
+from .layers.flows.couplings import (
     ExpCoupling,
     SigmoidCoupling,
     SingleConvolution,
@@ -36,9 +36,9 @@ from .layers.couplings import (
     plain_network,
     vector_network,
 )
-from .layers.flow import Flow, FlowConfig
+from .layers.flows.flow import Flow, FlowConfig
+from .layers.flows.multiscale import MultiScale, Shape, Squeeze, going_on, squeezed
 from .layers.images import halvings
-from .layers.multiscale import MultiScale, Shape, Squeeze, going_on, squeezed
 
 
 @validated(frozen=True, config=STRICT)

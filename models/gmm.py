@@ -24,7 +24,15 @@ from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .contract import STRICT, Batch, Event, FamilyConfig, MaximumLikelihood, Player, RealDensity
+from .contract import (
+    STRICT,
+    Batch,
+    Event,
+    FamilyConfig,
+    MaximumLikelihood,
+    Player,
+    RealDensity,
+)
 from .layers.draws import categorical, draw
 from .layers.labels import known
 from .layers.normal import standard_normal_log_density

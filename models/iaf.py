@@ -30,12 +30,12 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass as validated
 
 from .contract import STRICT, UnsuitableEvent
-from .layers.affine_transform import AutoregressiveAffine
-from .layers.autoregressive_flow import AutoregressiveFlowConfig, autoregressive_blocks
-from .layers.bijections import Bijection, Composition, Inverse
-from .layers.causal import CausalNetwork, Standardise
-from .layers.flow import Flow
-from .layers.mixture_transform import AutoregressiveQuantile
+from .layers.autoregressive.causal import CausalNetwork
+from .layers.flows.affine_transform import AutoregressiveAffine
+from .layers.flows.autoregressive_flow import AutoregressiveFlowConfig, autoregressive_blocks
+from .layers.flows.bijections import Bijection, Composition, Inverse, Standardise
+from .layers.flows.flow import Flow
+from .layers.flows.mixture_transform import AutoregressiveQuantile
 
 
 @validated(frozen=True, config=STRICT)

@@ -25,12 +25,12 @@ from pydantic.dataclasses import dataclass as validated
 from torch import Tensor
 
 from .contract import STRICT, Batch, Event, FamilyConfig, Width
-from .layers import made
-from .layers.autoregressive import Autoregressive, PlainStepper, Stepper
+from .layers.autoregressive.chain import Autoregressive, PlainStepper, Stepper
+from .layers.autoregressive.masked import IncrementalMLP, MaskedMLP, orders
+from .layers.autoregressive.outputs import OutputName, output_for
+from .layers.autoregressive.raster import raster_order
 from .layers.draws import categorical
 from .layers.labels import one_hot
-from .layers.outputs import OutputName, output_for
-from .layers.raster import raster_order
 from .layers.units import input_channels, network_input, number_input, standardiser
 
 
@@ -74,9 +74,9 @@ class MADE(Autoregressive):
         self.units = standardiser(event)
         order = raster_order(event) if event.kind == "image" else range(event.dimensions)
         natural = torch.tensor(order, device="cpu")
-        permutations = made.orders(event.dimensions, config.orders, config.permutation, config.mask_seed)
+        permutations = orders(event.dimensions, config.orders, config.permutation, config.mask_seed)
         different = [natural[permutation] for permutation in permutations]
-        self.made = made.MADE(
+        self.made = MaskedMLP(
             different,
             config.hidden,
             outputs=self.output.size,
@@ -182,7 +182,7 @@ class _Stepper(Stepper):
 
     def __init__(self, family: MADE, n: int, labels: Tensor | None, member: int) -> None:
         self.family, self.order = family, family.order_of[member]
-        self.made = made.IncrementalMADE(family.made, n, one_hot(labels, family.classes), member)
+        self.made = IncrementalMLP(family.made, n, one_hot(labels, family.classes), member)
 
     def outputs(self, place: int) -> Tensor:
         return self.made.outputs(place)

@@ -17,10 +17,10 @@ Papamakarios, Pavlakou & Murray, "Masked Autoregressive Flow for Density Estimat
 
 from __future__ import annotations
 
-from .layers.autoregressive_flow import AutoregressiveFlowConfig, autoregressive_blocks
-from .layers.bijections import Bijection
-from .layers.flow import Flow
-from .layers.mixture_transform import AutoregressiveMixture
+from .layers.flows.autoregressive_flow import AutoregressiveFlowConfig, autoregressive_blocks
+from .layers.flows.bijections import Bijection
+from .layers.flows.flow import Flow
+from .layers.flows.mixture_transform import AutoregressiveMixture
 
 MAFConfig = AutoregressiveFlowConfig
 

@@ -22,10 +22,10 @@ from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 
 from .contract import STRICT, Event, Width
-from .layers.bases import BaseName
-from .layers.bijections import Bijection, Composition
-from .layers.couplings import AdditiveCoupling, lone_number, odd_or_even, vector_network
-from .layers.flow import Alpha, Flow, FlowConfig
+from .layers.flows.bases import BaseName
+from .layers.flows.bijections import Bijection, Composition
+from .layers.flows.couplings import AdditiveCoupling, lone_number, odd_or_even, vector_network
+from .layers.flows.flow import Alpha, Flow, FlowConfig
 from .layers.workers import of_every_pixel
 
 

@@ -33,9 +33,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .contract import STRICT, Event
-from .layers.autoregressive import Stepper
-from .layers.labels import one_hot
-from .layers.raster import (
+from .layers.autoregressive.chain import Stepper
+from .layers.autoregressive.raster import (
     KernelSide,
     MaskedConv2d,
     PixelConv,
@@ -48,6 +47,7 @@ from .layers.raster import (
     RowConv2d,
     grouped,
 )
+from .layers.labels import one_hot
 from .layers.units import input_channels, network_input
 
 

@@ -34,23 +34,27 @@ projection: Miyato & Koyama, 2018 (arXiv:1802.05637).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass as validated
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
-from .contract import STRICT, Batch, Event, Family, FamilyConfig, Features, Player
+from .contract import (
+    STRICT,
+    Batch,
+    Event,
+    Family,
+    FamilyConfig,
+    Features,
+    Player,
+)
 from .layers.adversarial import LOSSES, LossName, gradient_penalty, r1_penalty
 from .layers.draws import draw
-from .layers.equalised import EqualisedConv2d, EqualisedLinear, MinibatchDeviation, PixelNorm
 from .layers.images import halvings
 from .layers.labels import append, one_hot
-from .layers.precision import at_least_float32
 from .layers.units import centred, from_centred
+from .progressive_gan_networks import Discriminator, Generator, Growth, PixelNorm, down, up
 
 LOWEST = 4  # the least side of the images that growth starts with
 
@@ -107,132 +111,6 @@ class ProgressiveGANConfig(FamilyConfig):
         return gradient_penalty
 
 
-@dataclass(frozen=True)
-class Growth:
-    """How far both networks have grown: `stage` doublings, the last of which has weight `alpha` if it is `fading`."""
-
-    stage: int
-    fading: bool
-    alpha: Tensor
-
-    @classmethod
-    def at(cls, step: Tensor, phase_steps: int, doublings: int) -> Growth:
-        """The growth at a step (a scalar). Only the phase becomes a number of Python: there are few of them."""
-        phase = int((step // phase_steps).clamp(max=2 * doublings))
-        fading = phase % 2 == 1
-        alpha = (step - phase * phase_steps) / phase_steps if fading else torch.ones(())
-        return cls((phase + 1) // 2, fading, alpha)
-
-    def blend(self, before: Tensor, after: Tensor) -> Tensor:
-        """(1 - α) before + α after."""
-        return (1 - self.alpha) * before + self.alpha * after
-
-
-def up(x: Tensor, doublings: int = 1) -> Tensor:
-    """Images (N, C, H, W) enlarged by repeating pixels."""
-    return F.interpolate(x, scale_factor=2.0**doublings, mode="nearest")
-
-
-def down(x: Tensor, halvings: int = 1) -> Tensor:
-    """Images (N, C, H, W) made smaller by averaging."""
-    return F.avg_pool2d(x, 2**halvings)
-
-
-def _widths(config: ProgressiveGANConfig, doublings: int) -> list[int]:
-    """Channels at each resolution, from the lowest to the full one."""
-    return [min(config.width << left, config.widest) for left in reversed(range(doublings + 1))]
-
-
-def _lowest(event: Event, doublings: int) -> tuple[int, int]:
-    """Height and width that growth starts with."""
-    return event.shape[1] >> doublings, event.shape[2] >> doublings
-
-
-class Generator(nn.Module):
-    """z → image: each block doubles the resolution, and each resolution has its own map `to_image`."""
-
-    def __init__(self, event: Event, classes: int, config: ProgressiveGANConfig, doublings: int) -> None:
-        super().__init__()
-        widths, (height, rows) = _widths(config, doublings), _lowest(event, doublings)
-        first: list[nn.Module] = [
-            EqualisedLinear(config.latent + classes, widths[0] * height * rows),
-            nn.Unflatten(1, (widths[0], height, rows)),
-            nn.LeakyReLU(0.2),
-            PixelNorm(),
-            *self._convolution(widths[0], widths[0]),
-        ]
-        later = [
-            [nn.Upsample(scale_factor=2), *self._convolution(before, after), *self._convolution(after, after)]
-            for before, after in pairwise(widths)
-        ]
-        self.blocks = nn.ModuleList(nn.Sequential(*layers) for layers in [first, *later])
-        self.to_image = nn.ModuleList(EqualisedConv2d(width, event.shape[0], 1, gain=1.0) for width in widths)
-
-    @staticmethod
-    def _convolution(before: int, after: int) -> list[nn.Module]:
-        return [EqualisedConv2d(before, after, 3), nn.LeakyReLU(0.2), PixelNorm()]
-
-    def forward(self, z: Tensor, growth: Growth) -> Tensor:
-        """Images (N, C, H/2^k, W/2^k) at the resolution of `growth`, of noise and labels z (N, L + classes)."""
-        h = before = self.blocks[0](z)
-        for block in self.blocks[1 : growth.stage + 1]:
-            before, h = h, block(h)
-        image: Tensor = self.to_image[growth.stage](h)
-        return growth.blend(up(self.to_image[growth.stage - 1](before)), image) if growth.fading else image
-
-
-class Discriminator(nn.Module):
-    """Image → score: the generator's mirror image, whose last block also sees how much the examples vary."""
-
-    def __init__(self, event: Event, classes: int, config: ProgressiveGANConfig, doublings: int) -> None:
-        super().__init__()
-        widths, (height, rows) = _widths(config, doublings), _lowest(event, doublings)
-        self.from_image = nn.ModuleList(
-            nn.Sequential(EqualisedConv2d(event.shape[0], width, 1), nn.LeakyReLU(0.2)) for width in widths
-        )
-        last: list[nn.Module] = [
-            MinibatchDeviation(),
-            EqualisedConv2d(widths[0] + 1, widths[0], 3),
-            nn.LeakyReLU(0.2),
-            nn.Flatten(),
-            EqualisedLinear(widths[0] * height * rows, widths[0]),
-            nn.LeakyReLU(0.2),
-        ]
-        earlier = [
-            [*self._convolution(after, after), *self._convolution(after, before), nn.AvgPool2d(2)]
-            for before, after in pairwise(widths)
-        ]
-        self.blocks = nn.ModuleList(nn.Sequential(*layers) for layers in [last, *earlier])
-        self.head = EqualisedLinear(widths[0], 1, gain=1.0)
-        self.class_head = EqualisedLinear(widths[0], classes, gain=1.0, bias=False) if classes else None
-
-    @staticmethod
-    def _convolution(before: int, after: int) -> list[nn.Module]:
-        return [EqualisedConv2d(before, after, 3), nn.LeakyReLU(0.2)]
-
-    def features(self, x: Tensor, growth: Growth) -> Tensor:
-        """The last hidden layer (N, F) of images at the resolution of `growth`."""
-        stage = growth.stage
-        h: Tensor = self.from_image[stage](x)
-        if stage:
-            h = self.blocks[stage](h)
-            if growth.fading:
-                h = growth.blend(self.from_image[stage - 1](down(x)), h)
-            for block in reversed(self.blocks[1:stage]):
-                h = block(h)
-        h = self.blocks[0](h)
-        return h
-
-    def forward(self, x: Tensor, context: Tensor | None, growth: Growth) -> Tensor:
-        """Scores (N,); of a conditional model by projection on the class."""
-        h = self.features(x, growth)
-        score: Tensor = self.head(h)[:, 0]
-        score = at_least_float32(score)
-        if self.class_head is None or context is None:
-            return score
-        return score + (self.class_head(h) * context.to(h.dtype)).sum(1)
-
-
 class ProgressiveGAN(Family, Features):
     """Two players that grow: the discriminator moves first, and notes the step."""
 
@@ -244,8 +122,9 @@ class ProgressiveGAN(Family, Features):
     def __init__(self, config: ProgressiveGANConfig, event: Event) -> None:
         super().__init__(config, event)
         self.doublings = halvings(event.shape[1], event.shape[2], LOWEST, most=8)
-        self.generator = Generator(event, self.classes, config, self.doublings)
-        self.discriminator = Discriminator(event, self.classes, config, self.doublings)
+        widths = [min(config.width << left, config.widest) for left in reversed(range(self.doublings + 1))]
+        self.generator = Generator(event, config.latent + self.classes, widths)
+        self.discriminator = Discriminator(event, self.classes, widths)
         # An integer: the training loop averages weights, and copies what counts.
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
 

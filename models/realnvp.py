@@ -29,8 +29,8 @@ from pydantic.dataclasses import dataclass as validated
 from torch import nn
 
 from .contract import STRICT, Event, Width
-from .layers.bijections import BatchNorm, Bijection, Composition
-from .layers.couplings import (
+from .layers.flows.bijections import BatchNorm, Bijection, Composition
+from .layers.flows.couplings import (
     Checkerboard,
     Split,
     TanhCoupling,
@@ -40,9 +40,9 @@ from .layers.couplings import (
     residual_network,
     vector_network,
 )
-from .layers.flow import Flow, FlowConfig
+from .layers.flows.flow import Flow, FlowConfig
+from .layers.flows.multiscale import MultiScale, Shape, Squeeze, going_on, squeezed
 from .layers.images import halvings
-from .layers.multiscale import MultiScale, Shape, Squeeze, going_on, squeezed
 
 
 @validated(frozen=True, config=STRICT)

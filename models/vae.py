@@ -16,7 +16,7 @@ Against codes that say nothing (posterior collapse): a β that rises from 0 (`kl
 that cost nothing (`free_bits`): rate = Σ_j max(λ, E_x[KL_j]).
 
 Shapes: x (N, *event), z (N, L), both (C, N, ·) where there are C codes of each example. Likelihoods are those of the
-data's own units (`layers/decoders.py`), networks those of `layers/coders.py`.
+data's own units (`vae_decoders.py`), networks those of `layers/coders.py`.
 
 Kingma & Welling, "Auto-Encoding Variational Bayes", 2013 (arXiv:1312.6114); β: Higgins et al., 2017; the bound with K
 samples, also as a training objective, and active units: Burda, Grosse & Salakhutdinov, "Importance Weighted
@@ -37,16 +37,26 @@ from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .contract import STRICT, Batch, Density, Event, Family, Features, Latent, Player, Width
+from .contract import (
+    STRICT,
+    Batch,
+    Density,
+    Event,
+    Family,
+    Features,
+    Latent,
+    Player,
+    Width,
+)
+from .layers.autoregressive.masked import MaskedMLP, orders
 from .layers.coders import CoderConfig, code_of_any_class, decoder, encoder
-from .layers.decoders import DecoderName, likelihood
 from .layers.draws import draw
 from .layers.labels import one_hot
-from .layers.made import MADE, orders
 from .layers.normal import bounded
 from .layers.precision import at_least_float32
 from .layers.units import network_input, standardiser
 from .layers.workers import mean_over_rows
+from .vae_decoders import DecoderName, likelihood
 
 ROWS = 2048  # of codes in one call of the decoder: enough to be quick, few enough for the caches and for memory
 ACTIVE = 1e-2  # variance over examples above which a unit's posterior mean counts as active (Burda et al.)
@@ -120,7 +130,7 @@ class IAFSteps(nn.Module):
     def __init__(self, latent: int, blocks: int, hidden: tuple[int, ...]) -> None:
         super().__init__()
         self.mades = nn.ModuleList(
-            MADE([order], hidden, outputs=2, context=hidden[0]) for order in orders(latent, blocks, "reverse", 0)
+            MaskedMLP([order], hidden, outputs=2, context=hidden[0]) for order in orders(latent, blocks, "reverse", 0)
         )
 
     def forward(self, z: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:

@@ -39,12 +39,19 @@ from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .contract import STRICT, Batch, Event, FamilyConfig, UnsuitableEvent, Width
-from .layers.autoregressive import Autoregressive, Stepper
-from .layers.causal import GatedLayer, Place
-from .layers.conditionals import Conditionals, Gaussians, OutputConditionals, Teaching
+from .contract import (
+    STRICT,
+    Batch,
+    Event,
+    FamilyConfig,
+    UnsuitableEvent,
+    Width,
+)
+from .layers.autoregressive.causal import GatedLayer, Place
+from .layers.autoregressive.chain import Autoregressive, Stepper
+from .layers.autoregressive.conditionals import Conditionals, Gaussians, OutputConditionals, Teaching
+from .layers.autoregressive.outputs import LevelsName, Rounded, RoundedGaussian, output_for
 from .layers.labels import one_hot
-from .layers.outputs import LevelsName, Rounded, RoundedGaussian, output_for
 from .layers.units import Dequantised
 
 

@@ -8,7 +8,7 @@ from unittest.mock import MagicMock, patch
 import pytest
 import torch
 
-from models.layers.affine_transform import AutoregressiveAffine
+from models.layers.flows.affine_transform import AutoregressiveAffine
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from models.catalogue import build, family_class
 from models.contract import Completion, Event
-from models.layers.autoregressive import Autoregressive
+from models.layers.autoregressive.chain import Autoregressive
 
 from .cases import Case, examples
 from .families import CASES, members
@@ -197,7 +197,7 @@ def test_scoring_without_gradients_in_parts_is_scoring_at_once() -> None:
     family = family_of(Case("pixelcnn", Event((1, 4, 4), 5, 2), {}))
     x, _ = examples(family.event, 9)
     whole = family.log_prob(x)
-    with torch.no_grad(), patch("models.layers.autoregressive.AT_ONCE", 2 * 16 * 5):
+    with torch.no_grad(), patch("models.layers.autoregressive.chain.AT_ONCE", 2 * 16 * 5):
         torch.testing.assert_close(family.log_prob(x), whole)
 
 

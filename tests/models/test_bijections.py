@@ -9,9 +9,9 @@ from torch.autograd.functional import jacobian
 from torch.distributions import Normal
 
 from models.contract import Event
-from models.layers.bases import BASES, BaseName, StandardLogistic
-from models.layers.bijections import BatchNorm, Bijection, Composition, Inverse
-from models.layers.dequantisation import VariationallyDequantised, real_units
+from models.layers.flows.bases import BASES, BaseName, StandardLogistic
+from models.layers.flows.bijections import BatchNorm, Bijection, Composition, Inverse
+from models.layers.flows.dequantisation import VariationallyDequantised, real_units
 from models.layers.normal import standard_normal_log_density
 from models.layers.units import Dequantised, Standardised
 from models.noise import Noise

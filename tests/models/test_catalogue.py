@@ -11,7 +11,14 @@ import pytest
 import torch
 
 import models
-from models.catalogue import CATALOGUE, build, check, family_class, module_of, suitable
+from models.catalogue import (
+    CATALOGUE,
+    build,
+    check,
+    family_class,
+    module_of,
+    suitable,
+)
 from models.contract import Event, UnsuitableEvent
 
 from .cases import VECTOR, Case

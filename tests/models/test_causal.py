@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models.layers.causal import CausalNetwork, Standardise
+from models.layers.autoregressive.causal import CausalNetwork
+from models.layers.flows.bijections import Standardise
 
 
 def network(length: int = 20, layers: int = 3, kernel_size: int = 2, context: int = 0, first: int = 1) -> CausalNetwork:

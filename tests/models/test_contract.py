@@ -13,7 +13,15 @@ from safetensors.torch import load, save
 from torch import nn
 
 from models.catalogue import CATALOGUE, family_class, suitable
-from models.contract import Batch, Density, Event, Features, Invertible, Latent, Player
+from models.contract import (
+    Batch,
+    Density,
+    Event,
+    Features,
+    Invertible,
+    Latent,
+    Player,
+)
 from models.noise import Noise
 
 from .cases import COLOUR, EVENTS, IMAGE, PALETTE, TOKENS, VECTOR, Case, batch, examples, refused

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.autograd.functional import jacobian
 from torch.nn import functional as F
 
-from models.layers.bijections import Bijection, Composition
-from models.layers.channels import ActNorm, InvertibleLinear
-from models.layers.couplings import (
+from models.glow_layers import ActNorm, InvertibleLinear
+from models.layers.flows.bijections import Bijection, Composition
+from models.layers.flows.couplings import (
     AdditiveCoupling,
     Checkerboard,
     Coupling,
@@ -32,7 +32,7 @@ from models.layers.couplings import (
     residual_network,
     vector_network,
 )
-from models.layers.multiscale import MultiScale, Squeeze
+from models.layers.flows.multiscale import MultiScale, Squeeze
 
 pytestmark = pytest.mark.usefixtures("double")
 

@@ -17,7 +17,7 @@ from torch.distributions import (
 )
 
 from models.contract import Event
-from models.layers.decoders import (
+from models.vae_decoders import (
     BernoulliDecoder,
     CategoricalDecoder,
     DecoderName,

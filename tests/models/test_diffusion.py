@@ -14,9 +14,9 @@ from torch.distributions import Normal, kl_divergence
 from models import diffusion
 from models.contract import Batch, Event
 from models.diffusion import Diffusion, DiffusionConfig
-from models.layers.schedules import Schedule, betas
-from models.layers.streams import normal_stream, seeds_of
-from models.layers.unet import TimedMLP, UNet
+from models.diffusion_networks import TimedMLP, UNet
+from models.diffusion_schedule import Schedule, betas
+from models.diffusion_streams import normal_stream, seeds_of
 from models.noise import Noise
 
 from .cases import IMAGE, VECTOR, Case, batch, examples

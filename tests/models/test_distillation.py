@@ -13,14 +13,13 @@ from models.catalogue import build, family_class
 from models.contract import Batch, Event, Family, UnsuitableEvent
 from models.distillation import Distillation
 from models.iaf import IAF, IAFConfig
-from models.layers.affine_transform import affine_made
-from models.layers.bijections import Bijection, Composition, Inverse
-from models.layers.causal import Standardise
-from models.layers.conditionals import Gaussians
+from models.layers.autoregressive.conditionals import Gaussians
+from models.layers.flows.affine_transform import affine_made
+from models.layers.flows.bijections import Bijection, Composition, Inverse, Standardise
+from models.layers.flows.sequential import gaussian_conditionals, has_gaussian_conditionals
 from models.layers.normal import bounded
-from models.layers.sequential import gaussian_conditionals, has_gaussian_conditionals
-from models.layers.spectra import spectral_distance
 from models.noise import Noise
+from models.spectra import spectral_distance
 from models.wavenet import WaveNet, WaveNetConfig
 
 from .cases import IMAGE, VECTOR

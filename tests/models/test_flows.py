@@ -15,12 +15,12 @@ from torch.autograd.functional import jacobian
 
 from models.contract import Event
 from models.iaf import IAF
-from models.layers.affine_transform import AutoregressiveAffine, affine_made
-from models.layers.bijections import Composition, Inverse
-from models.layers.flow import Flow
-from models.layers.made import MADE
+from models.layers.autoregressive.masked import MaskedMLP
+from models.layers.autoregressive.staircase import StaircaseLinear
+from models.layers.flows.affine_transform import AutoregressiveAffine, affine_made
+from models.layers.flows.bijections import Composition, Inverse
+from models.layers.flows.flow import Flow
 from models.layers.normal import bounded
-from models.layers.staircase import StaircaseLinear
 from models.maf import MAF
 
 from .cases import perturbed
@@ -177,7 +177,7 @@ def test_a_block_agrees_with_nflows_and_normflows_on_the_same_weights(kind: type
         assert ours.std() > 0.1
 
 
-def copy_weights(made: MADE, layers: list[tuple[Tensor, Tensor, Tensor]]) -> None:
+def copy_weights(made: MaskedMLP, layers: list[tuple[Tensor, Tensor, Tensor]]) -> None:
     """Take over weights, biases and masks of another MADE, whose hidden units stand in another order than by degree."""
     reach, columns = torch.eye(layers[0][0].shape[1]), torch.arange(layers[0][0].shape[1])
     for mine, (weight, bias, mask) in zip(made.layers, layers, strict=True):

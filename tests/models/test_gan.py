@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from models.contract import Batch, Event, UnsuitableEvent
 from models.gan import GAN, GANConfig
+from models.gan_networks import MAPS, Architecture
 from models.layers.adversarial import LOSSES, LossName
-from models.layers.critics import MAPS, Architecture
 from models.noise import Noise
 from pipelines.data.examples import Examples
 from pipelines.params.schema import Loop

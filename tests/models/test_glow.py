@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from models.contract import Event, UnsuitableEvent
 from models.glow import Glow, GlowConfig
-from models.layers.bijections import Bijection, Composition
-from models.layers.channels import ActNorm, InvertibleLinear
-from models.layers.couplings import Coupling, ExpCoupling, SigmoidCoupling
-from models.layers.multiscale import MultiScale, Squeeze
+from models.glow_layers import ActNorm, InvertibleLinear
+from models.layers.flows.bijections import Bijection, Composition
+from models.layers.flows.couplings import Coupling, ExpCoupling, SigmoidCoupling
+from models.layers.flows.multiscale import MultiScale, Squeeze
 
 from .cases import IMAGE, Case
 
@@ -90,7 +90,7 @@ def test_it_starts_with_unit_channels_after_every_actnorm(event: Event) -> None:
 
 
 def test_it_starts_by_examples_of_all_classes_though_they_are_sorted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.layers.multiscale.ENOUGH", 50)
+    monkeypatch.setattr("models.layers.flows.multiscale.ENOUGH", 50)
     x = torch.arange(16, dtype=torch.uint8).repeat_interleave(20)[:, None, None, None].expand(-1, 1, 8, 8).contiguous()
     model = glow(jitter=0.0)
     model.initialise(x, None, torch.Generator().manual_seed(0))

@@ -11,8 +11,8 @@ from torch.autograd.functional import jacobian
 
 from models.contract import Event, UnsuitableEvent
 from models.iaf import IAF, IAFConfig
-from models.layers.causal import CausalNetwork
-from models.layers.sequential import has_gaussian_conditionals
+from models.layers.autoregressive.causal import CausalNetwork
+from models.layers.flows.sequential import has_gaussian_conditionals
 
 from .cases import SEQUENCE, VECTOR, Case, perturbed
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.autograd.functional import jacobian
 
-from models.layers.affine_transform import AutoregressiveAffine, affine_made
-from models.layers.inversion import AutoregressiveBijection, Inversion
-from models.layers.mixture_transform import AutoregressiveMixture, AutoregressiveQuantile
+from models.layers.flows.affine_transform import AutoregressiveAffine, affine_made
+from models.layers.flows.inversion import AutoregressiveBijection, Inversion
+from models.layers.flows.mixture_transform import AutoregressiveMixture, AutoregressiveQuantile
 
 D, C = 7, 3
 METHODS: list[Inversion] = ["incremental", "jacobi", "plain"]

@@ -11,7 +11,7 @@ import torch
 
 from benchmarks._arithmetic import operations
 from models.contract import Batch, Event, UnsuitableEvent
-from models.layers import made as layers
+from models.layers.autoregressive import masked as layers
 from models.made import MADE, MADEConfig
 from models.noise import Noise
 
@@ -45,11 +45,13 @@ def test_units_computed_one_degree_after_the_other_are_those_of_a_pass(
     context: int, connectivities: int, inputs: int
 ) -> None:
     torch.manual_seed(0)
-    network = layers.MADE([torch.randperm(6), torch.arange(6)], (20, 15), 3, context, inputs, connectivities).double()
+    network = layers.MaskedMLP(
+        [torch.randperm(6), torch.arange(6)], (20, 15), 3, context, inputs, connectivities
+    ).double()
     x, c = torch.randn(5, 6, inputs).double(), torch.randn(5, context).double() if context else None
     for member in range(network.members):
         whole = network(x.flatten(1), c, member)
-        steps = layers.IncrementalMADE(network, 5, c, member)
+        steps = layers.IncrementalMLP(network, 5, c, member)
         order = network.degrees[member][0].argsort().tolist()
         for place, dimension in enumerate(order):
             torch.testing.assert_close(steps.outputs(place), whole[:, dimension])

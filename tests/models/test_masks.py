@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.autograd.functional import jacobian
 
-from models.layers.made import MADE, orders
+from models.layers.autoregressive.masked import MaskedMLP, orders
 
 from .cases import perturbed
 
@@ -19,7 +19,7 @@ D = 5
 @pytest.mark.parametrize("hidden", [(32,), (32, 24)])
 def test_outputs_see_only_earlier_dimensions(dimensions: int, hidden: tuple[int, ...]) -> None:
     order = torch.randperm(dimensions)
-    made = perturbed(MADE([order], hidden, outputs=2))
+    made = perturbed(MaskedMLP([order], hidden, outputs=2))
     slopes = jacobian(lambda x: made(x).sum(0), torch.randn(20, dimensions))  # of many inputs: a ReLU may be off
     sees = slopes.abs().sum((1, 2)) > 0
     place = order.argsort()
@@ -28,7 +28,7 @@ def test_outputs_see_only_earlier_dimensions(dimensions: int, hidden: tuple[int,
 
 
 def test_a_layer_of_few_units_sees_something_of_every_dimension_but_the_last() -> None:
-    made = perturbed(MADE([torch.arange(20)], (8, 6), outputs=1))
+    made = perturbed(MaskedMLP([torch.arange(20)], (8, 6), outputs=1))
     slopes = jacobian(lambda x: made(x).sum(0), torch.randn(50, 20))[:, 0]  # (output, row, input)
     sees = slopes.abs().sum(1) > 0
     assert not sees.triu().any()
@@ -37,7 +37,7 @@ def test_a_layer_of_few_units_sees_something_of_every_dimension_but_the_last() -
 
 
 def test_a_context_is_seen_by_every_output() -> None:
-    made = MADE([torch.arange(D)], (16,), outputs=2, context=3)
+    made = MaskedMLP([torch.arange(D)], (16,), outputs=2, context=3)
     perturbed(made)
     x, context = torch.randn(1, D), torch.randn(1, 3)
     assert (jacobian(lambda c: made(x, c), context)[0].abs().sum((1, 2, 3)) > 0).all()

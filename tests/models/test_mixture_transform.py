@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd.functional import jacobian
 
-from models.layers.mixture_transform import AutoregressiveMixture, AutoregressiveQuantile
+from models.layers.flows.mixture_transform import AutoregressiveMixture, AutoregressiveQuantile
 from models.layers.normal import standard_normal_log_density
 
 pytestmark = pytest.mark.usefixtures("double")

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.contract import Event, UnsuitableEvent
-from models.layers.bijections import Composition
-from models.layers.couplings import AdditiveCoupling, Coupling
+from models.layers.flows.bijections import Composition
+from models.layers.flows.couplings import AdditiveCoupling, Coupling
 from models.layers.units import Dequantised
 from models.nice import NICE, NICEConfig, Rescaling
 

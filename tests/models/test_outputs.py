@@ -9,7 +9,14 @@ import torch
 from torch import Tensor
 
 from models.contract import Event, UnsuitableEvent
-from models.layers.outputs import GaussianMixture, Levels, LogisticMixture, RoundedGaussian, Softmax, output_for
+from models.layers.autoregressive.outputs import (
+    GaussianMixture,
+    Levels,
+    LogisticMixture,
+    RoundedGaussian,
+    Softmax,
+    output_for,
+)
 
 from .cases import IMAGE, PALETTE, VECTOR
 

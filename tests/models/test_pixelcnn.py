@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from models.contract import Batch, Event, UnsuitableEvent
-from models.layers.raster import MaskedConv2d, groups_of, raster_order
+from models.layers.autoregressive.raster import MaskedConv2d, groups_of, raster_order
 from models.layers.units import network_input
 from models.noise import Noise
 from models.pixelcnn import PixelCNN, PixelCNNConfig

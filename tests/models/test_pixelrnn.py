@@ -15,7 +15,8 @@ from torch.nn import functional as F
 from models.contract import Batch, Event, UnsuitableEvent
 from models.layers.units import network_input
 from models.noise import Noise
-from models.pixelrnn import DiagonalBiLSTM, DiagonalLSTM, PixelRNN, PixelRNNConfig, RowLSTM, Skew, cell
+from models.pixelrnn import PixelRNN, PixelRNNConfig
+from models.pixelrnn_layers import DiagonalBiLSTM, DiagonalLSTM, RowLSTM, Skew, cell
 
 from .cases import COLOUR, IMAGE, PALETTE, SEQUENCE, VECTOR, Case
 
@@ -184,7 +185,7 @@ def test_steps_are_rows_or_diagonals() -> None:
 @both
 def test_the_recurrence_takes_as_many_steps_as_it_says(recurrence: str) -> None:
     family = pixelrnn(GREY, recurrence=recurrence, layers=3)
-    with patch("models.pixelrnn.cell", wraps=cell) as counted:
+    with patch("models.pixelrnn_layers.cell", wraps=cell) as counted:
         family.network(torch.zeros(2, *GREY.shape), None)
     assert counted.call_count == 3 * family.sequential_steps
 

@@ -10,9 +10,17 @@ import torch
 from torch.nn import functional as F
 
 from models.contract import Batch, Event, UnsuitableEvent
-from models.layers.equalised import EqualisedConv2d, EqualisedLinear, MinibatchDeviation, PixelNorm
 from models.noise import Noise
-from models.progressive_gan import Growth, ProgressiveGAN, ProgressiveGANConfig, down, up
+from models.progressive_gan import ProgressiveGAN, ProgressiveGANConfig
+from models.progressive_gan_networks import (
+    EqualisedConv2d,
+    EqualisedLinear,
+    Growth,
+    MinibatchDeviation,
+    PixelNorm,
+    down,
+    up,
+)
 from pipelines.data.examples import Examples
 from pipelines.params.schema import Loop
 from pipelines.training import checkpoint

@@ -16,9 +16,9 @@ from normflows.flows import MaskedAffineFlow
 from torch import Tensor, nn
 
 from models.contract import Event, UnsuitableEvent
-from models.layers.bijections import BatchNorm, Bijection, Composition
-from models.layers.couplings import Checkerboard, Coupling, TanhCoupling
-from models.layers.multiscale import MultiScale, Squeeze
+from models.layers.flows.bijections import BatchNorm, Bijection, Composition
+from models.layers.flows.couplings import Checkerboard, Coupling, TanhCoupling
+from models.layers.flows.multiscale import MultiScale, Squeeze
 from models.realnvp import RealNVP, RealNVPConfig
 
 from .cases import IMAGE, Case

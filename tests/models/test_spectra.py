@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.layers.spectra import SEGMENTS, mean_power, spectral_distance
+from models.spectra import SEGMENTS, mean_power, spectral_distance
 
 ONE = torch.ones(6, 1)
 TWO = torch.eye(2)[torch.arange(6) % 2]

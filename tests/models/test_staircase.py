@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from models.layers import staircase
-from models.layers.staircase import StaircaseLinear
+from models.layers.autoregressive import staircase
+from models.layers.autoregressive.staircase import StaircaseLinear
 
 
 def layer(strict: bool, ordered: bool, dimensions: int = 13) -> tuple[StaircaseLinear, torch.Tensor]:

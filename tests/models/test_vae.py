@@ -16,9 +16,9 @@ from torch.distributions import MultivariateNormal, Normal, kl_divergence
 import models.vae
 from models.contract import Batch, Event, UnsuitableEvent
 from models.layers.coders import MLP, Coder, ConvolutionalDecoder
-from models.layers.decoders import CategoricalDecoder
 from models.noise import Noise
 from models.vae import VAE, Posterior, VAEConfig
+from models.vae_decoders import CategoricalDecoder
 
 from .cases import COLOUR, IMAGE, PALETTE, SEQUENCE, VECTOR, Case, batch, examples, refused
 

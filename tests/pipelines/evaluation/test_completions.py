@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from models.contract import Completion, Event
-from models.layers.autoregressive import Autoregressive
+from models.layers.autoregressive.chain import Autoregressive
 from pipelines.data.prepared import Prepared
 from pipelines.evaluation.completions import COMPLETED, DRAWN, Completions, chosen, draw, masks
 from pipelines.report.completed import Completed, completed

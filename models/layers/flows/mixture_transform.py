@@ -23,11 +23,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..autoregressive.masked import MaskedMLP
+from ..autoregressive.outputs import GaussianMixture
+from ..normal import log_normal_density
 from .bases import normal_quantile
 from .inversion import AutoregressiveBijection, Inversion
-from .made import MADE
-from .normal import log_normal_density
-from .outputs import GaussianMixture
 
 NEWTON_STEPS = 100  # at most; about eight suffice
 TOLERANCE = 1e-12  # of a step of Newton's method, beside the size of the number
@@ -45,7 +45,7 @@ class AutoregressiveMixture(AutoregressiveBijection):
         inversion: Inversion = "auto",
     ) -> None:
         output = GaussianMixture(components)
-        made = MADE([order], hidden, outputs=output.size, context=context)
+        made = MaskedMLP([order], hidden, outputs=output.size, context=context)
         super().__init__(made, order, inversion)
         self.output = output
         with torch.no_grad():

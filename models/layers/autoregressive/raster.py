@@ -18,10 +18,10 @@ from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..contract import STRICT, Event, FamilyConfig, Width
-from .autoregressive import Autoregressive, Stepper
+from ...contract import STRICT, Event, FamilyConfig, Width
+from ..units import number_input
+from .chain import Autoregressive, Stepper
 from .outputs import LevelsName, output_for
-from .units import number_input
 
 
 def _odd(value: int) -> int:

@@ -7,12 +7,12 @@ from typing import Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 
-from ..contract import STRICT, Width
+from ...contract import STRICT, Width
+from ..autoregressive.masked import orders
 from .affine_transform import affine_made
 from .bijections import BatchNorm, Bijection, Composition
 from .flow import FlowConfig
 from .inversion import Inversion
-from .made import orders
 from .mixture_transform import AutoregressiveMixture
 
 

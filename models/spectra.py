@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .workers import sum_over_workers
+from .layers.workers import sum_over_workers
 
 SIZES = (64, 256, 1024)  # of windows, in samples; those longer than the sounds are as long as they
 SEGMENTS = 8  # of a sound, at most: each has its own spectrum

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..autoregressive.masked import MaskedMLP
+from ..normal import bounded
 from .inversion import AutoregressiveBijection, Inversion
-from .made import MADE
-from .normal import bounded
 
 
 class AutoregressiveAffine(AutoregressiveBijection):
@@ -41,4 +41,4 @@ def affine_made(
     order: Tensor, hidden: Sequence[int], context: int = 0, inversion: Inversion = "auto"
 ) -> AutoregressiveAffine:
     """A block whose network is a MADE."""
-    return AutoregressiveAffine(MADE([order], hidden, outputs=2, context=context), order, inversion)
+    return AutoregressiveAffine(MaskedMLP([order], hidden, outputs=2, context=context), order, inversion)

@@ -12,15 +12,13 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .images import halvings
-
-Layer = TypeVar("Layer", bound=nn.Module)
+from .layers.images import halvings
+from .layers.starts import zeroed
 
 FREQUENCIES = 32
 GROUPS = 8  # of group normalisation, where the width allows
@@ -149,10 +147,3 @@ class TimedMLP(nn.Module):
             h = h + y if index and h.shape == y.shape else y
         output: Tensor = self.last(h)
         return output
-
-
-def zeroed(layer: Layer) -> Layer:
-    """The layer, with all its weights at zero."""
-    for parameter in layer.parameters():
-        nn.init.zeros_(parameter)
-    return layer

@@ -18,13 +18,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..autoregressive.conditionals import Gaussians
+from ..labels import one_hot
 from .affine_transform import AutoregressiveAffine
 from .bases import StandardNormal
-from .bijections import BatchNorm, Bijection, Composition, Inverse
-from .causal import Standardise
-from .conditionals import Gaussians
+from .bijections import BatchNorm, Bijection, Composition, Inverse, Standardise
 from .flow import Flow
-from .labels import one_hot
 
 
 def has_gaussian_conditionals(family: nn.Module) -> bool:

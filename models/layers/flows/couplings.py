@@ -25,13 +25,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..contract import Event
+from ...contract import Event
+from ..coders import MLP
+from ..normal import bounded
+from ..starts import zeroed
+from ..workers import channelwise
 from .bijections import Bijection
-from .coders import MLP
 from .multiscale import Shape
-from .normal import bounded
-from .unet import zeroed
-from .workers import channelwise
 
 
 class Split(nn.Module, ABC):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .normal import standard_normal_log_density
+from ..normal import standard_normal_log_density
 
 BaseName = Literal["normal", "logistic"]
 

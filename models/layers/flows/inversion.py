@@ -28,9 +28,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ..autoregressive.masked import IncrementalMLP, MaskedMLP
+from ..precision import at_least_float32
 from .bijections import Bijection
-from .made import MADE, IncrementalMADE
-from .precision import at_least_float32
 
 Inversion = Literal["auto", "incremental", "jacobi", "plain"]
 TOLERANCE = 8  # of a solution, in units of the last digit of a number and 1
@@ -85,7 +85,7 @@ class AutoregressiveBijection(Bijection):
         """v and log dw/dv (N, D), by the method that was chosen."""
         method = self.inversion
         if method == "auto":
-            method = "incremental" if isinstance(self.network, MADE) and w.device.type == "cpu" else "jacobi"
+            method = "incremental" if isinstance(self.network, MaskedMLP) and w.device.type == "cpu" else "jacobi"
         if method == "plain":
             return self._plain(w, context)
         return self._incremental(w, context) if method == "incremental" else self._jacobi(w, context)
@@ -98,8 +98,8 @@ class AutoregressiveBijection(Bijection):
         return v, log_slope
 
     def _incremental(self, w: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        assert isinstance(self.network, MADE)
-        steps = IncrementalMADE(self.network, len(w), context)
+        assert isinstance(self.network, MaskedMLP)
+        steps = IncrementalMLP(self.network, len(w), context)
         found, slopes = [], []
         for place, i in enumerate(self.order):
             v, log_slope = self.invert(w[:, i], at_least_float32(steps.outputs(place)))

@@ -17,9 +17,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..contract import Batch, Completion, MaximumLikelihood
-from ..noise import uniform_rows
-from .draws import categorical
+from ...contract import Batch, Completion, MaximumLikelihood
+from ...noise import uniform_rows
+from ..draws import categorical
 from .outputs import Output
 
 AT_ONCE = 2**26  # network outputs that scoring holds in memory

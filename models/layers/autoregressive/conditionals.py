@@ -16,8 +16,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..contract import RealDensity
-from .normal import log_normal_density
+from ...contract import RealDensity
+from ..normal import log_normal_density
 from .outputs import Rounded
 
 

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..contract import Event
-from ..noise import Noise
-from .normal import bounded, standard_normal_log_density
-from .units import Dequantised, Units, centred, fixed_units
+from ...contract import Event
+from ...noise import Noise
+from ..normal import bounded, standard_normal_log_density
+from ..units import Dequantised, Units, centred, fixed_units
 
 Dequantisation = Literal["uniform", "variational"]
 COUPLINGS = 2

@@ -25,9 +25,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
-from ..contract import Event
-from .images import halvings
-from .workers import GlobalBatchNorm
+from .contract import Event
+from .layers.images import halvings
+from .layers.workers import GlobalBatchNorm
 
 Architecture = Literal["mlp", "dcgan", "residual"]
 MAPS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)

@@ -32,7 +32,7 @@ class MaskedLinear(nn.Linear):
         return F.linear(x, self.dense(member), self.bias)
 
 
-class MADE(nn.Module):
+class MaskedMLP(nn.Module):
     """An MLP whose outputs for dimension i see only the dimensions before i in the given order.
 
     Each unit has a degree: an input's is its place in the order, 1 … D; hidden ones have degrees 1 … D-1, in equal
@@ -139,14 +139,14 @@ def _regular(width: int, top: int) -> Tensor:
     return (torch.arange(width, device="cpu") % top + 1).sort().values
 
 
-class IncrementalMADE:
+class IncrementalMLP:
     """A member of a MADE, computed dimension by dimension: each hidden unit once, when all that it sees is there.
 
     With its units sorted by degree, a layer is computed from the front to the back, and all dimensions together take
     the arithmetic of one pass.
     """
 
-    def __init__(self, made: MADE, n: int, context: Tensor | None = None, member: int = 0) -> None:
+    def __init__(self, made: MaskedMLP, n: int, context: Tensor | None = None, member: int = 0) -> None:
         self.inputs, self.outputs_each = made.inputs, made.outputs
         degrees = made.degrees[member]
         dimensions = len(degrees[0])

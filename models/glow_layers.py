@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .bijections import Bijection
-from .workers import channelwise, of_every_pixel
+from .layers.flows.bijections import Bijection
+from .layers.workers import channelwise, of_every_pixel
 
 LEAST = 1e-6  # standard deviation of a channel that does not change
 

@@ -21,11 +21,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..contract import Event, UnsuitableEvent
-from .bins import log_gaussian_bin, log_logistic_bin
-from .draws import categorical
-from .normal import bounded, log_normal_density
-from .precision import at_least_float32
+from ...contract import Event, UnsuitableEvent
+from ..bins import log_gaussian_bin, log_logistic_bin
+from ..draws import categorical
+from ..normal import bounded, log_normal_density
+from ..precision import at_least_float32
 
 NARROWEST = -7.0  # log of the smallest scale of a logistic, in half ranges: a fraction of a bin for 256 levels
 

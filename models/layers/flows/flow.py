@@ -15,14 +15,22 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 from torch import Tensor
 
-from ..contract import STRICT, Batch, Event, FamilyConfig, Invertible, MaximumLikelihood, Reparameterised
-from ..noise import Noise
+from ...contract import (
+    STRICT,
+    Batch,
+    Event,
+    FamilyConfig,
+    Invertible,
+    MaximumLikelihood,
+    Reparameterised,
+)
+from ...noise import Noise
+from ..draws import draw
+from ..labels import one_hot
+from ..units import Units
 from .bases import BASES, BaseName
 from .bijections import Bijection
 from .dequantisation import Dequantisation, real_units
-from .draws import draw
-from .labels import one_hot
-from .units import Units
 
 Alpha = Annotated[float, Field(gt=0, lt=0.5)]
 

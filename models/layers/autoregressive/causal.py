@@ -18,9 +18,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .bijections import Bijection
-from .workers import of_every_pixel
-
 OCTAVES = 6  # of the waves that say where in a sequence one is
 
 
@@ -122,33 +119,3 @@ class CausalNetwork(nn.Module):
             h, skip = layer(h, skip, place)
         out: Tensor = self.last(F.relu(self.hidden(F.relu(skip)))).transpose(1, 2)
         return out
-
-
-class Standardise(Bijection):
-    """w = (v - m) / s with one mean and one scale for all numbers, which the data set at the start."""
-
-    mean: Tensor
-    log_std: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(()))
-        self.register_buffer("log_std", torch.zeros(()))
-
-    @torch.no_grad()
-    def initialise(self, v: Tensor, context: Tensor | None = None) -> None:
-        self.mean.copy_(v.mean())
-        self.log_std.copy_(v.std().clamp_min(1e-8).log())
-
-    def forward(self, v: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return (v - self.mean) * torch.exp(-self.log_std), -self._log_det(v)
-
-    def inverse(self, w: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return w * torch.exp(self.log_std) + self.mean, self._log_det(w)
-
-    def inverse_log_slope(self, w: Tensor) -> Tensor:
-        """log dv/dw of each number of w (N, T)."""
-        return self.log_std.expand_as(w)
-
-    def _log_det(self, v: Tensor) -> Tensor:
-        return of_every_pixel(self.log_std.expand(v.shape[1]), v)

@@ -24,10 +24,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..contract import Event, UnsuitableEvent
-from .bins import log_logistic_bin, log_normal_bin
-from .draws import categorical
-from .normal import standard_normal_log_density
+from .contract import Event, UnsuitableEvent
+from .layers.bins import log_logistic_bin, log_normal_bin
+from .layers.draws import categorical
+from .layers.normal import standard_normal_log_density
 
 DecoderName = Literal["bernoulli", "gaussian", "discretised_logistic", "categorical"]
 START_VARIANCE = 0.1  # of a variance that is learnt
