@@ -123,7 +123,7 @@ class Autoencoder(Family, Reconstruction, Features):
         return (share * (self.event.levels - 1)).unflatten(1, self.event.shape)
 
     def features(self, x: Tensor) -> Tensor:
-        """The codes; a conditional model, which is not told the labels, averages those of all labels."""
+        """The codes; those of a conditional model are averaged over all labels."""
         return code_of_any_class(self.encode, x, self.classes)
 
     def sample(

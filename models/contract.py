@@ -2,7 +2,7 @@
 
 A family is a `torch.nn.Module`. Everything outside this package knows families only through the classes
 of this file: the training loop asks for `players`, the report and the served model ask for capabilities
-(`Density`, `Latent`, `Reconstruction`, `Invertible`, `Completion`, `Features`), and nobody asks for a name.
+(`Density`, `Latent`, `Reconstruction`, `Invertible`, `Completion`, `Features`), and never for a family's name.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ class Family(Trainable):
     def refusal(cls, event: Event) -> str | None:
         """Why no configuration of this family can model such an event; None if one can.
 
-        Families model numbers, unless they say otherwise: names have no distances, and nothing lies between them.
+        By default families model numbers. Levels that are names have no distances, and nothing lies between them.
         """
         if event.ordered:
             return None
@@ -326,7 +326,7 @@ class Completion(ABC):
     ) -> Tensor:
         """Examples (N, *event) that are x (N, *event) to the bit where `known` is true, and are drawn elsewhere.
 
-        `known` are bools (N, *event), or (*event) for all examples alike. A conditional model that is not told the
+        `known` are bools (N, *event), or (*event) for all examples alike. A conditional model that is not given
         labels (N,) draws them too, from what is known. Temperature and randomness are those of `Family.sample`, which
         gives the same examples by the same generator as completing examples of which nothing is known.
         """

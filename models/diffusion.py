@@ -1,9 +1,9 @@
 """Diffusion: data are destroyed by a little noise at a time, and a network learns to undo each step.
 
-It is shown x_t and t and says what the noise was; a sample starts as pure noise and takes the steps back.
+It gets x_t and t and predicts the noise; a sample starts as pure noise and takes the steps back.
 
     q(x_t | x_0) = N(√ᾱ_t x_0, (1 - ᾱ_t) I),   x_t = √ᾱ_t x_0 + √(1 - ᾱ_t) ε,   t = 1 … T
-    p(x_s | x_t) = q(x_s | x_t, x̂_0(x_t, t)),   the step of a forger who takes x̂_0 for the truth
+    p(x_s | x_t) = q(x_s | x_t, x̂_0(x_t, t)),   the posterior step, with x̂_0 in place of x_0
     ε-prediction:  x̂_0 = (x_t - √(1 - ᾱ_t) ε̂) / √ᾱ_t
     v-prediction:  x̂_0 = √ᾱ_t x_t - √(1 - ᾱ_t) v̂,   v = √ᾱ_t ε - √(1 - ᾱ_t) x_0
     simple loss:   E_t,ε ‖ε - ε̂‖² / D   (or v)
@@ -80,11 +80,11 @@ class DiffusionConfig(FamilyConfig):
     """How the noise grows: β in equal steps (times 1000/T, so that any T ends in noise), or ᾱ as a squared cosine."""
 
     least_noise: float | None = Field(default=None, ge=0, lt=1)
-    """√β_1 is at least this: first steps of hardly any noise are far apart in SNR, and cost bits in vain. Null: 3/8 of
-    a bin for integers, less noise than that hides nothing; 0.02 for vectors, in standard deviations of the data."""
+    """√β_1 is at least this: first steps of hardly any noise are far apart in SNR, and cost bits for nothing. Null: 3/8
+    of a bin for integers, less noise than that hides nothing; 0.02 for vectors, in standard deviations of the data."""
 
     prediction: Literal["epsilon", "v"] = "epsilon"
-    """What the network says: the noise ε, or the velocity v, which says x_0 well where there is almost only noise."""
+    """What the network predicts: the noise ε, or the velocity v, better where there is little signal."""
 
     loss: Literal["simple", "bound"] = "simple"
     """The unweighted error of the prediction, or the variational bound in nats per dimension."""
@@ -138,7 +138,7 @@ class DiffusionConfig(FamilyConfig):
 
 
 class Diffusion(Family, Density, Completion):
-    """A schedule of noise, and a network that sees through it."""
+    """A schedule of noise, and a network that predicts it."""
 
     Config = DiffusionConfig
     parallel_sampling = True  # T passes, whatever D is
@@ -209,12 +209,12 @@ class Diffusion(Family, Density, Completion):
         return 1 + (place * (T / noise.total)).long().clamp_max(T - 1)
 
     def _error(self, x_0: Tensor, t: Tensor, epsilon: Tensor, context: Tensor | None) -> Tensor:
-        """The mean squared error of what the network says at timesteps t (N,), a scalar."""
+        """The mean squared error of the network's prediction at timesteps t (N,), a scalar."""
         output = self._output(self.schedule.noised(x_0, t, epsilon), t, context)
         return (output - self._target(x_0, t, epsilon)).square().mean()
 
     def _target(self, x_0: Tensor, t: Tensor, epsilon: Tensor) -> Tensor:
-        """What the network should say: ε, or v = √ᾱ_t ε - √(1 - ᾱ_t) x_0."""
+        """What the network should predict: ε, or v = √ᾱ_t ε - √(1 - ᾱ_t) x_0."""
         if self.config.prediction == "epsilon":
             return epsilon
         signal, std = self.schedule.scales(t, x_0)

@@ -26,8 +26,8 @@ first of these that can be:
 A student's conditionals are Gaussian if all of its blocks go in the same order (`layers/flows/sequential.py`), and H(q)
 is known in closed form then too.
 
-Of a teacher that turns noise into data itself the student can first learn by heart, for `warm_start_steps`: both are
-given the same noise, and the loss is ‖student(u) - teacher(u)‖² / D. Where both are stacks of as many affine blocks,
+Of a teacher that turns noise into data itself the student can first learn single samples, for `warm_start_steps`: both
+get the same noise, and the loss is ‖student(u) - teacher(u)‖² / D. Where both are stacks of as many affine blocks,
 which go through the numbers in the same orders, each block learns from its counterpart: with v what the teacher's
 blocks before it make of the noise, the loss is
 
@@ -58,13 +58,13 @@ from .contract import (
 from .layers.autoregressive.conditionals import Gaussians, Teaching
 from .layers.flows.bijections import BatchNorm
 from .layers.flows.flow import Flow
-from .layers.flows.sequential import alike, gaussian_conditionals, has_gaussian_conditionals
+from .layers.flows.sequential import gaussian_conditionals, has_gaussian_conditionals, matching_blocks
 from .layers.labels import one_hot
 from .layers.units import Units
 from .noise import Noise
 from .spectra import spectral_distance
 
-HOPELESS = 50.0  # nats per dimension: in a warm start and with `cover`, what is less likely is not learnt from
+LOSS_LIMIT = 50.0  # nats per dimension: in a warm start and with `cover`, what is less likely is not learnt from
 
 Waveform = Callable[[Tensor], Tensor]
 
@@ -104,7 +104,9 @@ class Distillation:
         if not isinstance(teacher, RealDensity):
             raise UnsuitableEvent("the teacher has no density of real units to learn from; a maf has")
         if isinstance(teacher, Teaching) and not teacher.teaches:
-            raise UnsuitableEvent(f"the teacher has no density of real units as it is configured; {teacher.lesson}")
+            raise UnsuitableEvent(
+                f"the teacher has no density of real units as it is configured; {teacher.needs_to_teach}"
+            )
         if student.classes != teacher.classes:
             raise UnsuitableEvent("student and teacher must both be conditional, or neither")
         own, others = _units_in_words(student), _units_in_words(teacher)
@@ -121,9 +123,9 @@ class Distillation:
         self.waveform = waveform or (lambda x: x)
         # The teacher's pass over a sample as distributions, if the student has distributions to set against them.
         self.by_conditionals = isinstance(teacher, Teaching) and has_gaussian_conditionals(student)
-        self.pairs = alike(student, teacher)
+        self.pairs = matching_blocks(student, teacher)
         self.has_batch_norm = any(isinstance(part, BatchNorm) for part in student.modules())
-        self._refuse_what_has_no_use()
+        self._check_options()
         self._players = [
             Player(
                 "student",
@@ -137,7 +139,7 @@ class Distillation:
         student.units.requires_grad_(False)
         teacher.eval().requires_grad_(False)
 
-    def _refuse_what_has_no_use(self) -> None:
+    def _check_options(self) -> None:
         wants = "warm_start_steps" if self.warm_start_steps else "cover" if self.cover else None
         if wants and not isinstance(self.teacher, Reparameterised):
             raise UnsuitableEvent(f"{wants} needs a teacher that turns noise into data; a maf does")
@@ -171,7 +173,7 @@ class Distillation:
         labels = self._labels(batch)
         u = batch.noise.normal(self.event.dimensions)
         if batch.step < self.warm_start_steps:
-            return self._by_heart(u, labels)
+            return self._warm_start_loss(u, labels)
         drawn = self._draw(u, labels)
         loss = self._kl(drawn, labels, batch.noise)
         if self.power:
@@ -181,7 +183,7 @@ class Distillation:
             others = (labels + 1 + batch.noise.integers(self.classes - 1)) % self.classes
             loss = loss - self.contrastive * self._kl(drawn, others, batch.noise, regularised=False)
         if self.cover:
-            loss = loss + self.cover * self._uncovered(batch.noise.normal(self.event.dimensions), labels)
+            loss = loss + self.cover * self._cover_loss(batch.noise.normal(self.event.dimensions), labels)
         return loss
 
     def _labels(self, batch: Batch) -> Tensor | None:
@@ -206,7 +208,7 @@ class Distillation:
         if isinstance(q, Tensor):
             cross = -self.teacher.log_density(drawn.y, labels)
             parts = (cross + self.entropy * q) / D
-            return (parts.clamp_max(HOPELESS) if self.cover else parts).mean()
+            return (parts.clamp_max(LOSS_LIMIT) if self.cover else parts).mean()
         assert isinstance(self.teacher, Teaching)
         p = self.teacher.conditionals(drawn.y, labels)
         if isinstance(p, Gaussians):
@@ -221,39 +223,39 @@ class Distillation:
             cross = -p.log_density(drawn.y)
         return (cross - self.entropy * q.entropy()).mean()
 
-    def _by_heart(self, u: Tensor, labels: Tensor | None) -> Tensor:
+    def _warm_start_loss(self, u: Tensor, labels: Tensor | None) -> Tensor:
         """How far the student's y of the noise are from the teacher's own, or its blocks from their counterparts."""
         if not self.pairs:
             y, _ = self.student.sample_density(u, labels)
-            return (y - self._lesson(u, labels)).square().mean()
+            return (y - self._teacher_samples(u, labels)).square().mean()
         v, context, loss = u, one_hot(labels, self.classes), u.new_zeros(())
-        for own, taught in self.pairs:
+        for own, theirs in self.pairs:
             with torch.no_grad():
-                w, p = taught.conditionals(v, context)
+                w, p = theirs.conditionals(v, context)
             _, q = own.conditionals(v, context)
-            loss = loss + (q.cross_entropy(p) - q.entropy()).clamp_max(HOPELESS).mean()
+            loss = loss + (q.cross_entropy(p) - q.entropy()).clamp_max(LOSS_LIMIT).mean()
             v = w
         return loss
 
-    def _uncovered(self, u: Tensor, labels: Tensor | None) -> Tensor:
-        """H(p, q) / D on what the teacher makes of the noise, but for samples of which the student has no idea yet.
+    def _cover_loss(self, u: Tensor, labels: Tensor | None) -> Tensor:
+        """H(p, q) / D on the teacher's samples, but for those that the student finds all but impossible.
 
         Where many blocks disagree, a density falls below all bounds and its gradients overflow, and would drown all
-        others. The same holds for samples of the student that its teacher has no idea of.
+        others. The same holds for samples of the student that its teacher finds all but impossible.
         """
-        lesson, limit = self._lesson(u, labels), -HOPELESS * self.event.dimensions
-        log_q = self.student.log_density(lesson, labels)
+        y, limit = self._teacher_samples(u, labels), -LOSS_LIMIT * self.event.dimensions
+        log_q = self.student.log_density(y, labels)
         likely = log_q > limit
         if not likely.any():
             return log_q.new_zeros(())
         if not likely.all():
-            log_q = self.student.log_density(lesson[likely], None if labels is None else labels[likely])
+            log_q = self.student.log_density(y[likely], None if labels is None else labels[likely])
         return -log_q.sum() / (len(u) * self.event.dimensions)
 
     @torch.no_grad()
-    def _lesson(self, u: Tensor, labels: Tensor | None) -> Tensor:
+    def _teacher_samples(self, u: Tensor, labels: Tensor | None) -> Tensor:
         """What the teacher makes of the noise (N, D)."""
-        assert isinstance(self.teacher, Reparameterised)  # see `_refuse_what_has_no_use`
+        assert isinstance(self.teacher, Reparameterised)  # see `_check_options`
         y, _ = self.teacher.sample_density(u, labels)
         return y
 

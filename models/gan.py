@@ -1,7 +1,7 @@
 """Generative adversarial networks: a generator learns to fool a discriminator that learns not to be fooled.
 
-What the two are told, `loss`, and what they are made of, `architecture`, are parameters; so is all that keeps their
-game in balance. There is no likelihood, and a sample is one pass of the generator.
+Their losses, `loss`, and their networks, `architecture`, are parameters; so is all that keeps the training in
+balance. There is no likelihood, and a sample is one pass of the generator.
 
     discriminator:  E_x[L_real(d(x + σ_t ε))] + E_z[L_fake(d(G(z) + σ_t ε'))]
                     + λ E[(‖∇d(x̂)‖ - 1)²] + γ/2 E_x[‖∇d(x)‖²]
@@ -14,7 +14,7 @@ Shapes: z (N, L), x and G(z) (N, *event), d (N,). Integers are dequantised, so t
 from fake by their being whole numbers, and brought to the scale -1 … 1; vectors are standardised.
 
 The moving average of the generator that is often exported is the training loop's `ema_decay`: with it, averages of all
-weights are validated and exported, and training goes on with the weights themselves.
+weights are validated and exported, while training continues with the weights themselves.
 
 Goodfellow et al., "Generative Adversarial Nets", 2014 (arXiv:1406.2661); two learning rates: Heusel et al., 2017
 (arXiv:1706.08500); instance noise: Sønderby et al., 2016 (arXiv:1610.04490), and Arjovsky & Bottou, 2017
@@ -100,7 +100,7 @@ class GANConfig(FamilyConfig):
     """The discriminator's weights are brought back to this distance from 0 after each of its steps; null lets them."""
 
     label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
-    """The discriminator is told that real examples are real with a probability of one minus this."""
+    """One-sided label smoothing: the discriminator's target for real examples is one minus this."""
 
     instance_noise: float = Field(default=0.0, ge=0)
     """σ_0, the standard deviation of noise on all that the discriminator sees, on the scale -1 … 1 of integers or in
@@ -180,7 +180,7 @@ class GAN(Family, Features):
         if self.units is not None:
             self.units.initialise(x)
 
-    # The game
+    # Training
 
     def players(self) -> list[Player]:
         config = self.config
@@ -278,10 +278,10 @@ class GAN(Family, Features):
         on_real, on_fake = both.chunk(2)
         return on_real, on_fake
 
-    # The state of the game
+    # Diagnostics
 
     def diagnostics(self, batch: Batch) -> dict[str, float]:
-        """How well the discriminator tells real from generated, and how steep the generator's loss is there.
+        """How well the discriminator tells real examples from generated ones, and the slope of the generator's loss.
 
         `score_gap` is E[d(x)] - E[d(G(z))], `generator_slope` E|dL_G/dd|; D = σ(d) where d is a logit. They are those
         of a finished model: without instance noise, and with the running moments of a batch normalisation.
@@ -312,7 +312,7 @@ class GAN(Family, Features):
             " back"
         ]
 
-    # What it makes
+    # Samples and features
 
     def sample(
         self,

@@ -2,13 +2,13 @@
 
 A step is a scale and shift per channel that starts by the data (actnorm), an invertible 1×1 convolution, and an affine
 coupling of one half of the channels by the other. On images a level is a squeeze, which turns 2×2 pixels into channels,
-and `depth` steps; then half of the channels are factored out, and the next level goes on with the rest. A table is one
+and `depth` steps; then half of the channels are factored out, and the next level works on the rest. A table is one
 level, whose channels are the features, without pixels: the convolution is a linear map of all features.
 
     v ← e^s ⊙ v + b                                              actnorm, s and b (C,)
     v ← P L (U + diag(ς ⊙ e^d)) v                                1×1 convolution, (C, C) for each pixel
     w_b = v_b ⊙ σ(a(v_a) + 2) + t(v_a),  w_a = v_a               coupling, a and t (N, C/2, H, W)
-    u_f = v_f ⊙ exp(a(v_g)) + t(v_g)                             of what is factored out, given what goes on
+    u_f = v_f ⊙ exp(a(v_g)) + t(v_g)                             of what is factored out, given what is kept
 
 In the convolution P is a fixed permutation, L and U are triangular, and the signs ς stay as they were at first. The
 last line is the learnt prior of the factored half v_f: N(u_f; 0, I) makes v_f normal with a mean and a deviation by
@@ -37,7 +37,7 @@ from .layers.flows.couplings import (
     vector_network,
 )
 from .layers.flows.flow import Flow, FlowConfig
-from .layers.flows.multiscale import MultiScale, Shape, Squeeze, going_on, squeezed
+from .layers.flows.multiscale import MultiScale, Shape, Squeeze, kept_half, squeezed
 from .layers.images import halvings
 
 
@@ -97,7 +97,7 @@ class Glow(Flow):
                 parts.append(ExpCoupling(halves, SingleConvolution(halves.sees, 2 * halves.moves, self.classes)))
             levels.append(Composition(parts))
             shapes.append(shape)
-            shape = going_on(shape)
+            shape = kept_half(shape)
         return MultiScale(whole, levels, shapes)
 
     def _step(self, channels: int) -> list[Bijection]:

@@ -9,8 +9,8 @@ from torch import Tensor
 class Noise:
     """Random numbers for the rows `start … start+rows-1` of a global batch of `total` rows.
 
-    Every worker draws the noise of the whole global batch from an equal generator and keeps its own rows, so
-    N workers compute with the very numbers that one worker would use. A copy costs less than the proof.
+    Every worker draws the noise of the whole global batch from an equal generator and keeps its own rows, so N workers
+    compute with the very numbers that one worker would use. To draw the rows of others as well takes little time.
     """
 
     def __init__(

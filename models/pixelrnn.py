@@ -17,9 +17,9 @@ with a bias per class at the gates for p(x | y). `row_lstm`: step i is a row, K^
 sees a triangle that opens upward; the rest is left to the layers, and never all is seen. `diagonal_bilstm`: step i is a
 diagonal from the lower left to the upper right; K^is is 1 × 1, K^ss looks at the pixel to the left and the one above,
 c_(i-1) is that of the pixel to the left. So h sees all pixels above and to the left. A second one on the mirrored image
-sees those above and to the right; moved down by a row, lest it sees the future, it is added. Its features are x + E y
-with the image y, a step beyond the paper: by mask A x leaves out the pixel itself, and in the row above the last pixel
-would be in nobody's view. So nothing is left out.
+sees those above and to the right; it is moved down by a row, so that it does not see the future, and added. Its
+features are x + E y with the image y, a step beyond the paper: by mask A x leaves out the pixel itself, so that the
+last pixel of the row above would be seen by none of the two; with E y it is.
 
 Shapes: x (N, C, H, W) integers; features (N, 2h, H, W) with h hidden units; outputs (N, D, P). `log_prob` is one pass
 of H steps (rows) or H + W - 1 (diagonals) in each layer; K^is is applied to the whole image at once, before. `sample`

@@ -142,7 +142,7 @@ class DiagonalBiLSTM(nn.Module):
     def forward(self, x: Tensor, own: Tensor, context: Tensor | None) -> Tensor:
         """h (N, h, H, W) of features (N, 2h, H, W): that from the left, plus that from the right of the row above.
 
-        The latter is told the pixels' `own` features (N, 2h, H, W) too, for it is complete before they are drawn upon.
+        The latter also gets the pixels' `own` features (N, 2h, H, W): its row is complete before they are used.
         """
         both = (self.from_left, self.from_right)
         pixels = self.skew(torch.stack([x, x + own]).permute(0, 3, 4, 1, 2))  # (2, H · W, N, 2h)

@@ -34,7 +34,7 @@ class RowPixels:
 
 
 class DiagonalPixels:
-    """A `Layer` with a Diagonal BiLSTM of n images, pixel by pixel; h from the right is told row by row."""
+    """A `Layer` with a Diagonal BiLSTM of n images, pixel by pixel; h from the right is passed in row by row."""
 
     def __init__(self, lstm: DiagonalLSTM, up: MaskedConv2d, n: int, width: int, context: Tensor | None) -> None:
         shift = None if lstm.context is None else lstm.context(context)

@@ -79,7 +79,7 @@ class ProgressiveGANConfig(FamilyConfig):
     """S, the steps of each phase: of training at a resolution before the next is added, and of its fading in."""
 
     loss: LossName = "wasserstein"
-    """What both players are told: see models/layers/adversarial.py."""
+    """The loss of both players: see models/layers/adversarial.py."""
 
     gradient_penalty: float = Field(default=10.0, ge=0)
     """λ, the weight of (‖∇d‖ - 1)² between real and generated examples; Wasserstein's loss needs it."""

@@ -62,7 +62,7 @@ class PixelNorm(nn.Module):
 
 
 class MinibatchDeviation(nn.Module):
-    """Appends to x (N, C, H, W) a map that tells how much examples vary: (N, C + 1, H, W).
+    """Appends to x (N, C, H, W) a map of how much examples vary: (N, C + 1, H, W).
 
     Its one number is the standard deviation of each feature at each place over the *global* batch, averaged over
     features and places. A discriminator that sees it notices generators that always make the same. In evaluation the

@@ -3,7 +3,7 @@
 Each affine coupling moves one half of the numbers by a network of the other half, so that both directions take one
 pass. On images the halves are the colours of a checkerboard, seen by a convolutional network at the full resolution,
 and, after a squeeze that turns 2×2 pixels into channels, halves of the channels; then half of the channels are
-factored out, and the next scale goes on with the rest.
+factored out, and the next scale works on the rest.
 
     w_b = v_b ⊙ exp(s(v_a)) + t(v_a),  w_a = v_a,  s = g ⊙ tanh a(v_a)        (per coupling)
     log p(y) = log N(u; 0, I) + Σ Σ s                                          (over couplings and numbers)
@@ -41,7 +41,7 @@ from .layers.flows.couplings import (
     vector_network,
 )
 from .layers.flows.flow import Flow, FlowConfig
-from .layers.flows.multiscale import MultiScale, Shape, Squeeze, going_on, squeezed
+from .layers.flows.multiscale import MultiScale, Shape, Squeeze, kept_half, squeezed
 from .layers.images import halvings
 
 
@@ -102,7 +102,7 @@ class RealNVP(Flow):
                 parts += [Squeeze(), *self._couplings(channels, shape[0], width)]
             scales.append(Composition(parts))
             shapes.append(shape)
-            shape = going_on(shape)
+            shape = kept_half(shape)
         return MultiScale(whole, scales, shapes)
 
     def _couplings(self, splits: Sequence[Split], channels: int, width: int | None = None) -> list[Bijection]:

@@ -293,7 +293,8 @@ class VAE(Family, Density, Latent, Features):
     def _log_weights(self, batch: Batch, samples: int) -> Iterator[Tensor]:
         """log p(x, z_k) - log q(z_k|x) of K codes for each example, some at a time (C, N).
 
-        The noise comes code by code, so that more codes go on where fewer stop, however many are computed at a time.
+        The noise comes code by code, so that the first codes are the same however many there are, and however many are
+        computed at a time.
         """
         context = one_hot(batch.labels, self.classes)
         posterior = self.posterior(batch.x, context)
@@ -331,5 +332,5 @@ class VAE(Family, Density, Latent, Features):
         return mean.unflatten(1, self.event.shape) if self.units is None else self.units.inverse(mean)
 
     def features(self, x: Tensor) -> Tensor:
-        """The codes of examples; a conditional model, which is not told the labels, averages those of all labels."""
+        """The codes of examples; those of a conditional model are averaged over all labels."""
         return code_of_any_class(self.encode, x, self.classes)

@@ -1,4 +1,4 @@
-"""p(x|z): what a decoder's outputs say about the numbers of an example, in the data's own units.
+"""p(x|z): the distribution of an example given a decoder's outputs, in the data's own units.
 
 `bernoulli`: for integers 0 … K-1 the successes of K-1 trials (for K = 2 the usual Bernoulli decoder). `gaussian`: a
 density for vectors; integers take the mass of their bins. `discretised_logistic`: the same with a logistic in the

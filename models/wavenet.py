@@ -81,7 +81,7 @@ class WaveNetConfig(FamilyConfig):
     """What is seen of a number: a vector of its own for each level, or its value, which can then be any real number."""
 
     first_kernel: Width = 1
-    """Numbers that scalar inputs are made of; a few milliseconds of a sound tell how it goes on."""
+    """Numbers that scalar inputs are made of; a few milliseconds of a sound say much about the next number."""
 
     input_noise: float = Field(default=0.0, ge=0)
     """Width, in levels, of uniform noise on scalar inputs in training; 1 fills the gaps between levels."""
@@ -159,7 +159,7 @@ class WaveNet(Autoregressive, Teaching):
     def gaussian(self) -> bool:
         return isinstance(self.output, RoundedGaussian)
 
-    lesson = "wavenet can teach with input: scalar and output: gaussian or logistic_mixture"
+    needs_to_teach = "wavenet can teach with input: scalar and output: gaussian or logistic_mixture"
 
     def log_likelihood(self, batch: Batch) -> Tensor:
         if not (self.training and self.config.input_noise):

@@ -1,4 +1,4 @@
-"""What two players of an adversarial game are told: losses of the scores d(x), and penalties on the slope of d.
+"""Losses of the two players of an adversarial game, by scores d(x), and penalties on the slope of d.
 
 The discriminator gives each example a score d. Where it is a logit, D = σ(d) is the probability that x is real; the
 score of a critic has no such meaning. With d on real examples and d' on generated ones, the losses of the rows are
@@ -14,8 +14,8 @@ score of a critic has no such meaning. With d on real examples and d' on generat
 The maximum-likelihood loss is unbounded, and so is its gradient -½ exp(d'): rare examples that fool the discriminator
 outweigh all others, and a discriminator that is fooled for long makes the training diverge.
 
-One-sided label smoothing s tells the discriminator 1 - s for "real": (1 - s) softplus(-d) + s softplus(d) of a
-cross-entropy, ½ (d - 1 + s)² of the least squares. The other two have no labels to smooth.
+One-sided label smoothing s sets the discriminator's target for real examples to 1 - s: (1 - s) softplus(-d) + s
+softplus(d) of a cross-entropy, ½ (d - 1 + s)² of the least squares. The other two have no labels to smooth.
 
 Everything here is a value per row, so that N workers, whose losses are averaged, compute what one does.
 
@@ -45,7 +45,7 @@ LossName = Literal["minimax", "non_saturating", "maximum_likelihood", "least_squ
 class AdversarialLoss:
     """The losses (N,) of both players, as functions of scores (N,).
 
-    `on_real` is also told by how much the label of real examples is smoothed. The discriminator calls real what it
+    `on_real` also takes by how much the label of real examples is smoothed. The discriminator calls real what it
     gives more than `boundary`; None says that its scores only compare examples with each other, and that a constant
     added to them changes nothing. Where the mean scores of real and of generated examples lie `margin` apart, the
     discriminator has little left to learn. `logit` says whether σ(d) is a probability.

@@ -12,7 +12,7 @@ from ..contract import UnsuitableEvent
 def one_hot(labels: Tensor | None, classes: int) -> Tensor | None:
     """Labels (N,) as one-hot floats (N, classes); None for an unconditional model.
 
-    Raises `UnsuitableEvent` when a conditional model is not told the labels.
+    Raises `UnsuitableEvent` when a conditional model is not given the labels.
     """
     if not classes:
         return None

@@ -386,7 +386,7 @@ def test_blocks_learn_from_their_counterparts() -> None:
         torch.testing.assert_close(p.mean + p.stddev * v, w)
         expected, v = expected + kl_divergence(q, p).mean(), w
     distillation = Distillation(student, teacher, warm_start_steps=1)
-    torch.testing.assert_close(distillation._by_heart(u, labels), expected)
+    torch.testing.assert_close(distillation._warm_start_loss(u, labels), expected)
 
 
 def test_a_batch_normalisation_of_the_teacher_is_part_of_the_block_that_follows() -> None:
@@ -458,7 +458,7 @@ def test_a_student_that_has_no_idea_at_all_still_learns(inversion: str) -> None:
     student = family("iaf", inversion=inversion)
     blocks_of(student)[0].network.output_bias.data[::2] = 100.0  # far from all that the teacher makes
     distillation = Distillation(student, jittered(family("maf"), 0.3), cover=1.0)
-    assert distillation._uncovered(torch.randn(64, 2), None) == 0
+    assert distillation._cover_loss(torch.randn(64, 2), None) == 0
     loss = loss_of(distillation, Batch(torch.empty(64, 0), None, Noise(seeded(0), 64)))
     loss.backward()
     gradients = [parameter.grad for parameter in student.parameters() if parameter.requires_grad]
@@ -475,8 +475,8 @@ def test_what_a_student_has_no_idea_of_is_left_out_until_it_has(monkeypatch: pyt
     student, teacher = family("iaf"), jittered(family("maf"), 0.3)
     distillation = Distillation(student, teacher, cover=1.0)
     u = torch.randn(64, 2, generator=seeded(0))
-    scores = student.log_density(distillation._lesson(u, None))
+    scores = student.log_density(distillation._teacher_samples(u, None))
     middle = scores.median().item()
-    monkeypatch.setattr("models.distillation.HOPELESS", -middle / 2)
+    monkeypatch.setattr("models.distillation.LOSS_LIMIT", -middle / 2)
     kept = scores[scores > middle]
-    torch.testing.assert_close(distillation._uncovered(u, None), -kept.sum() / (64 * 2))
+    torch.testing.assert_close(distillation._cover_loss(u, None), -kept.sum() / (64 * 2))

@@ -90,7 +90,7 @@ def test_it_starts_with_unit_channels_after_every_actnorm(event: Event) -> None:
 
 
 def test_it_starts_by_examples_of_all_classes_though_they_are_sorted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.layers.flows.multiscale.ENOUGH", 50)
+    monkeypatch.setattr("models.layers.flows.multiscale.INITIALISATION_EXAMPLES", 50)
     x = torch.arange(16, dtype=torch.uint8).repeat_interleave(20)[:, None, None, None].expand(-1, 1, 8, 8).contiguous()
     model = glow(jitter=0.0)
     model.initialise(x, None, torch.Generator().manual_seed(0))

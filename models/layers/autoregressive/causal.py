@@ -78,7 +78,7 @@ class CausalNetwork(nn.Module):
     """Gated layers of dilations 1, 2, 4, … whose outputs for number t see the numbers before t only.
 
     They begin with a convolution over `first_kernel` numbers. Output t is a function of v_<t within the
-    `receptive_field`, and of its place, which noise does not tell. The last layer starts small, so that a flow starts
+    `receptive_field`, and of its place, which noise does not reveal. The last layer starts small, so that a flow starts
     close to the identity, yet with a gradient for every weight.
     """
 

@@ -68,14 +68,14 @@ class OutputConditionals(Conditionals):
 
 
 class Teaching(RealDensity):
-    """A real density that says its conditionals, if its configuration makes it one."""
+    """A density whose conditionals are known as distributions, if its configuration allows it: a teacher."""
 
-    lesson: ClassVar[str]  # which configurations do
+    needs_to_teach: ClassVar[str]  # which configurations make it a teacher, as a message
 
     @property
     @abstractmethod
     def teaches(self) -> bool:
-        """Is it a density of real numbers as it is configured?"""
+        """Does its configuration make it a density of real numbers, which a student can learn from?"""
 
     @property
     @abstractmethod

@@ -73,7 +73,7 @@ class MaskedMLP(nn.Module):
         last = _masked_layer([own[-1] for own in self.degrees], self._output_degrees(), strict=True)
         self.layers.append(last)
         self.context = nn.Linear(context, hidden[0], bias=False) if context else None
-        # The first dimension sees no hidden unit, so it is told the context by this alone.
+        # The first dimension sees no hidden unit, so the context reaches it by this alone.
         self.direct = nn.Linear(context, len(orders[0]) * outputs, bias=False) if context else None
         with torch.no_grad():  # close to the identity, yet with a gradient for every weight
             last.weight.mul_(0.01)

@@ -1,4 +1,4 @@
-"""What an autoregressive network says about the next number: its distribution, in the data's own units.
+"""The outputs of an autoregressive network: the distribution of the next number, in the data's own units.
 
 Each kind maps P network outputs to the distribution of one number. `draw` inverts the distribution function at uniform
 numbers, so that samples are a function of them alone. The mixture of logistics gives each level v the mass of its bin,
@@ -37,7 +37,7 @@ class Output(ABC):
     uniforms: int  # that one draw consumes
 
     def start(self) -> Tensor:
-        """Outputs (P,) to begin with where nothing tells the components of a mixture apart: equal ones never part."""
+        """Outputs (P,) to begin with; those of a mixture's components differ, for equal components would stay equal."""
         return torch.zeros(self.size)
 
     @abstractmethod

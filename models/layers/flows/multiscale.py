@@ -1,4 +1,4 @@
-"""The multi-scale architecture: a part of the numbers is done early, and the rest goes on at a lower resolution.
+"""The multi-scale architecture: some of the numbers become codes early, the rest continues at a lower resolution.
 
 At the end of each scale but the last, half of the channels are factored out and become codes as they are; the other
 half is what the next scale works on. This spares the deep layers most of the arithmetic. A squeeze trades resolution
@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from .bijections import Bijection
 
 Shape = tuple[int, int, int]  # (C, H, W)
-ENOUGH = 1000  # examples for the moments of channels
+INITIALISATION_EXAMPLES = 1000  # examples for the moments of channels
 
 
 class Squeeze(Bijection):
@@ -39,7 +39,7 @@ def squeezed(shape: Shape) -> Shape:
     return 4 * channels, height // 2, width // 2
 
 
-def going_on(shape: Shape) -> Shape:
+def kept_half(shape: Shape) -> Shape:
     """The shape of the channels that are not factored out."""
     channels, height, width = shape
     return channels // 2, height, width
@@ -48,15 +48,15 @@ def going_on(shape: Shape) -> Shape:
 class MultiScale(Bijection):
     """Scales one after the other, from flat images (N, D) to codes (N, D).
 
-    `scales` come with the `shapes` in which each ends. The first half of its channels goes on to the next one; the
-    second half is factored out. Codes are in the order in which they are done: those of the first scale come first.
+    `scales` come with the `shapes` in which each ends. The first half of its channels is the input of the next one;
+    the second half is factored out. Codes are in the order in which they are done: those of the first scale come first.
     """
 
     def __init__(self, shape: Shape, scales: Sequence[Bijection], shapes: Sequence[Shape]) -> None:
         super().__init__()
         self.shape, self.last_shape = shape, shapes[-1]
         self.scales = nn.ModuleList(scales)
-        self.factored = [going_on(each) for each in shapes[:-1]]  # both halves are of one shape
+        self.factored = [kept_half(each) for each in shapes[:-1]]  # both halves are of one shape
 
     @property
     def bijections(self) -> list[Bijection]:
@@ -98,7 +98,8 @@ class MultiScale(Bijection):
     @torch.no_grad()
     def initialise(self, v: Tensor, context: Tensor | None = None) -> None:
         """By some of the examples: a network's features of all of them, at the full resolution, may not fit."""
-        rows = torch.linspace(0, len(v) - 1, min(ENOUGH, len(v)), device=v.device).long()  # they may be sorted
+        count = min(INITIALISATION_EXAMPLES, len(v))
+        rows = torch.linspace(0, len(v) - 1, count, device=v.device).long()  # evenly, for they may be sorted
         h, context = v[rows].unflatten(1, self.shape), None if context is None else context[rows]
         for index, scale in enumerate(self.bijections):
             scale.initialise(h, context)

@@ -49,12 +49,12 @@ def generating_parts(bijection: Bijection) -> list[Bijection]:
     return [Inverse(bijection)]
 
 
-def alike(student: nn.Module, teacher: nn.Module) -> list[tuple[Block, Block]]:
+def matching_blocks(student: nn.Module, teacher: nn.Module) -> list[tuple[Block, Block]]:
     """The blocks of two flows from noise to data, in pairs; none if these differ in their number or their orders."""
-    own, taught = _blocks(student), _blocks(teacher)
-    if len(own) != len(taught) or any(a.order != b.order for a, b in zip(own, taught, strict=True)):
+    own, theirs = _blocks(student), _blocks(teacher)
+    if len(own) != len(theirs) or any(a.order != b.order for a, b in zip(own, theirs, strict=True)):
         return []
-    return list(zip(own, taught, strict=True))
+    return list(zip(own, theirs, strict=True))
 
 
 @dataclass(frozen=True)
