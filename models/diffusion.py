@@ -19,14 +19,10 @@ weighted error:
 Shapes: x (N, *event), and x_0, x_t, ε, v alike: integers on the scale -1 … 1, vectors standardised. The network is a
 U-Net for images and sequences, an MLP for vectors; t and the label shift its features.
 
-Samplers take the steps t → s of any subset of 1 … T. With x̂_0 and the noise ε̂ that goes with it,
-
-    x_s = √ᾱ_s x̂_0 + √(1 - ᾱ_s - σ²) ε̂ + σ z,   σ² = η² (1 - ᾱ_s)/(1 - ᾱ_t) (1 - ᾱ_t/ᾱ_s)
-
-which for η = 1 is a draw from p(x_s | x_t) (ancestral sampling), and for η = 0 (DDIM) has no randomness but x_T. For
-integers x̂_0 is clipped to their range, in the bound as in the samplers, so that both are of one model: that of all T
-ancestral steps without guidance. The last step returns x̂_0 without noise, as DDPM does. Guidance moves the prediction
-away from that for no label: ε̂ = (1 + w) ε̂(x_t, y) - w ε̂(x_t).
+The sampler takes steps of which `eta` says how random they are (`diffusion_sampler.py`). For integers x̂_0 is clipped to
+their range, in the bound as in the sampler, so that both are of one model: that of all T ancestral steps without
+guidance. The last step returns x̂_0 without noise, as DDPM does. Guidance moves the prediction away from that for no
+label: ε̂ = (1 + w) ε̂(x_t, y) - w ε̂(x_t).
 
 Ho, Jain & Abbeel, "Denoising Diffusion Probabilistic Models", 2020 (arXiv:2006.11239); cosine: Nichol & Dhariwal, 2021
 (arXiv:2102.09672); v: Salimans & Ho, 2022 (arXiv:2202.00512); DDIM: Song, Meng & Ermon, 2021 (arXiv:2010.02502);
@@ -35,8 +31,6 @@ guidance: Ho & Salimans, 2022 (arXiv:2207.12598).
 
 from __future__ import annotations
 
-import math
-from itertools import pairwise
 from typing import Literal, Self
 
 import torch
@@ -55,13 +49,13 @@ from .contract import (
     Player,
     Width,
 )
+from .diffusion_bound import cost, prior
 from .diffusion_networks import TimedMLP, UNet
+from .diffusion_sampler import Sampler
 from .diffusion_schedule import Schedule
-from .diffusion_streams import normal_stream, seeds_of
-from .layers.bins import log_normal_bin
+from .diffusion_streams import seeds_of
 from .layers.draws import categorical, chosen_labels
 from .layers.labels import one_hot
-from .layers.normal import log_normal_density
 from .layers.precision import at_least_float32
 from .layers.units import from_centred, network_input, standardiser
 from .noise import uniform_rows
@@ -188,7 +182,7 @@ class Diffusion(Family, Density, Completion):
 
     def _loss(self, batch: Batch) -> Tensor:
         """The loss at one timestep per example, of which a share `label_dropout` hides its label."""
-        t = self._random_timesteps(batch)
+        t = self.schedule.random_timesteps(batch.noise)
         context = one_hot(batch.labels, self.classes)
         if context is not None and self.config.label_dropout:
             context = context * (batch.noise.uniform() >= self.config.label_dropout)[:, None]
@@ -197,33 +191,20 @@ class Diffusion(Family, Density, Completion):
         if self.config.loss == "simple":
             return self._error(x_0, t, epsilon, context)
         steps = self.config.timesteps * self._bound_term(x_0, t, epsilon, context, clip=False)
-        return (self._prior(x_0) + steps).mean() / self.event.dimensions
-
-    def _random_timesteps(self, batch: Batch) -> Tensor:
-        """Timesteps (N,): row i of a global batch of B rows draws from the i-th of B strata of 1 … T.
-
-        So every batch sees all amounts of noise. Rows are shuffled, so an example meets all of them in time.
-        """
-        noise, T = batch.noise, self.config.timesteps
-        place = noise.start + torch.arange(noise.rows, device=batch.x.device) + noise.uniform()
-        return 1 + (place * (T / noise.total)).long().clamp_max(T - 1)
+        return (prior(self.schedule, x_0) + steps).mean() / self.event.dimensions
 
     def _error(self, x_0: Tensor, t: Tensor, epsilon: Tensor, context: Tensor | None) -> Tensor:
         """The mean squared error of the network's prediction at timesteps t (N,), a scalar."""
         output = self._output(self.schedule.noised(x_0, t, epsilon), t, context)
-        return (output - self._target(x_0, t, epsilon)).square().mean()
-
-    def _target(self, x_0: Tensor, t: Tensor, epsilon: Tensor) -> Tensor:
-        """What the network should predict: ε, or v = √ᾱ_t ε - √(1 - ᾱ_t) x_0."""
-        if self.config.prediction == "epsilon":
-            return epsilon
-        signal, std = self.schedule.scales(t, x_0)
-        return signal * epsilon - std * x_0
+        return (output - self.schedule.target(self.config.prediction, x_0, t, epsilon)).square().mean()
 
     def diagnostics(self, batch: Batch) -> dict[str, float]:
         """The unweighted error of the prediction, as in the simple loss, and L_0 in nats per dimension."""
         x_0, context = self.start(batch.x), one_hot(batch.labels, self.classes)
-        t, epsilon = self._random_timesteps(batch), batch.noise.normal(*self.event.shape).to(x_0)
+        t, epsilon = (
+            self.schedule.random_timesteps(batch.noise),
+            batch.noise.normal(*self.event.shape).to(x_0),
+        )
         decoded = self._bound_term(x_0, torch.ones_like(t), epsilon, context, clip=True)
         return {
             "prediction_error": self._error(x_0, t, epsilon, context).item(),
@@ -264,8 +245,7 @@ class Diffusion(Family, Density, Completion):
 
     def _origin(self, output: Tensor, x_t: Tensor, t: Tensor, clip: bool) -> Tensor:
         """x̂_0 by the network's output; `clip` brings it into the range of integers."""
-        signal, std = self.schedule.scales(t, x_t)
-        x_0 = signal * x_t - std * output if self.config.prediction == "v" else (x_t - std * output) / signal
+        x_0 = self.schedule.origin(self.config.prediction, output, x_t, t)
         if not clip or self.event.levels is None:
             return x_0
         end = 1 - 1 / self.event.levels
@@ -281,8 +261,8 @@ class Diffusion(Family, Density, Completion):
         drawn, the bias was 0.001 bits per dimension, and with 20 it was 0.0001.
         """
         x_0, context = self.start(batch.x), one_hot(batch.labels, self.classes)
-        t, weights = self._timesteps(batch)
-        total = self._prior(x_0).double()
+        t, weights = self.schedule.drawn(self.scoring_passes, batch.noise)
+        total = prior(self.schedule, x_0).double()
         at_once = max(1, ROWS // len(x_0))
         for steps, weight in zip(t.split(at_once), weights.split(at_once), strict=True):
             k = len(steps)
@@ -294,43 +274,11 @@ class Diffusion(Family, Density, Completion):
         log_det = 0.0 if self.units is None else self.units(batch.x)[1]
         return log_det - total.to(x_0)
 
-    def _timesteps(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Timesteps (k, N) of the bound, one drawn from each stratum, and how many of all T each stands for (k,)."""
-        n = self.config.bound_steps or self.config.timesteps
-        edges = torch.tensor(self.schedule.strata(n), device=batch.x.device)
-        first, sizes = edges[:-1], edges.diff()
-        if n == self.config.timesteps:
-            return first[:, None].expand(-1, len(batch.x)), sizes
-        u = batch.noise.uniform(n).T
-        return first[:, None] + (u * sizes[:, None]).long().minimum(sizes[:, None] - 1), sizes
-
-    def _prior(self, x_0: Tensor) -> Tensor:
-        """L_T (N,) in nats."""
-        alpha_bar = float(self.schedule.alpha_bar[-1])
-        return 0.5 * (alpha_bar * (x_0.square() - 1) - math.log1p(-alpha_bar)).flatten(1).sum(1)
-
     def _bound_term(self, x_0: Tensor, t: Tensor, epsilon: Tensor, context: Tensor | None, clip: bool) -> Tensor:
         """L_{t-1} (N,) in nats at timesteps t (N,), L_0 where t is 1."""
         x_t = self.schedule.noised(x_0, t, epsilon)
         guess = self._origin(self._output(x_t, t, context), x_t, t, clip)
-        return self._cost(x_0, guess, t, t - 1).flatten(1).sum(1)
-
-    def _cost(self, x_0: Tensor, guess: Tensor, t: Tensor, s: Tensor) -> Tensor:
-        """What a step from t to s costs (N, *event) in nats if it believes in a guess x̂_0: a KL, or L_0 at s = 0."""
-        shape = -1, *[1] * (x_0.dim() - 1)
-        last, (_, std) = s.view(shape) == 0, self.schedule.scales(t, x_0)
-        weight = self.schedule.weight(t, s.clamp_min(1)).to(x_0).view(shape)
-        decoded = self._log_decoder(x_0, torch.where(last, guess, x_0), std)  # other guesses may be anywhere
-        return torch.where(last, -decoded, weight * (x_0 - guess).square())
-
-    def _log_decoder(self, x_0: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-        """log p(x | x_1) of each number: of the bin of an integer, or of a standardised real one."""
-        z = (x_0 - mean) / std
-        levels = self.event.levels
-        if levels is None:
-            return log_normal_density(z) - std.log()
-        half, end = 1 / (levels * std), 1 - 2 / levels  # half a bin; only the outermost levels are beyond `end`
-        return log_normal_bin(z - half, z + half, first=x_0 < -end, last=x_0 > end)
+        return cost(self.schedule, self.event.levels, x_0, guess, t, t - 1).flatten(1).sum(1)
 
     # Sampling and completion
 
@@ -349,11 +297,11 @@ class Diffusion(Family, Density, Completion):
         u = uniform_rows(n, 2, generator).to(self._device)
         labels = chosen_labels(labels, self.classes, u[:, 0])
         labels = None if labels is None else labels.to(self._device)
-        parts = [slice(i, i + ROWS) for i in range(0, n, ROWS)]
-        context = one_hot(labels, self.classes)
+        context, sampler = one_hot(labels, self.classes), self._sampler()
         x_0 = torch.empty(n, *self.event.shape, device=self._device, dtype=self._dtype)
-        for part in parts:
-            x_0[part] = self._walk(seeds_of(u[part, 1]), None if context is None else context[part], temperature)[0]
+        for part in (slice(i, i + ROWS) for i in range(0, n, ROWS)):
+            some = None if context is None else context[part]
+            x_0[part], _ = sampler.walk(seeds_of(u[part, 1]), some, temperature)
         return self._finish(x_0)
 
     def completes_exactly(self, known: Tensor) -> bool:
@@ -387,61 +335,20 @@ class Diffusion(Family, Density, Completion):
 
     def _completed(self, x_0: Tensor, known: Tensor, labels: Tensor | None, u: Tensor, temperature: float) -> Tensor:
         """x_0 (n, *event), what is not known drawn by uniform numbers u (n, 2), and labels, too, if there are none."""
-        seeds = seeds_of(u[:, 1])
+        seeds, sampler = seeds_of(u[:, 1]), self._sampler()
         if labels is not None or not self.classes:
-            return self._walk(seeds, one_hot(labels, self.classes), temperature, x_0, known)[0]
+            return sampler.walk(seeds, one_hot(labels, self.classes), temperature, x_0, known)[0]
         n, C = len(x_0), self.classes
         every = torch.arange(C, device=x_0.device).repeat(n)
         x_0, known, seeds = (each.repeat_interleave(C, 0) for each in (x_0, known, seeds))
-        walked, cost = self._walk(seeds, one_hot(every, C), temperature, x_0, known)
-        label = categorical((-cost).view(n, C).softmax(1), u[:, 0])
+        walked, total = sampler.walk(seeds, one_hot(every, C), temperature, x_0, known)
+        label = categorical((-total).view(n, C).softmax(1), u[:, 0])
         return walked.unflatten(0, (n, C))[torch.arange(n, device=label.device), label]
 
-    def _walk(
-        self,
-        seeds: Tensor,
-        context: Tensor | None,
-        temperature: float,
-        x_0: Tensor | None = None,
-        known: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """From noise to x̂_0 (n, *event), passing through what is known of x_0; and what that cost (n,), in nats."""
-        config, schedule = self.config, self.schedule
-        eta = config.eta if config.sampler == "ddim" else 1.0
-        step = torch.compile(self._step) if self.compiled else self._step
+    def _sampler(self) -> Sampler:
+        eta, steps = self.config.eta if self.config.sampler == "ddim" else 1.0, self.sampling_passes
+        return Sampler(self.schedule, self.event, steps, eta, self._guess, self._dtype, self.compiled)
 
-        def noise(block: int) -> Tensor:
-            z = temperature * normal_stream(seeds, block, self.event.dimensions)
-            return z.to(self._dtype).view(-1, *self.event.shape)
-
-        grid = torch.tensor(schedule.grid(self.sampling_passes), device=seeds.device)
-        x = noise(0)
-        if x_0 is not None and known is not None:
-            x = torch.where(known, schedule.noised(x_0, grid[0], x), x)
-        cost = torch.zeros(len(x), dtype=torch.float64, device=x.device)
-        for block, (t, s) in enumerate(pairwise(grid), 1):
-            x, mean_cost, std = step(x, t, s, context, eta, x_0, known)
-            cost += mean_cost
-            if block < len(grid) - 1 and eta:
-                x = x + std * noise(block)
-        return x, cost
-
-    def _step(
-        self,
-        x_t: Tensor,
-        t: Tensor,
-        s: Tensor,
-        context: Tensor | None,
-        eta: float,
-        x_0: Tensor | None,
-        known: Tensor | None,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Mean (n, *event) and standard deviation of x_s, and what the known numbers cost (n,)."""
-        t_rows = t.expand(len(x_t))
-        guess = self._origin(self._guided(x_t, t_rows, context), x_t, t, clip=True)
-        cost = torch.zeros(len(x_t), dtype=torch.float64, device=x_t.device)
-        if x_0 is not None and known is not None:
-            cost = torch.where(known, self._cost(x_0, guess, t, s), 0.0).double().flatten(1).sum(1)
-            guess = torch.where(known, x_0, guess)
-        mean, std = self.schedule.step(guess, x_t, t, s, eta)
-        return mean, cost, std
+    def _guess(self, x_t: Tensor, t: Tensor, context: Tensor | None) -> Tensor:
+        """x̂_0 of x_t (n, *event) at a timestep t (), with guidance."""
+        return self._origin(self._guided(x_t, t.expand(len(x_t)), context), x_t, t, clip=True)

@@ -14,6 +14,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from .noise import Noise
+
 LARGEST = 0.999  # β: the last of a cosine would be 1
 OFFSET = 0.008  # s of the cosine
 
@@ -88,3 +90,32 @@ class Schedule(nn.Module):
     def grid(self, steps: int) -> list[int]:
         """`steps` timesteps from T down, evenly spaced, and 0 at the end."""
         return [round(step * self.timesteps / steps) for step in range(steps, -1, -1)]
+
+    def target(self, prediction: str, x_0: Tensor, t: Tensor, epsilon: Tensor) -> Tensor:
+        """What a network should predict: ε, or v = √ᾱ_t ε - √(1 - ᾱ_t) x_0."""
+        if prediction == "epsilon":
+            return epsilon
+        signal, std = self.scales(t, x_0)
+        return signal * epsilon - std * x_0
+
+    def origin(self, prediction: str, output: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+        """The x_0 that follows from a network's output, ε̂ or v̂."""
+        signal, std = self.scales(t, x_t)
+        return signal * x_t - std * output if prediction == "v" else (x_t - std * output) / signal
+
+    def random_timesteps(self, noise: Noise) -> Tensor:
+        """Timesteps (N,): row i of a global batch of B rows draws from the i-th of B strata of 1 … T.
+
+        So every batch sees all amounts of noise. Rows are shuffled, so an example meets all of them in time.
+        """
+        place = noise.start + torch.arange(noise.rows, device=noise.device) + noise.uniform()
+        return 1 + (place * (self.timesteps / noise.total)).long().clamp_max(self.timesteps - 1)
+
+    def drawn(self, count: int, noise: Noise) -> tuple[Tensor, Tensor]:
+        """Timesteps (count, N), one drawn from each of as many strata, and how many of T each stands for (count,)."""
+        edges = torch.tensor(self.strata(count), device=noise.device)
+        first, sizes = edges[:-1], edges.diff()
+        if count == self.timesteps:
+            return first[:, None].expand(-1, noise.rows), sizes
+        u = noise.uniform(count).T
+        return first[:, None] + (u * sizes[:, None]).long().minimum(sizes[:, None] - 1), sizes

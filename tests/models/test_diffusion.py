@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
-from models import diffusion
+from models import diffusion, diffusion_sampler
 from models.contract import Batch, Event
 from models.diffusion import Diffusion, DiffusionConfig
+from models.diffusion_bound import cost, log_decoder, prior
 from models.diffusion_networks import TimedMLP, UNet
 from models.diffusion_schedule import Schedule, betas
 from models.diffusion_streams import normal_stream, seeds_of
@@ -115,7 +116,7 @@ def test_nothing_of_the_data_is_left_at_the_end(name: str, timesteps: int) -> No
     alpha_bar = model.schedule.alpha_bar[-1]
     forward = Normal(alpha_bar.sqrt() * x_0, (1 - alpha_bar).sqrt())
     expected = kl_divergence(forward, Normal(0.0, 1.0)).flatten(1).sum(1)
-    torch.testing.assert_close(model._prior(x_0), expected)
+    torch.testing.assert_close(prior(model.schedule, x_0), expected)
     assert expected.max() / 64 < 1e-3
 
 
@@ -170,7 +171,7 @@ def test_the_cost_of_a_step_is_a_divergence_of_posteriors(name: str) -> None:
         steps = torch.tensor(t), torch.tensor(s)
         (true, std), (believed, _) = (model.schedule.step(each, x_t, *steps, 1.0) for each in (x_0, guess))
         expected = kl_divergence(Normal(true, std), Normal(believed, std))
-        torch.testing.assert_close(model._cost(x_0, guess, *steps), expected, rtol=1e-6, atol=1e-9)
+        torch.testing.assert_close(cost(model.schedule, 17, x_0, guess, *steps), expected, rtol=1e-6, atol=1e-9)
 
 
 def test_the_decoder_gives_bins_their_mass() -> None:
@@ -180,10 +181,10 @@ def test_the_decoder_gives_bins_their_mass() -> None:
         normal = Normal(torch.tensor(0.35, dtype=torch.float64), std)
         edges = torch.tensor([-math.inf, *((2 * level / 17 - 1) for level in range(1, 17)), math.inf])
         expected = normal.cdf(edges.double()).diff()
-        found = model._log_decoder(x_0, normal.mean, torch.tensor(std)).exp()
+        found = log_decoder(17, x_0, normal.mean, torch.tensor(std)).exp()
         torch.testing.assert_close(found, expected)
         assert found.sum().item() == pytest.approx(1)
-    far = model._log_decoder(x_0.float(), torch.tensor(1.0), torch.tensor(0.01))
+    far = log_decoder(17, x_0.float(), torch.tensor(1.0), torch.tensor(0.01))
     assert far.isfinite().all() and far[0] < far[1] < -1000
 
 
@@ -215,7 +216,7 @@ def test_the_bound_is_the_sum_of_its_parts(event: Event, prediction: str) -> Non
             assert model.units is not None
             total = total - (Normal(guess, std).log_prob(x_0) - model.units.std.log())
         else:
-            total = total - model._log_decoder(x_0, guess, model.schedule.scales(one, x_0)[1])
+            total = total - log_decoder(event.levels, x_0, guess, model.schedule.scales(one, x_0)[1])
     found = model.log_prob(x, labels, seeded())
     torch.testing.assert_close(found, -total.flatten(1).sum(1), rtol=1e-6, atol=1e-6)
 
@@ -264,7 +265,7 @@ def test_drawn_steps_estimate_the_sum_of_all_without_bias() -> None:
 def test_drawn_steps_stand_for_every_step_once(steps: int) -> None:
     model = small(timesteps=12, bound_steps=steps)
     x = torch.zeros(4000, 1, 8, 8, dtype=torch.uint8)
-    t, weights = model._timesteps(Batch(x, None, Noise(seeded(), len(x))))
+    t, weights = model.schedule.drawn(steps, Noise(seeded(), len(x)))
     assert t.shape == (steps, 4000) and (t[0] == 1).all() and weights.sum() == 12
     counts = torch.zeros(13).index_add_(0, t.flatten(), weights[:, None].expand(t.shape).flatten().float())
     torch.testing.assert_close(counts[1:] / 4000, torch.ones(12), atol=0.15, rtol=0)
@@ -295,7 +296,7 @@ def test_a_perfect_prediction_is_the_truth(prediction: str) -> None:
     model = small(prediction=prediction, timesteps=40)
     x_0, epsilon = torch.rand(2, 40, 1, 8, 8, dtype=torch.float64, generator=seeded()) * 1.8 - 0.9
     t = torch.arange(1, 41)
-    target = model._target(x_0, t, epsilon)
+    target = model.schedule.target(prediction, x_0, t, epsilon)
     torch.testing.assert_close(model._origin(target, model.schedule.noised(x_0, t, epsilon), t, clip=True), x_0)
 
 
@@ -305,7 +306,7 @@ def test_v_is_the_velocity_on_a_circle() -> None:
     x_0, epsilon = torch.randn(2, 1, 5, dtype=torch.float64, generator=seeded())
     phi, little = model.schedule.alpha_bar[3].sqrt().acos(), 1e-6
     before, after = (angle.cos() * x_0 + angle.sin() * epsilon for angle in (phi - little, phi + little))
-    torch.testing.assert_close(model._target(x_0, t, epsilon), (after - before) / (2 * little))
+    torch.testing.assert_close(model.schedule.target("v", x_0, t, epsilon), (after - before) / (2 * little))
 
 
 def test_the_simple_loss_is_the_error_of_the_noise() -> None:
@@ -400,7 +401,7 @@ def test_only_the_ancestral_sampler_draws_noise_on_its_way(sampler: str, monkeyp
         blocks.append(block)
         return normal_stream(seeds, block, width)
 
-    monkeypatch.setattr(diffusion, "normal_stream", counted)
+    monkeypatch.setattr(diffusion_sampler, "normal_stream", counted)
     small(sampler=sampler, sampler_steps=4).sample(2, generator=seeded())
     assert blocks == ([0, 1, 2, 3] if sampler == "ancestral" else [0])
 

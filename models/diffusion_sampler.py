@@ -1,0 +1,85 @@
+"""The steps of a diffusion from noise to data, or to a completion of what is known of an example.
+
+Samplers take the steps t → s of any subset of 1 … T. With x̂_0 and the noise ε̂ that goes with it,
+
+    x_s = √ᾱ_s x̂_0 + √(1 - ᾱ_s - σ²) ε̂ + σ z,   σ² = η² (1 - ᾱ_s)/(1 - ᾱ_t) (1 - ᾱ_t/ᾱ_s)
+
+which for η = 1 is a draw from p(x_s | x_t) (ancestral sampling), and for η = 0 (DDIM) has no randomness but x_T.
+
+Song, Meng & Ermon, "Denoising Diffusion Implicit Models", 2021 (arXiv:2010.02502).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from .contract import Event
+from .diffusion_bound import cost
+from .diffusion_schedule import Schedule
+from .diffusion_streams import normal_stream
+
+Guess = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # x̂_0 (n, *event) of x_t, t () and the context (n, C)
+
+
+class Sampler:
+    """`steps` steps, evenly spaced over a schedule, with the η of the equations above."""
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        event: Event,
+        steps: int,
+        eta: float,
+        guess: Guess,
+        dtype: torch.dtype,
+        compiled: bool,
+    ) -> None:
+        self.schedule, self.event, self.steps, self.eta, self.guess = schedule, event, steps, eta, guess
+        self.dtype = dtype  # of the examples under way
+        self.step = torch.compile(self._step) if compiled else self._step
+
+    def walk(
+        self,
+        seeds: Tensor,
+        context: Tensor | None,
+        temperature: float,
+        x_0: Tensor | None = None,
+        known: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """From noise to x̂_0 (n, *event), passing through what is known of x_0; and the cost of that (n,), in nats.
+
+        `seeds` (n,) are those of the noise of each example.
+        """
+
+        def noise(block: int) -> Tensor:
+            z = temperature * normal_stream(seeds, block, self.event.dimensions)
+            return z.to(self.dtype).view(-1, *self.event.shape)
+
+        grid = torch.tensor(self.schedule.grid(self.steps), device=seeds.device)
+        x = noise(0)
+        if x_0 is not None and known is not None:
+            x = torch.where(known, self.schedule.noised(x_0, grid[0], x), x)
+        total = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+        for block, (t, s) in enumerate(pairwise(grid), 1):
+            x, step_cost, std = self.step(x, t, s, context, x_0, known)
+            total += step_cost
+            if block < len(grid) - 1 and self.eta:
+                x = x + std * noise(block)
+        return x, total
+
+    def _step(
+        self, x_t: Tensor, t: Tensor, s: Tensor, context: Tensor | None, x_0: Tensor | None, known: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean (n, *event) and standard deviation of x_s, and the cost of the known numbers (n,)."""
+        guess = self.guess(x_t, t, context)
+        total = torch.zeros(len(x_t), dtype=torch.float64, device=x_t.device)
+        if x_0 is not None and known is not None:
+            costs = cost(self.schedule, self.event.levels, x_0, guess, t, s)
+            total = torch.where(known, costs, 0.0).double().flatten(1).sum(1)
+            guess = torch.where(known, x_0, guess)
+        mean, std = self.schedule.step(guess, x_t, t, s, self.eta)
+        return mean, total, std
