@@ -11,7 +11,7 @@ help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 repro: $(STAMP) ## rebuild everything that is out of date: data, searches, models, report, registry
-	@genera params > /dev/null
+	@genera plan
 	@dvc repro
 
 test: $(STAMP) ## run every test, in as many processes as there are CPUs, at most 4

@@ -32,7 +32,7 @@ from torch import Tensor
 from models.classifier import Classifier
 from models.contract import Event
 from models.gan import GAN, GANConfig
-from pipelines.data.examples import Examples
+from pipelines.data.examples import Examples, examples
 from pipelines.data.prepared import Prepared
 from pipelines.errors import UserError
 from pipelines.evaluation.finished import load_features
@@ -41,7 +41,6 @@ from pipelines.evaluation.validation import BATCH, FID_SAMPLES, feature_array, f
 from pipelines.files import write_json
 from pipelines.params.project import Project
 from pipelines.params.schema import Loop
-from pipelines.training.jobs import examples
 from pipelines.training.loop import Training
 from pipelines.training.task import Task
 

@@ -101,7 +101,7 @@ def row(case: str, ours: float, limit: float, unit: str) -> Row:
 def measure(project: Path, data: dict[str, Any]) -> tuple[float, float]:
     """Seconds of a `genera prepare`, and the peak of its memory in MiB."""
     project.mkdir(parents=True, exist_ok=True)
-    (project / "params.yaml").write_text(json.dumps({"data": data, "families": {}}))
+    (project / "params.yaml").write_text(json.dumps({"data": data, "entries": {}}))
     began, peak = time.perf_counter(), 0
     with subprocess.Popen([sys.executable, "-m", "pipelines.cli", "prepare"], cwd=project) as process:
         while process.poll() is None:

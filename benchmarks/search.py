@@ -30,11 +30,10 @@ from pipelines.errors import UserError
 from pipelines.params.project import Project
 from pipelines.params.reading import parse
 from pipelines.params.schema import Params
-from pipelines.stages.tune import Trial
+from pipelines.stages.tune import Trial, space_of
 
 from ._rows import Row, publish
 
-CODE = "models/gan.py"
 SPACE: dict[str, dict[str, Any]] = {
     "loss": {"choices": ["minimax", "non_saturating", "maximum_likelihood", "least_squares", "hinge"]},
     "learning_rate": {"low": 1e-5, "high": 1e-2, "log": True},
@@ -87,12 +86,8 @@ def parameters(budget: Budget, sampler: Sampler, seed: int, storage: str) -> Par
     stops = sampler == "tpe"
     return parse(
         {
-            "families": {"gan": {"model": "gan", "conditional": True, "latent": 16, "width": 16}},
-            "train": {
-                "loop": {"batch_size": 64, "schedule": "constant", "ema_decay": 0.95},
-                "entries": {"gan": {"code": CODE, "after": "artifacts/tune/gan/best.json"}},
-            },
-            "tune": {
+            "defaults": {
+                "train": {"batch_size": 64, "schedule": "constant", "ema_decay": 0.95},
                 "search": {
                     "sampler": sampler,
                     "trials": budget.tpe_trials if stops else budget.random_trials,
@@ -102,7 +97,13 @@ def parameters(budget: Budget, sampler: Sampler, seed: int, storage: str) -> Par
                     "reduction_factor": budget.reduction_factor,
                     "seed": seed,
                 },
-                "entries": {"gan": {"code": CODE, "space": SPACE}},
+            },
+            "entries": {
+                "gan": {
+                    "model": "gan",
+                    "config": {"conditional": True, "latent": 16, "width": 16},
+                    "search": SPACE,
+                },
             },
             "cluster": {"storage": storage},
         }
@@ -114,9 +115,10 @@ def searched(budget: Budget, sampler: Sampler, seed: int) -> list[Spent]:
     with tempfile.TemporaryDirectory() as storage:
         params = parameters(budget, sampler, seed, storage)
         project = Project(Path.cwd(), params)
-        trial, space = Trial(project, "gan", Prepared.open(project.prepared).digest), params.tune.entries["gan"].space
-        settings = params.tune.search
-        results = search(sampler, Timed(trial), space, frozenset(), settings, params.cluster, project.storage)
+        gan = project.entries["gan"]
+        trial = Timed(Trial(project, gan, Prepared.open(project.prepared).digest))
+        settings = params.defaults.search
+        results = search(sampler, trial, space_of(project, gan), settings, params.cluster, project.storage)
     return curve(results, budget)
 
 

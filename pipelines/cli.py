@@ -19,24 +19,43 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Entry = Annotated[str, typer.Argument(help="An entry of `families` in params.yaml.")]
+Entry = Annotated[str, typer.Argument(help="An entry of params.yaml.")]
+
+MADE_BY = {"tune": "searched", "train": "trained", "distill": "distilled"}  # what stages do with an entry
 
 
-def _run(stage: str, entry: str | None = None) -> None:
+def _run(stage: str, name: str | None = None) -> None:
     """Run a stage on the project in the current folder, with its parameters validated first."""
     from importlib import import_module
 
     from .errors import UserError
+    from .params.plan import complain_of_unplanned
     from .params.project import Project
 
     project = Project.here()
-    if entry is None:
-        import_module(f"{__package__}.stages.{stage}").run(project)
+    module = import_module(f"{__package__}.stages.{stage}")
+    if name is None:
+        module.run(project)
         return
-    allowed = getattr(project.params, stage).entries
-    if entry not in allowed:
-        raise UserError(f"{stage}: {entry!r} is not allowed: must be one of {stage}.entries: {', '.join(allowed)}")
-    import_module(f"{__package__}.stages.{stage}").run(project, entry)
+    entry = project.entries.get(name)
+    if entry is None:
+        allowed = ", ".join(project.entries)
+        raise UserError(f"{stage}: {name!r} is not allowed: must be one of the entries of params.yaml: {allowed}")
+    if stage in ("train", "distill") and entry.stage != stage:
+        raise UserError(f"{stage}: {name!r} is not allowed: it is {MADE_BY[entry.stage]}: genera {entry.stage} {name}")
+    complain_of_unplanned(project.root, stage, name)
+    module.run(project, entry)
+
+
+@app.command()
+def code() -> None:
+    """Say what settings and code of each stage and entry mean."""
+    from pathlib import Path
+
+    from .params.reading import read
+    from .stages.code import run
+
+    run(Path.cwd(), read(Path.cwd() / "params.yaml"))
 
 
 @app.command()
@@ -102,7 +121,7 @@ def profile(
     name: Annotated[str, typer.Argument(help="A file of profiles/, without its ending: mnist, power, speech, …")],
     force: Annotated[bool, typer.Option(help="Replace changes of params.yaml that are not committed.")] = False,
 ) -> None:
-    """Switch params.yaml to a complete parameter file for another data set."""
+    """Switch params.yaml, and dvc.yaml with it, to another data set."""
     from pathlib import Path
 
     from .params.profiles import switch
@@ -113,9 +132,28 @@ def profile(
 @app.command()
 def params() -> None:
     """Print the effective parameters, with every default filled in."""
+    from .params.checks import complain_of_misfits
     from .params.effective import show
+    from .params.project import Project
 
-    show()
+    project = Project.here()
+    complain_of_misfits(project.root, project.params)
+    show(project)
+
+
+@app.command()
+def plan() -> None:
+    """Write dvc.yaml, the plan of the workflow, from params.yaml."""
+    from .params.checks import complain_of_misfits
+    from .params.plan import forget_lost_registry, write_plan
+    from .params.project import Project
+
+    project = Project.here()
+    complain_of_misfits(project.root, project.params)
+    if write_plan(project.root, project.params):
+        print("plan: dvc.yaml was written from params.yaml")
+    if forget_lost_registry(project.root):
+        print("plan: mlflow.db is gone: the models will be registered again")
 
 
 def main() -> None:

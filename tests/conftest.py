@@ -22,10 +22,10 @@ os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start, too
 ROOT = Path(__file__).parent.parent
 RAY = (
     "tests/test_workflow.py",
-    "tests/pipelines/test_cluster.py",
-    "tests/pipelines/test_publishing.py::test_two_workers_read_the_published_data",
+    "tests/pipelines/cluster/test_cluster.py",
+    "tests/pipelines/data/test_publishing.py::test_two_workers_read_the_published_data",
 )
-LONG = ("tests/test_kinds_of_data.py", "tests/pipelines/preparation/test_writing.py")  # whose tests share nothing
+LONG = ("tests/test_kinds_of_data.py", "tests/pipelines/data/preparation/test_writing.py")  # whose tests share nothing
 MAKE_DATABASE = store._make_database
 
 
@@ -65,7 +65,7 @@ def root() -> Path:
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MLflow's database of a project in which nothing has run."""
     folder = tmp_path_factory.mktemp("store")
-    MAKE_DATABASE(folder / "mlflow.db", "elsewhere")
+    MAKE_DATABASE(folder / "mlflow.db", "empty", "elsewhere")
     return folder / "mlflow.db"
 
 
@@ -73,13 +73,14 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def quick_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Projects get a copy of the empty store: MLflow takes more than a second to make one."""
 
-    def copy(path: Path, artifacts: str | None) -> None:
+    def copy(path: Path, experiment: str, artifacts: str | None) -> None:
         if path.exists() or artifacts is None:
-            MAKE_DATABASE(path, artifacts)
+            MAKE_DATABASE(path, experiment, artifacts)
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(request.getfixturevalue("empty_store"), path)
         with closing(sqlite3.connect(path)) as database, database:
-            database.execute("UPDATE experiments SET artifact_location = ? WHERE name = 'genera'", [artifacts])
+            change = "UPDATE experiments SET name = ?, artifact_location = ? WHERE name = 'empty'"
+            database.execute(change, [experiment, artifacts])
 
     monkeypatch.setattr(store, "_make_database", copy)

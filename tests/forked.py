@@ -24,7 +24,7 @@ from typing import NoReturn
 from models.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parents[1]
-STAGES = ("prepare", "features", "tune", "train", "distill", "evaluate", "compare", "register")
+STAGES = ("code", "prepare", "features", "tune", "train", "distill", "evaluate", "compare", "register")
 LATE = ("matplotlib.pyplot", "mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store", "sklearn.datasets")
 CLIENT = """#!{python} -IS
 import json, os, socket, sys
@@ -57,7 +57,7 @@ def quick_genera(environment: dict[str, str]) -> Iterator[str]:
 def serve(address: str) -> None:
     """Returns in a fork for each request, with everything as if it were a process of its own; never in this process."""
     families = {f"models.{place.partition(':')[0]}" for place in CATALOGUE.values()}
-    for module in ("pipelines.cli", *(f"pipelines.{stage}" for stage in STAGES), *sorted(families), *LATE):
+    for module in ("pipelines.cli", *(f"pipelines.stages.{stage}" for stage in STAGES), *sorted(families), *LATE):
         import_module(module)
     gc.freeze()  # a fork need not look through all that was imported
     with socket.socket(socket.AF_UNIX) as server:

@@ -14,7 +14,8 @@ import soundfile
 from ruamel.yaml import YAML
 
 from pipelines.evaluation.completions import Completions
-from pipelines.files import read_json, write_json
+from pipelines.files import read_json
+from pipelines.params.profiles import expanded
 from pipelines.params.project import Project
 from pipelines.params.reading import parse
 from pipelines.stages import compare, distill, evaluate, features, prepare, train
@@ -42,22 +43,22 @@ SMALL = {
     "parallel_wavenet": {"layers": 2, "channels": 4, "blocks": 2, "first_kernel": 2},
 }
 UNSCORED = ("autoencoder", "denoising_autoencoder", "gan")  # of tables and sounds: no likelihood
-FOUND = {"vae": {"kl_weight": 1.0}, "gan": {"learning_rate": 1e-3, "discriminator_ratio": 1.0}}
+PROFILES = {path.stem: path for path in (ROOT / "profiles").glob("*.yaml")}
 
 
-def toy(profile: str, data: dict[str, Any], drop: tuple[str, ...] = ()) -> dict[str, Any]:
-    """A profile with other data and little work."""
-    raw: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / "profiles" / f"{profile}.yaml")
+def toy(profile: str, data: dict[str, Any], keep: tuple[str, ...] = (), drop: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A profile with other data and little work; all its entries, or those to `keep`."""
+    raw: dict[str, Any] = YAML(typ="safe", pure=True).load(expanded(PROFILES, profile))
     raw["data"].update(data)
-    for entry in drop:
-        for section in (raw["families"], *(raw[name]["entries"] for name in ("train", "tune", "distill", "evaluate"))):
-            section.pop(entry, None)
-    for entry, values in raw["families"].items():
-        values.update(SMALL[entry])
+    raw["entries"] = {
+        name: block for name, block in raw["entries"].items() if (not keep or name in keep) and name not in drop
+    }
     work = {"steps": 4, "validate_every": 2, "batch_size": 16, "warmup_steps": 0}
-    for entry in (*raw["train"]["entries"].values(), *raw["distill"]["entries"].values()):
-        entry.update(work)
-    raw["distill"]["val_samples"] = 8
+    for name, block in raw["entries"].items():
+        block["config"].update(SMALL[name])
+        block["distill" if "distill" in block else "train"].update(work)
+        block.pop("search", None)
+    raw["defaults"]["distill"] = {"val_samples": 8}
     sizes = {"samples": 24, "references": 20, "scored": 10, "neighbours": 3, "speed_batch": 4, "speed_runs": 1}
     raw["evaluate"].update({**sizes, "classifier": {**work, "width": 4}})
     return raw
@@ -68,17 +69,11 @@ def rebuild(root: Path, raw: dict[str, Any]) -> tuple[Project, dict[str, dict[st
     project = Project(root, parse(raw))
     prepare.run(project)
     features.run(project)
-    for entry in project.params.tune.entries:
-        found = {"parameters": FOUND[entry], "objective": 0.0, "objective_name": "none"}
-        write_json(project.artifacts("tune", entry) / "best.json", found)
-    for entry in project.params.train.entries:
-        train.run(project, entry)
-    for entry in project.params.distill.entries:
-        distill.run(project, entry)
-    for entry in project.params.evaluate.entries:
+    for entry in sorted(project.entries.values(), key=lambda entry: entry.stage == "distill"):
+        (distill if entry.teacher else train).run(project, entry)
+    for entry in project.entries.values():
         evaluate.run(project, entry)
-    no_search = project.params.tune.model_copy(update={"entries": {}})  # which would have left trials to be shown
-    compare.run(Project(root, project.params.model_copy(update={"tune": no_search})))
+    compare.run(project)
     rows = csv.DictReader((root / "report" / "comparison.csv").read_text().splitlines())
     return project, {row["entry"]: row for row in rows}
 
@@ -100,7 +95,9 @@ def test_a_table_without_labels(tmp_path: Path) -> None:
     assert float(rows["maf"]["nll_nats"]) == pytest.approx(6 * 1.419, abs=2)
     page = (tmp_path / "report" / "index.html").read_text()
     assert "nats" in page and 'href="data.html"' in page
-    assert read_json(project.artifacts("distill", "iaf") / "metrics.json")["student_nll_nats"] is not None
+    assert (
+        read_json(project.artifacts("distill", project.entries["iaf"]) / "metrics.json")["student_nll_nats"] is not None
+    )
 
 
 def test_spoken_words(tmp_path: Path) -> None:
@@ -115,8 +112,9 @@ def test_spoken_words(tmp_path: Path) -> None:
     project, rows = rebuild(tmp_path, toy("speech", data))
     wavenets = ("wavenet", "gaussian_wavenet", "parallel_wavenet")
     assert set(rows) == {*UNSCORED, "gmm", "vae", "diffusion", "nice", "realnvp", "maf", "iaf", "made", *wavenets}
-    taught = read_json(project.artifacts("distill", "parallel_wavenet") / "metrics.json")
-    assert 0 <= taught["student_recognised"] <= 1 and taught["student_real_time_factor"] > 0
+    taught = read_json(project.artifacts("distill", project.entries["parallel_wavenet"]) / "metrics.json")
+    timed = read_json(project.artifacts("distill", project.entries["parallel_wavenet"]) / "cost.json")
+    assert 0 <= taught["student_recognised"] <= 1 and timed["student_real_time_factor"] > 0
     for entry, row in rows.items():
         assert entry in UNSCORED or 0 < float(row["nll_bits_per_dim"]) < 40
         assert row["fid_features"].startswith("classifier:")
@@ -127,30 +125,31 @@ def test_spoken_words(tmp_path: Path) -> None:
 def test_images_without_labels_and_a_gan_judged_in_principal_components(tmp_path: Path) -> None:
     x = np.random.default_rng(0).integers(0, 256, (150, 8, 8), dtype=np.uint8)
     np.save(tmp_path / "x.npy", x)
-    raw = toy("binarized_mnist", {}, drop=tuple(name for name in SMALL if name not in ("vae", "gan")))
+    raw = toy("binarized_mnist", {}, keep=("vae", "gan"))
     raw["data"] = {"source": "npy", "path": "x.npy", "test_count": 40, "val_count": 30, "binarise": "each_step"}
     project, rows = rebuild(tmp_path, raw)
     assert rows["gan"]["fid_features"].startswith("pca:") and rows["gan"]["objective_name"] == "val_fid"
-    assert np.load(project.artifacts("evaluate", "gan") / "samples.npy").max() == 1
+    assert np.load(project.artifacts("evaluate", project.entries["gan"]) / "samples.npy").max() == 1
 
 
 def test_images_of_clustered_colours(tmp_path: Path) -> None:
-    raw = toy("digits", {"palette": 5}, drop=tuple(name for name in SMALL if name != "vae"))
-    raw["families"]["vae"]["decoder"] = "categorical"
+    raw = toy("digits", {"palette": 5}, keep=("vae",))
+    raw["entries"]["vae"]["config"]["decoder"] = "categorical"
     project, rows = rebuild(tmp_path, raw)
     assert 0 < float(rows["vae"]["nll_bits_per_dim"]) < 2 * math.log2(5)
-    samples = np.load(project.artifacts("evaluate", "vae") / "samples.npy")
+    samples = np.load(project.artifacts("evaluate", project.entries["vae"]) / "samples.npy")
     assert samples.shape[1:] == (1, 8, 8) and samples.max() < 5
     assert re.search(r"palette", (tmp_path / "report" / "data.html").read_text())
-    meaning = read_json(project.artifacts("train", "vae") / "config.json")["data"]
+    meaning = read_json(project.artifacts("train", project.entries["vae"]) / "config.json")["data"]
     assert meaning["channels"] == "palette" and len(meaning["palette"]) == 5, "a consumer of the model can show samples"
 
 
 def test_entries_that_can_complete_are_shown_doing_so(tmp_path: Path) -> None:
-    raw = toy("digits", {}, drop=tuple(name for name in SMALL if name not in ("gmm", "made", "diffusion")))
+    raw = toy("digits", {}, keep=("gmm", "made", "diffusion"))
     project, _ = rebuild(tmp_path, raw)
     nothing, made = (
-        Completions.load(project.artifacts("evaluate", entry) / "completions.npz") for entry in ("gmm", "made")
+        Completions.load(project.artifacts("evaluate", project.entries[entry]) / "completions.npz")
+        for entry in ("gmm", "made")
     )
     assert len(nothing.masks) == 0
     exact = dict(zip(made.masks.tolist(), made.exact.tolist(), strict=True))
@@ -170,7 +169,7 @@ def test_every_entry_of_the_digits(tmp_path: Path) -> None:
     """The default entries but those of the test above: the workflow's own test has a few, as stages of DVC."""
     raw = toy("digits", {}, drop=("gmm", "made", "diffusion"))
     _, rows = rebuild(tmp_path, raw)
-    assert list(rows) == list(raw["evaluate"]["entries"])
+    assert list(rows) == list(raw["entries"])
     for entry, row in rows.items():
         assert float(row["fid"]) > 0 and float(row["samples_per_s"]) > 0, entry
         assert 0 <= float(row["classes_covered"]) <= 10 and float(row["diversity"]) >= 0

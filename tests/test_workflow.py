@@ -22,38 +22,37 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
+from pipelines.files import read_json
+
 from .forked import quick_genera
 from .shell import interpreters, run, shell
 
 pytestmark = pytest.mark.slow
 ENTRIES = ["gmm", "autoencoder", "vae", "gan", "maf", "iaf", "pixelcnn"]
 TRAINED = [entry for entry in ENTRIES if entry != "iaf"]
+SEARCHED = ["vae", "gan"]
 TOY: dict[str, Any] = {
-    "families": {
-        "gmm": {"components": 3},
-        "autoencoder": {"hidden": [16]},
-        "vae": {"hidden": [16]},
-        "gan": {"width": 4},
-        "maf": {"hidden": [16]},
-        "iaf": {"hidden": [16]},
-        "pixelcnn": {"layers": 1, "width": 4},
+    "defaults": {"search": {"trials": 2, "steps": 10, "validate_every": 5, "grace_steps": 5}},
+    "entries": {
+        "gmm": {"config": {"components": 3}, "train": {"steps": 4}},
+        "autoencoder": {"config": {"hidden": [16]}},
+        "vae": {"config": {"hidden": [16]}},
+        "gan": {"config": {"width": 4}},
+        "maf": {"config": {"hidden": [16]}},
+        "iaf": {"config": {"hidden": [16]}, "distill": {"val_samples": 64}},
+        "pixelcnn": {"config": {"layers": 1, "width": 4}},
     },
-    "train": {
-        "entries": {
-            "gmm": {"steps": 4},
-            **{entry: {"steps": 20, "validate_every": 10} for entry in TRAINED[1:]},
-        }
-    },
-    "tune": {"search": {"trials": 2, "steps": 10, "validate_every": 5, "grace_steps": 5}},
-    "distill": {"val_samples": 64, "entries": {"iaf": {"steps": 20, "validate_every": 10}}},
     "evaluate": {"samples": 100, "speed_batch": 16, "speed_runs": 1, "classifier": {"steps": 20}},
 }
+for _entry in ENTRIES[1:]:
+    stage = "distill" if _entry == "iaf" else "train"
+    TOY["entries"][_entry].setdefault(stage, {}).update({"steps": 20, "validate_every": 10})
 
 
 def merge(params: dict[str, Any], change: dict[str, Any]) -> None:
     for key, value in change.items():
         if isinstance(value, dict):
-            merge(params[key], value)
+            merge(params.setdefault(key, {}), value)
         else:
             params[key] = value
 
@@ -75,12 +74,8 @@ def keep_entries(folder: Path) -> None:
     """Take all but `ENTRIES` out of params.yaml, as a user would."""
     yaml = YAML()
     params = yaml.load((folder / "params.yaml").read_text())
-    for section in (
-        params["families"],
-        *(params[stage]["entries"] for stage in ("train", "tune", "distill", "evaluate")),
-    ):
-        for entry in [entry for entry in section if entry not in ENTRIES]:
-            del section[entry]
+    for entry in [entry for entry in params["entries"] if entry not in ENTRIES]:
+        del params["entries"][entry]
     with (folder / "params.yaml").open("w") as file:
         yaml.dump(params, file)
 
@@ -97,26 +92,24 @@ def quick() -> Iterator[dict[str, str]]:
 def project(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest, quick: dict[str, str]) -> Path:
     """A project with toy parameters on which `dvc repro` was run once."""
     root, folder = Path(request.config.rootpath), tmp_path_factory.mktemp("project")
-    for name in ("params.yaml", "dvc.yaml", ".dvcignore"):
+    for name in ("params.yaml", ".dvcignore", ".gitignore"):
         shutil.copy(root / name, folder)
     for name in ("models", "pipelines"):  # what DVC watches; what runs is the installed package
         shutil.copytree(root / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "data" / "raw").mkdir(parents=True)
     keep_entries(folder)
     change(folder, TOY)
     for command in (("git", "init", "-q"), ("dvc", "init", "-q"), ("dvc", "config", "core.analytics", "false")):
         assert run(folder, *command).returncode == 0
+    assert run(folder, "genera", "plan").returncode == 0
     done = run(folder, "dvc", "repro", **quick)
     assert done.returncode == 0
     assert stages_run(done) == [
-        "prepare",
-        "features",
-        *(f"tune@{entry}" for entry in ("gan", "vae")),
+        *("code", "prepare", "features"),
+        *(f"tune@{entry}" for entry in SEARCHED),
         *(f"train@{entry}" for entry in TRAINED),
         "distill@iaf",
         *(f"evaluate@{entry}" for entry in ENTRIES),
-        "compare",
-        "register",
+        *("compare", "register"),
     ]
     assert "Traceback" not in done.stderr and "Warning" not in done.stderr + done.stdout
     return folder
@@ -130,6 +123,7 @@ def test_every_stage_leaves_what_it_promises(project: Path) -> None:
             "config.json",
             "history.csv",
             "metrics.json",
+            "cost.json",
         }
     assert json.loads((project / "artifacts/tune/vae/best.json").read_text())["parameters"].keys() == {"kl_weight"}
     assert (project / "artifacts/tune/vae/rate_distortion.png").stat().st_size > 1000
@@ -162,6 +156,7 @@ def test_metrics_and_plots_are_declared(project: Path) -> None:
 
 
 def test_run_again_it_does_nothing_and_says_so(project: Path) -> None:
+    assert run(project, "genera", "plan").stdout == ""
     done = run(project, "dvc", "repro")
     assert stages_run(done) == [] and "up to date" in done.stdout
 
@@ -177,18 +172,70 @@ def test_bytecode_and_touched_sources_make_nothing_run_again(project: Path) -> N
     assert run(project, "dvc", "status").stdout.strip().endswith("up to date.")
 
 
+def test_rewording_every_docstring_takes_not_one_training_step(project: Path) -> None:
+    """The copy of the code is what runs here."""
+    for path in (path for name in ("models", "pipelines") for path in (project / name).rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(
+            re.sub(r'^(\s*)"""(?=\w)', r'\1"""Said in other words: ', text, flags=re.MULTILINE) + "# more\n"
+        )
+    done = run(project, "dvc", "repro", PYTHONPATH=str(project))
+    assert done.returncode == 0 and stages_run(done) == ["code"]
+
+
+def test_a_setting_that_no_result_depends_on_makes_nothing_run_but_code(project: Path) -> None:
+    change(project, {"cluster": {"storage": ".genera", "memory_limit": 100}})
+    assert stages_run(run(project, "dvc", "repro")) == ["code"]
+
+
 def test_one_parameter_of_maf_redoes_only_what_depends_on_it(project: Path) -> None:
-    change(project, {"families": {"maf": {"weight_decay": 0.5}}})
+    change(project, {"entries": {"maf": {"config": {"weight_decay": 0.5}}}})
     done = run(project, "dvc", "repro")
-    assert stages_run(done) == ["train@maf", "distill@iaf", "evaluate@maf", "evaluate@iaf", "compare", "register"]
-    registered = json.loads((project / "artifacts/register/registered.json").read_text())
-    versions = {entry: row["version"] for entry, row in registered.items()}
+    redone = ["train@maf", "distill@iaf", "evaluate@maf", "evaluate@iaf", "compare", "register"]
+    assert stages_run(done) == ["code", *redone]
+    versions = {entry: row["version"] for entry, row in read_json(project / "artifacts/register/versions.json").items()}
     assert versions == dict.fromkeys(ENTRIES, 1) | {"maf": 2, "iaf": 2}
 
 
 def test_a_registry_that_lost_the_models_gets_them_again(project: Path, quick: dict[str, str]) -> None:
     (project / "mlflow.db").unlink()
+    assert "the models will be registered again" in run(project, "genera", "plan", **quick).stdout
     assert stages_run(run(project, "dvc", "repro", **quick)) == ["register"]
+
+
+IDENTITY = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+
+
+def test_a_fresh_clones_rebuild_leaves_git_status_clean(project: Path, tmp_path: Path, quick: dict[str, str]) -> None:
+    """What is committed is what was measured: the same again, on the same machine, and no timings."""
+    for command in (("add", "-A"), (*IDENTITY, "commit", "-q", "-m", "measured")):
+        assert run(project, "git", *command).returncode == 0
+    assert run(tmp_path, "git", "clone", "-q", project, "clone").returncode == 0
+    clone = tmp_path / "clone"
+    done = run(clone, "dvc", "repro", "evaluate@gmm", "evaluate@iaf", **quick)
+    assert done.returncode == 0 and {"train@maf", "distill@iaf", "evaluate@iaf"} <= set(stages_run(done))
+    assert run(clone, "git", "status", "--porcelain").stdout == ""
+
+
+def test_an_experiment_fixes_a_searched_parameter_under_the_same_plan(project: Path, quick: dict[str, str]) -> None:
+    values = ("-S", "entries.vae.search=null", "-S", "+entries.vae.config.kl_weight=0.7")
+    done = run(project, "dvc", "exp", "run", *values, **quick)
+    assert done.returncode == 0
+    assert [name for name in stages_run(done) if name.endswith("@vae")] == ["tune@vae", "train@vae", "evaluate@vae"]
+    config = read_json(project / "artifacts/train/vae/config.json")
+    assert config["config"]["kl_weight"] == 0.7 and config["found"] == {}
+    assert run(project, "git", "checkout", "-q", "params.yaml", "dvc.lock").returncode == 0
+
+
+def test_an_entry_without_a_plan_is_one_line(project: Path, quick: dict[str, str]) -> None:
+    change(project, {"entries": {"more": {"model": "gmm"}}})
+    done = run(project, "genera", "train", "more", **quick)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: dvc.yaml: has no stage train@more: run `genera plan`")
+    stale = run(project, "dvc", "repro", **quick)
+    assert "error: dvc.yaml: is not the plan of params.yaml: has no stage train@more" in stale.stderr
+    assert stages_run(stale) == ["code"]
+    assert run(project, "git", "checkout", "-q", "params.yaml").returncode == 0
 
 
 def test_a_champion_serves_from_anywhere(project: Path, tmp_path: Path) -> None:
@@ -197,7 +244,7 @@ def test_a_champion_serves_from_anywhere(project: Path, tmp_path: Path) -> None:
     (tmp_path / "use.py").write_text(
         "import sys; sys.path.insert(0, '.')\n"
         "import models, mlflow, numpy as np\n"
-        "model = mlflow.pyfunc.load_model('models:/vae@champion')\n"
+        "model = mlflow.pyfunc.load_model('models:/digits-vae@champion')\n"
         "ask = lambda data, **params: model.predict(data, params=params)\n"
         "x = ask(None, task='sample', n=4, seed=1, labels=[3])\n"
         "z = ask(x, task='encode', labels=[3])\n"
@@ -236,7 +283,7 @@ def test_damaged_data_and_too_many_workers_are_one_line_each(project: Path, quic
     done = run(project, "genera", "train", "gmm", **quick)
     change(project, {"cluster": {"workers": "auto"}})
     assert done.returncode == 1 and "cluster.workers: 4096" in done.stderr and len(done.stderr.splitlines()) == 1
-    change(project, {"tune": {"search": {"seed": 1}}})
+    change(project, {"defaults": {"search": {"seed": 1}}})
     away = run(project, "genera", "tune", "vae", RAY_ADDRESS="127.0.0.1:9")
     assert away.returncode == 1 and "RAY_ADDRESS" in away.stderr and len(away.stderr.splitlines()) == 1
     path = project / "data/prepared/digits/train.npy"

@@ -17,7 +17,7 @@ import os
 import pickle
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,15 @@ WORST = 1e30  # the objective of a failure: finite, since percentiles of infinit
 STARTS = 3  # how often a search is started afresh when workers are lost
 STARTUP_TRIALS = 10  # proposals at random before Optuna models the objective; half the trials if they are few
 TORN = (EOFError, pickle.UnpicklingError, ValueError, OSError, RuntimeError)  # what reading half a file raises
+
+
+@dataclass(frozen=True)
+class Space:
+    """What is searched: the space of each parameter, which ranges are of integers, and values of the first trial."""
+
+    dimensions: Mapping[str, Dimension]
+    integers: frozenset[str] = frozenset()
+    start: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,8 +96,7 @@ class TrialResult:
 def search(
     name: str,
     trial: Trial,
-    space: Mapping[str, Dimension],
-    integers: frozenset[str],
+    space: Space,
     settings: Search,
     cluster: Cluster,
     storage: Path,
@@ -98,7 +106,7 @@ def search(
     `trial` trains with the parameters that it is given and reports rows with at least `step` and `objective` (lower
     is better). It keeps its own state, keyed by its parameters: called again, it first reports every row that it
     already has. A UserError that it raises makes it a failed trial; any other error ends the search. `name` must
-    change with everything that changes the results. `integers` names the parameters whose ranges are of integers.
+    change with everything that changes the results.
     UserError: all trials failed, or the cluster is out of reach or too small.
     """
     folder = storage.absolute() / "search" / name
@@ -106,7 +114,7 @@ def search(
     if not journal.complete():
         with connected(cluster):
             _check_resources(settings, cluster)
-            _run(folder, trial, space, integers, settings, journal)
+            _run(folder, trial, space, settings, journal)
     results = journal.read()
     if all(result.objective is None for result in results):
         raise UserError(f"search {name}: every trial failed; the first with: {results[0].failure}")
@@ -121,8 +129,8 @@ def _check_resources(settings: Search, cluster: Cluster) -> None:
     ):
         if needed > there:
             raise UserError(
-                f"tune.search.{key}: {needed:g} is not allowed here: this cluster has {there:g} {unit};"
-                f" lower tune.search.{key}, or set cluster.address"
+                f"defaults.search.{key}: {needed:g} is not allowed here: this cluster has {there:g} {unit};"
+                f" lower defaults.search.{key}, or set cluster.address"
             )
 
 
@@ -140,8 +148,7 @@ def _distribution(dimension: Dimension, integer: bool) -> BaseDistribution:
 def _run(
     folder: Path,
     trial: Trial,
-    space: Mapping[str, Dimension],
-    integers: frozenset[str],
+    space: Space,
     settings: Search,
     journal: _Journal,
 ) -> None:
@@ -150,9 +157,7 @@ def _run(
     trainable = _trainable(trial, settings)
     tuner = _restored(folder, trainable, settings, journal)
     for starts_left in reversed(range(STARTS)):
-        errors = (
-            (tuner or _fresh(folder, trainable, _Proposals(space, integers, settings), settings, journal)).fit().errors
-        )
+        errors = (tuner or _fresh(folder, trainable, _Proposals(space, settings), settings, journal)).fit().errors
         if not errors and journal.complete():
             return
         tuner = None
@@ -226,7 +231,7 @@ def _restored(folder: Path, trainable: Any, settings: Search, journal: _Journal)
     snapshot = str(folder / "ray")
     if not ray_tune.Tuner.can_restore(snapshot):
         return None
-    proposals = _Proposals({}, frozenset(), settings)  # the snapshot holds the space
+    proposals = _Proposals(Space({}), settings)  # the snapshot holds the space
     generator = SearchGenerator(ConcurrencyLimiter(proposals, settings.max_concurrent))
     try:
         tuner = ray_tune.Tuner.restore(snapshot, trainable)
@@ -255,11 +260,19 @@ def _sampler(settings: Search) -> BaseSampler:
 class _Proposals(OptunaSearch):
     """Optuna's proposals, numbered, and a note of which are finished: the check that a snapshot is of one moment."""
 
-    def __init__(self, space: Mapping[str, Dimension], integers: frozenset[str], settings: Search) -> None:
-        distributions = {key: _distribution(dimension, key in integers) for key, dimension in space.items()}
+    def __init__(self, space: Space, settings: Search) -> None:
+        dimensions = space.dimensions
+        distributions = {key: _distribution(each, key in space.integers) for key, each in dimensions.items()}
         super().__init__(distributions, metric=OBJECTIVE, mode="min", sampler=_sampler(settings))
-        self.choices = {key: dimension.choices for key, dimension in space.items() if dimension.choices is not None}
+        self.choices = {key: each.choices for key, each in dimensions.items() if each.choices is not None}
         self.finished: dict[str, bool] = {}
+        if space.start:  # Optuna draws what is not given; OptunaSearch itself would ask for values of all
+            study: Any = self._ot_study
+            study.enqueue_trial({key: self._place(key, value) for key, value in space.start.items()})
+
+    def _place(self, key: str, value: Any) -> Any:
+        """A value as Optuna knows it."""
+        return self.choices[key].index(value) if key in self.choices else value
 
     def suggest(self, trial_id: str) -> dict[str, Any]:
         proposed = super().suggest(trial_id)

@@ -17,6 +17,9 @@ from torch import Tensor
 
 from models.noise import Noise
 
+from ..device import device
+from ..params.project import Project
+from .prepared import Prepared
 from .rows import Rows, spread
 
 AHEAD = 3  # batches of streamed examples that are read before they are asked for
@@ -157,6 +160,13 @@ class Feed:
     def _read(self, step: int) -> tuple[Tensor, Tensor]:
         index = self.rows(step)
         return index, self.examples.read(index)
+
+
+def examples(project: Project, data: Prepared, split: str) -> Examples:
+    """A split, on this process's device if it fits; of grey images that each step makes black or white, `train`."""
+    labels, levels = data.split(split).labels, data.meta.get("each_step") if split == "train" else None
+    limit = project.params.cluster.memory_limit << 20
+    return Examples(Rows(data.folder / f"{split}.npy"), labels, device(), limit, levels)
 
 
 def batch_rows(n: int, batch_size: int, step: int, seed: int) -> Tensor:

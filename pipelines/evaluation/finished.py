@@ -1,4 +1,4 @@
-"""Finished models on disk: weights as safetensors, their configuration as JSON, and how they came to be."""
+"""Finished models on disk: weights as safetensors, their configuration as JSON, and what they cost."""
 
 from __future__ import annotations
 
@@ -7,59 +7,44 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from models.catalogue import build, family_class
+from models.catalogue import build, family_class, module_of
 from models.classifier import Classifier
 from models.contract import Event, Family
 from models.principal import PrincipalComponents
 
 from ..data.prepared import Prepared
 from ..errors import UserError
-from ..files import file_digest, read_json, replacing, write_json, write_text
-from ..identity import family_digest
+from ..files import file_digest, read_json, replacing, write_json
+from ..identity import code_digest
+from ..params.entry import Entry
 from ..params.schema import Classifier as ClassifierSettings
-from ..training import checkpoint
-from ..training.task import State
 
+WEIGHTS, CONFIG, METRICS, COST = "model.safetensors", "config.json", "metrics.json", "cost.json"
 FEATURES: dict[str, type[Classifier | PrincipalComponents]] = {
     each.kind: each for each in (Classifier, PrincipalComponents)
 }
 
 
-def outcome(folder: Path) -> tuple[dict[str, Tensor], State]:
-    """The best weights and the final state of a finished training."""
-    found = checkpoint.load(folder)
-    if found is None:
-        raise UserError(f"{folder}: there is no readable checkpoint; run the stage again")
-    groups, rest = found
-    return groups["best"], State(**rest["state"])
-
-
 def write_model(folder: Path, weights: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
     """Write model.safetensors and config.json."""
-    with replacing(folder / "model.safetensors") as temporary:
+    with replacing(folder / WEIGHTS) as temporary:
         save_file({key: value.cpu().contiguous() for key, value in weights.items()}, temporary)
-    write_json(folder / "config.json", config)
+    write_json(folder / CONFIG, config)
 
 
-def write_history(path: Path, history: list[dict[str, float]]) -> None:
-    """Write the validations of a training, one row each."""
-    write_text(path, pd.DataFrame(history).to_csv(index=False))
-
-
-def family_config(entry: str, model: str, config: Any, data: Prepared, seed: int, **more: Any) -> dict[str, Any]:
+def family_config(entry: Entry, data: Prepared, **more: Any) -> dict[str, Any]:
     """The content of a family's config.json: all that is needed to build it again, and where it came from."""
-    built = {"entry": entry, "model": model, "config": asdict(config), "event": asdict(data.event)}
+    built = {"entry": entry.name, "model": entry.model, "config": asdict(entry.config), "event": asdict(data.event)}
     return {
         **built,
         "data": data.meaning,
         "data_digest": data.digest,
-        "code_digest": family_digest(model),
-        "seed": seed,
+        "code_digest": code_digest(f"models.{module_of(entry.model)}"),
+        "seed": entry.seed,
         **more,
     }
 
@@ -74,9 +59,39 @@ def parameter_count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
+# What it cost: apart from metrics.json, which is the same on every machine of a kind
+
+
+def write_cost(folder: Path, weights: str, measured: Mapping[str, Any]) -> None:
+    """Write cost.json: seconds, speeds and memory of the model whose weights have this digest."""
+    write_json(folder / COST, {"weights": weights, **measured})
+
+
+def cost_of(folder: Path, weights: str) -> dict[str, Any]:
+    """What cost.json says of the model whose weights have this digest; nothing where it is of another one, or absent.
+
+    DVC restores models without what they cost: that is a matter of the machine, and no output of a stage.
+    """
+    if not (folder / COST).is_file():
+        return {}
+    measured = dict(read_json(folder / COST))
+    return measured if measured.pop("weights", None) == weights else {}
+
+
+def weights_digest(folder: Path) -> str:
+    """The digest of the weights in a folder. Raises `UserError` where there are none."""
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file; run `dvc repro` to make it")
+    return file_digest(path)
+
+
+# Reading
+
+
 def load_family(folder: Path) -> Family:
     """The finished family of a folder, ready to use."""
-    config = read_json(folder / "config.json")
+    config = read_json(folder / CONFIG)
     settings = family_class(config["model"]).Config(**config["config"])
     family = build(config["model"], settings, Event.of(config["event"]))
     _load_weights(family, folder)
@@ -85,7 +100,7 @@ def load_family(folder: Path) -> Family:
 
 def load_features(folder: Path) -> Classifier | PrincipalComponents:
     """What the `features` stage made: the module in whose features samples are measured."""
-    config = read_json(folder / "config.json")
+    config = read_json(folder / CONFIG)
     features = FEATURES[config["kind"]](Event.of(config["event"]), **config["config"])
     _load_weights(features, folder)
     return features
@@ -93,12 +108,11 @@ def load_features(folder: Path) -> Classifier | PrincipalComponents:
 
 def features_name(folder: Path) -> str:
     """What distances in the features of that module are called after: only those of one name are comparable."""
-    kind, digest = read_json(folder / "config.json")["kind"], file_digest(folder / "model.safetensors")
-    return f"{kind}:{digest[:12]}"
+    return f"{read_json(folder / CONFIG)['kind']}:{weights_digest(folder)[:12]}"
 
 
 def _load_weights(module: nn.Module, folder: Path) -> None:
-    path = folder / "model.safetensors"
+    path = folder / WEIGHTS
     try:
         module.load_state_dict(load_file(path))
     except (FileNotFoundError, SafetensorError, RuntimeError) as error:

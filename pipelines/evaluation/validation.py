@@ -41,13 +41,14 @@ def log_volume(data: Prepared) -> float:
     return sum(math.log(max(column["std"], TINY)) for column in data.meta["columns"] or ())
 
 
-def family_validator(family: Family, val: Examples, features: Features, seed: int, log_volume: float) -> Validator:
+def family_validator(
+    family: Family, val: Examples, features: Features | None, seed: int, log_volume: float
+) -> Validator:
     """Validate a family by `name_of_objective`, with its diagnostics; the same noise each time.
 
-    Where samples decide, they are watched for mode collapse.
+    Where samples decide, which `features` are given for, they are watched for mode collapse.
     """
-    by_samples = not isinstance(family, Density | Reconstruction)
-    real = feature_array(features, val.batches(BATCH)) if by_samples else np.empty(0)
+    real = np.empty(0) if features is None else feature_array(features, val.batches(BATCH))
 
     def validate() -> dict[str, float]:
         generator, watched = torch.Generator().manual_seed(seed), dict[str, float]()
@@ -57,6 +58,7 @@ def family_validator(family: Family, val: Examples, features: Features, seed: in
         elif isinstance(family, Reconstruction):
             objective = reconstruction_error(family, val.batches(BATCH), seed)
         else:
+            assert features is not None
             samples = family.sample(FID_SAMPLES, generator=generator)
             fake = features_of(features, samples)
             objective, watched = fid(real, fake), collapse(features, real, fake)

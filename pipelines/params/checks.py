@@ -1,153 +1,209 @@
-"""What params.yaml must say beyond types and ranges: families that exist, and names and files that fit each other."""
+"""What params.yaml must say beyond types and ranges: families that fit the data, teachers, searched parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import ValidationError
 
-from models.catalogue import CATALOGUE, family_class, suitable
-from models.contract import Event, RealDensity, Reparameterised, config_fields
+from models.catalogue import CATALOGUE, check, family_class, suitable
+from models.contract import Event, RealDensity, Reparameterised, UnsuitableEvent, config_fields
 
+from ..errors import UserError
+from ..files import text_digest
 from .data_section import Source
+from .entry import configured
 from .messages import FILE, lines, reason, suggestion
-from .schema import PREPARED, Params, searched, takes_integers
+from .plan import SUMMARY
+from .schema import Dimension, Params
 
 
 def problems(params: Params) -> list[str]:
-    """Everything that is wrong, one line each; references are looked at once the families are right."""
-    return list(_families(params)) or [*_events(params), *_references(params)] or list(_spaces(params))
+    """Everything that is wrong, one line each; what families say is asked for once there are such families."""
+    found = list(_families(params))
+    if not found:
+        found = [*_data(params), *_events(params), *_distillations(params), *_neighbours(params)]
+    return found or list(_searches(params))
 
 
 def _families(params: Params) -> Iterator[str]:
     """Families that the catalogue lacks, and configurations that their family refuses."""
-    for entry, values in params.families.items():
-        model = values.get("model")
-        if not isinstance(model, str) or model not in CATALOGUE:
-            allowed = ", ".join(sorted(CATALOGUE))
-            yield f"{FILE}: families.{entry}.model: {model!r} is not allowed: must be one of {allowed}"
+    for name, block in params.entries.items():
+        if block.model not in CATALOGUE:
+            yield f"{FILE}: entries.{name}.model: {block.model!r} is not allowed{suggestion(block.model, CATALOGUE)}"
             continue
         try:
-            params.config(entry)
+            configured(block.model, block.config)
         except ValidationError as error:
-            yield from lines(error, family_class(model).Config, ("families", entry))
+            yield from lines(error, family_class(block.model).Config, ("entries", name, "config"))
+
+
+def _data(params: Params) -> Iterator[str]:
+    """A test split that nobody gives."""
+    if params.data.drawn_test is None and not params.data.own_test:
+        yield f"{FILE}: data.test_count: is missing: no test split is named; give a count or a share such as 0.1"
+
+
+# Entries and the data
 
 
 def _events(params: Params) -> Iterator[str]:
-    """A test split that nobody gives, and families that cannot model what the source gives, as far as it says so."""
-    if params.data.drawn_test is None and not params.data.own_test:
-        yield f"{FILE}: data.test_count: is missing: no test split is named; give a count or a share such as 0.1"
+    """Entries that cannot model what the source gives, as far as the parameters say what that is."""
     event = expected_event(params.data)
     if event is not None:
-        for entry, reason in unsuitable(params, event).items():
-            yield f"{FILE}: families.{entry}: {reason}"
+        yield from misfits(params, event, exact=params.data.example_shape is not None)
 
 
-def unsuitable(params: Params, event: Event) -> dict[str, str]:
-    """The entries whose family cannot model an event: why not, and which families would."""
-    reasons = {}
-    for entry in params.families:
-        reason = family_class(params.model(entry)).refusal(event)
-        if reason is not None:
-            gives = f"data.source {params.data.source} gives {event.kind}s"
-            reasons[entry] = f"{reason} ({gives}); families that would fit: {', '.join(suitable(event))}"
-        elif params.config(entry).conditional and not event.classes:
-            reasons[entry] = f"conditional: true needs labels, and data.source {params.data.source} gives none here"
-    return reasons
+def misfits(params: Params, event: Event, exact: bool = True) -> Iterator[str]:
+    """A line for each entry that cannot model an event: why not, and where it could be families that would.
+
+    Families are built for it, without weights, so that their configurations are looked at, too; where only the kind of
+    the event is known, and nothing `exact`, the family alone is asked.
+    """
+    gives = f"data.source {params.data.source} gives {event.kind}s"
+    for name, block in params.entries.items():
+        where, config = f"{FILE}: entries.{name}", configured(block.model, block.config)
+        refusal = family_class(block.model).refusal(event)
+        if refusal is not None:
+            yield f"{where}.model: {refusal} ({gives}); families that would fit: {', '.join(suitable(event))}"
+        elif config.conditional and not event.classes:
+            source = f"data.source {params.data.source}"
+            yield f"{where}.config: conditional: true needs labels, and {source} gives none here"
+        elif exact:
+            try:
+                check(block.model, config, event)
+            except UnsuitableEvent as error:
+                yield f"{where}.config: {error} (examples have the shape {event.shape})"
 
 
 def expected_event(data: Source) -> Event | None:
-    """An event of the kind that the source will give, of an ordinary size; None if only the files can tell its kind."""
-    shape = {"image": (1, 32, 32), "sequence": (1, 1024), "vector": (8,), None: None}[data.kind]
-    if shape is None:
+    """An event as the source will give it, of an ordinary size where only files can tell; None if so for its kind."""
+    if data.kind is None:
         return None
-    return Event(shape, 256 if data.integers else None, 0 if data.labelled is False else 2, bool(data.ordered))
+    shape = data.example_shape or {"image": (1, 32, 32), "sequence": (1, 1024), "vector": (8,)}[data.kind]
+    classes = 0 if data.labelled is False else data.class_count or 2
+    return Event(shape, data.level_count, classes, bool(data.ordered))
 
 
-def _references(params: Params) -> Iterator[str]:
-    """Names and files in the stages' entries that do not fit the families."""
-    stages: dict[str, Mapping[str, Any]] = {
-        "train": params.train.entries,
-        "tune": params.tune.entries,
-        "distill": params.distill.entries,
-        "evaluate": params.evaluate.entries,
-    }
-    for stage, entries in stages.items():
-        for entry in entries:
-            if entry not in params.families:
-                names = ", ".join(params.families) or "there are none"
-                yield f"{FILE}: {stage}.entries.{entry}: is not allowed: must be one of families: {names}"
-    known = {stage: [entry for entry in entries if entry in params.families] for stage, entries in stages.items()}
-    for stage in ("train", "tune", "distill"):
-        for entry in known[stage]:
-            code = f"models/{CATALOGUE[params.model(entry)].split(':')[0]}.py"
-            if stages[stage][entry].code != code:
-                where = f"{FILE}: {stage}.entries.{entry}.code: {stages[stage][entry].code!r}"
-                yield f"{where} is not allowed: must be {code}, the file of {entry}'s family"
-    for entry in params.families:
-        if sum(entry in stages[stage] for stage in ("train", "distill")) != 1:
-            yield f"{FILE}: families.{entry}: must be in train.entries or in distill.entries, and not in both"
-    for entry in known["train"]:
-        found, after = params.train.entries[entry].after, searched(entry) if entry in known["tune"] else PREPARED
-        if found != after:
-            yield f"{FILE}: train.entries.{entry}.after: {found!r} is not allowed: must be {after}"
-    for entry in known["tune"]:
-        if entry not in params.train.entries:
-            yield f"{FILE}: tune.entries.{entry}: is not allowed: only entries of train can be searched"
-    for entry in known["evaluate"]:
-        stage = params.evaluate.entries[entry]
-        if entry not in stages[stage]:
-            yield f"{FILE}: evaluate.entries.{entry}: {stage!r} is not allowed: {entry} is not in {stage}.entries"
+def section_digest(data: Source) -> str:
+    """A digest of the section `data`, by which prepared data is known as made of it."""
+    return text_digest(data.model_dump_json())
+
+
+def complain_of_misfits(root: Path, params: Params) -> None:
+    """Raise `UserError` for entries that cannot model the prepared data, if there is any that these parameters made."""
+    path = root / SUMMARY
+    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if known.get("section") != section_digest(params.data):
+        return
+    event = Event.of({key: known[key] for key in ("shape", "levels", "classes", "ordered")})
+    found = list(misfits(params, event))
+    if found:
+        raise UserError("\n".join(found))
+
+
+def _neighbours(params: Params) -> Iterator[str]:
+    """Too few examples for the nearest neighbours that are asked for, as far as the parameters tell."""
+    data, evaluate = params.data, params.evaluate
+    counted = isinstance(data.drawn_test, int) and not data.counts_recordings
+    yield from too_few(params, data.drawn_test if counted else evaluate.references)
+
+
+def too_few(params: Params, test: Any) -> Iterator[str]:
+    """A line where `test` examples are too few for the nearest neighbours that are asked for."""
     evaluate = params.evaluate
-    data = params.data
-    test = evaluate.references
-    if isinstance(data.drawn_test, int) and not data.counts_recordings:
-        test = data.drawn_test
     least = min(evaluate.samples, evaluate.references, test)
     if least <= evaluate.neighbours:
         where = f"{FILE}: evaluate.neighbours: {evaluate.neighbours} is not allowed"
-        yield f"{where}: must be less than evaluate.samples, evaluate.references and data.test_count, {least}"
-    for entry in known["distill"]:
-        if params.distill.entries[entry].batch_size == "all":
-            yield f"{FILE}: distill.entries.{entry}.batch_size: 'all' is not allowed: there is no data; give a number"
-        yield from _pair(params, entry, params.distill.entries[entry].teacher)
+        yield f"{where}: must be less than evaluate.samples, evaluate.references and the test examples, {least}"
+
+
+# Students and teachers
+
+
+def _distillations(params: Params) -> Iterator[str]:
+    """Teachers that do not exist or teach each other, and pairs that cannot work together."""
+    told = set[str]()
+    for student, block in params.entries.items():
+        if block.distill is None:
+            continue
+        where, teacher = f"{FILE}: entries.{student}.distill", block.distill.teacher
+        if teacher not in params.entries:
+            others = ", ".join(name for name in params.entries if name != student) or "there are none"
+            yield f"{where}.teacher: {teacher!r} is not allowed: must be one of the other entries: {others}"
+        elif circle := _circle(params, student):
+            if not told & set(circle):
+                yield f"{where}.teacher: {' → '.join(circle)} is a circle: one of them must be trained on the data"
+            told |= set(circle)
+        else:
+            yield from _pair(params, student, teacher)
+        if params.loop_of(student).batch_size == "all":
+            yield f"{where}.batch_size: 'all' is not allowed: there is no data; give a number"
+
+
+def _circle(params: Params, student: str) -> list[str]:
+    """The way from a student over teachers back to itself; empty if there is none."""
+    way = [student]
+    while (distill := params.entries[way[-1]].distill) is not None:
+        if distill.teacher == student:
+            return [*way, student]
+        if distill.teacher in way or distill.teacher not in params.entries:
+            break
+        way.append(distill.teacher)
+    return []
 
 
 def _pair(params: Params, student: str, teacher: str) -> Iterator[str]:
-    """A teacher that does not exist, and a student and a teacher that cannot work together."""
-    where = f"{FILE}: distill.entries.{student}"
-    if teacher not in params.train.entries:
-        allowed = ", ".join(params.train.entries)
-        yield f"{where}.teacher: {teacher!r} is not allowed: must be one of train.entries: {allowed}"
-        return
-    if not issubclass(family_class(params.model(student)), Reparameterised):
-        yield f"{where}: is not allowed: {params.model(student)} cannot score its own samples; iaf can"
-    if not issubclass(family_class(params.model(teacher)), RealDensity):
-        yield f"{where}.teacher: {teacher!r} is not allowed: {params.model(teacher)} has no density to learn; maf has"
-    if params.config(student).conditional != params.config(teacher).conditional:
-        yield f"{where}: families.{student}.conditional and families.{teacher}.conditional must be the same"
+    """A student and a teacher that cannot work together."""
+    where, pupil, master = f"{FILE}: entries.{student}.distill", params.entries[student], params.entries[teacher]
+    if not issubclass(family_class(pupil.model), Reparameterised):
+        yield f"{where}: is not allowed: {pupil.model} cannot score its own samples; iaf can"
+    if not issubclass(family_class(master.model), RealDensity):
+        yield f"{where}.teacher: {teacher!r} is not allowed: {master.model} has no density to learn; maf has"
+    of_pupil, of_master = (configured(block.model, block.config) for block in (pupil, master))
+    if of_pupil.conditional != of_master.conditional:
+        yield f"{where}: config.conditional of {student} and of its teacher {teacher} must be the same"
 
 
-def _spaces(params: Params) -> Iterator[str]:
-    """Searched parameters that do not exist, have two owners, or could take a value that is not allowed."""
-    for entry, search in params.tune.entries.items():
-        fields = config_fields(family_class(params.model(entry)).Config)
-        for key, dimension in search.space.items():
-            where = f"{FILE}: tune.entries.{entry}.space.{key}"
+# Searches
+
+
+def _searches(params: Params) -> Iterator[str]:
+    """Searched parameters that do not exist or could take a value that is not allowed, and a start out of the space."""
+    for name, block in params.entries.items():
+        fields = config_fields(family_class(block.model).Config)
+        for key, dimension in (block.search or {}).items():
+            where = f"{FILE}: entries.{name}.search.{key}"
             if key not in fields:
-                yield f"{where}: is no parameter of {params.model(entry)}{suggestion(key, fields)}"
-                continue
-            if key in params.families[entry]:
-                owner = "a searched parameter belongs to tune alone; take it out of one of them"
-                yield f"{where}: families.{entry}.{key} sets it too, but {owner}"
-            bounds = [value for value in (dimension.low, dimension.high) if value is not None]
-            if takes_integers(fields[key].annotation):  # of which the bounds are kept as floats
-                bounds = [int(value) if value.is_integer() else value for value in bounds]
-            for value in dimension.choices or bounds:
-                try:
-                    params.config(entry, {key: value})
-                except ValidationError as error:
-                    problem = error.errors()[0]
-                    if problem["loc"] == (key,) or len(search.space) == 1:  # else another searched value may allow it
-                        yield f"{where}: {value!r} is not allowed: {reason(problem)}"
+                yield f"{where}: is no parameter of {block.model}{suggestion(key, fields)}"
+            elif dimension is not None:
+                yield from _values(params, name, key, dimension, where)
+
+
+def _values(params: Params, name: str, key: str, dimension: Dimension, where: str) -> Iterator[str]:
+    block = params.entries[name]
+    bounds: list[Any] = [value for value in (dimension.low, dimension.high) if value is not None]
+    if takes_integers(config_fields(family_class(block.model).Config)[key].annotation):  # kept as floats
+        bounds = [int(value) if value.is_integer() else value for value in bounds]
+    for value in dimension.choices or bounds:
+        try:
+            configured(block.model, {**block.config, key: value})
+        except ValidationError as error:
+            problem = error.errors()[0]
+            if problem["loc"] == (key,) or len(block.space) == 1:  # else another searched value may allow it
+                yield f"{where}: {value!r} is not allowed: {reason(problem)}"
+    if key in block.config and not dimension.holds(block.config[key]):
+        first = f"{FILE}: entries.{name}.config.{key}: {block.config[key]!r} is not allowed"
+        yield f"{first}: the first trial takes it, and it is not in entries.{name}.search.{key}; search: null fixes it"
+
+
+def takes_integers(annotation: Any) -> bool:
+    """Is a range of a parameter with this annotation one of integers? It may be null, too."""
+    if get_origin(annotation) is Annotated:
+        return takes_integers(get_args(annotation)[0])
+    members = get_args(annotation) if isinstance(annotation, UnionType) or get_origin(annotation) is Union else ()
+    return annotation is int or (float not in members and any(takes_integers(member) for member in members))

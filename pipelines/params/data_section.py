@@ -1,7 +1,7 @@
 """The section `data` of params.yaml: which data is prepared, and how. Each source has a class of its own.
 
-What a class says about its examples before any file is read (`kind`, `integers`, `ordered`, `labelled`; None where only
-the files can tell) lets a family that does not fit be refused before anything starts.
+What a class says about its examples before any file is read (`kind`, `example_shape`, `level_count`, `ordered`,
+`labelled`, …; None where only the files can tell) lets a family that does not fit be refused before anything starts.
 """
 
 from __future__ import annotations
@@ -78,9 +78,29 @@ class Source(Section):
         return None
 
     @property
-    def integers(self) -> bool:
-        """Are examples integers? Asked only where `kind` is known."""
-        return self.kind != "vector"
+    def example_shape(self) -> tuple[int, ...] | None:
+        """The shape of an example; None if only the files can tell."""
+        return None
+
+    @property
+    def level_count(self) -> int | None:
+        """How many levels the integers of an example have; None for real numbers. Asked only where `kind` is known."""
+        return None if self.kind == "vector" else 256
+
+    @property
+    def class_count(self) -> int | None:
+        """How many labels there are; None if only the files can tell."""
+        return None
+
+    @property
+    def reader(self) -> str:
+        """The module of data/sources that reads it."""
+        return self.source
+
+    @property
+    def read_paths(self) -> list[str]:
+        """The files and folders that are read."""
+        return [self.path]
 
     @property
     def folder(self) -> str:
@@ -137,6 +157,16 @@ class ImageOptions(Section):
     def ordered(self) -> bool:
         return self.palette is None
 
+    def levels_of(self, before: int) -> int:
+        """How many levels pixels have that had so many `before`."""
+        if self.bits is not None:
+            return 1 << self.bits
+        return 2 if self.binarise is not None else self.palette or before
+
+    def shape_of(self, channels: int, height: int, width: int) -> tuple[int, int, int]:
+        """The shape of images: indices of a palette have one channel."""
+        return 1 if self.palette is not None else channels, height, width
+
 
 class Digits(ImageOptions, Source):
     """Scikit-learn's 1,797 handwritten digits, 8×8, 17 grey levels: embedded, no file is read."""
@@ -152,8 +182,24 @@ class Digits(ImageOptions, Source):
     """Examples in the test split, which only `evaluate` reads; below 1 a share of the examples."""
 
     @property
+    def read_paths(self) -> list[str]:
+        return []
+
+    @property
     def kind(self) -> Kind | None:
         return "image"
+
+    @property
+    def example_shape(self) -> tuple[int, ...] | None:
+        return self.shape_of(1, 8, 8)
+
+    @property
+    def level_count(self) -> int | None:
+        return self.levels_of(17)
+
+    @property
+    def class_count(self) -> int | None:
+        return 10
 
     @property
     def labelled(self) -> bool | None:
@@ -173,8 +219,24 @@ class Published(ImageOptions, Source):
     """Which of the data sets."""
 
     @property
+    def reader(self) -> str:
+        return "published"
+
+    @property
     def kind(self) -> Kind | None:
         return "image"
+
+    @property
+    def example_shape(self) -> tuple[int, ...] | None:
+        return self.shape_of(3, 32, 32) if self.source in ("cifar10", "svhn") else self.shape_of(1, 28, 28)
+
+    @property
+    def level_count(self) -> int | None:
+        return self.levels_of(256)
+
+    @property
+    def class_count(self) -> int | None:
+        return 10
 
     @property
     def labelled(self) -> bool | None:
@@ -198,6 +260,18 @@ class CelebA(ImageOptions, Source):
         return "image"
 
     @property
+    def example_shape(self) -> tuple[int, ...] | None:
+        return self.shape_of(3, self.size, self.size)
+
+    @property
+    def level_count(self) -> int | None:
+        return self.levels_of(256)
+
+    @property
+    def class_count(self) -> int | None:
+        return 2
+
+    @property
     def labelled(self) -> bool | None:
         return self.attribute is not None
 
@@ -211,6 +285,14 @@ class BinarizedMNIST(Source):
     @property
     def kind(self) -> Kind | None:
         return "image"
+
+    @property
+    def example_shape(self) -> tuple[int, ...] | None:
+        return 1, 28, 28
+
+    @property
+    def level_count(self) -> int | None:
+        return 2
 
     @property
     def labelled(self) -> bool | None:
@@ -259,6 +341,10 @@ class Arrays(ImageOptions, Source):
 
     columns: list[str] | None = None
     """Names of the numbers of a vector; null numbers them."""
+
+    @property
+    def reader(self) -> str:
+        return "arrays"
 
     @property
     def own_test(self) -> bool:
@@ -313,8 +399,20 @@ class Images(ImageOptions, Files):
     """What happens when a file cannot be read: stop and list such files, or leave them out and say so."""
 
     @property
+    def reader(self) -> str:
+        return "image_folder"
+
+    @property
     def kind(self) -> Kind | None:
         return "image"
+
+    @property
+    def example_shape(self) -> tuple[int, ...] | None:
+        return None if self.resize is None else self.shape_of(1 if self.mode == "grey" else 3, *self.resize)
+
+    @property
+    def level_count(self) -> int | None:
+        return self.levels_of(256)
 
 
 class Table(Source):
@@ -354,6 +452,14 @@ class Table(Source):
 
     separator: Separator = ","
     """What stands between the cells of a CSV file: one character, or \\s+ for any white space."""
+
+    @property
+    def reader(self) -> str:
+        return "table"
+
+    @property
+    def read_paths(self) -> list[str]:
+        return [self.path, *([self.test_path] if self.test_path else [])]
 
     @property
     def kind(self) -> Kind | None:
@@ -419,6 +525,14 @@ class Audio(Files):
     def kind(self) -> Kind | None:
         return "sequence"
 
+    @property
+    def example_shape(self) -> tuple[int, ...] | None:
+        return 1, self.window
+
+    @property
+    def level_count(self) -> int | None:
+        return self.levels
+
 
 class Series(Source):
     """A column of numbers in a CSV file, in order of time, cut into windows of fixed length."""
@@ -466,6 +580,14 @@ class Series(Source):
     @property
     def kind(self) -> Kind | None:
         return "vector" if self.levels is None else "sequence"
+
+    @property
+    def example_shape(self) -> tuple[int, ...] | None:
+        return (self.window,) if self.levels is None else (1, self.window)
+
+    @property
+    def level_count(self) -> int | None:
+        return self.levels
 
     @property
     def labelled(self) -> bool | None:

@@ -11,20 +11,17 @@ from pydantic import ValidationError
 from .data_section import SOURCES
 
 FILE = "params.yaml"
-LOOP = ("train", "loop")  # whose settings are copied into every place that does not give its own:
-HEIRS = ("entries", "classifier")
+SHORT = 80  # characters of a section that is repeated in a message
+OPTIONS = ("literal[", "constrained-", "function-", "dict[")  # how pydantic calls the members of a union that it tried
 
 
 def lines(error: ValidationError, section: Any, prefix: tuple[str, ...] = ()) -> list[str]:
     """The lines of a validation error of `section`, which stands at the path `prefix` of the file."""
     found = [(_path(problem), problem) for problem in error.errors()]
-    original = [(path[2:], problem["input"]) for path, problem in found if path[:2] == LOOP]
     by_path: dict[tuple[str, ...], list[Any]] = {}
     for path, problem in found:
-        is_copy = len(path) > 2 and path[1] in HEIRS and (path[2:], problem["input"]) in original
-        is_copy |= len(path) > 3 and path[1] in HEIRS and (path[3:], problem["input"]) in original
         consequence = any(len(path) < len(other) and other[: len(path)] == path for other, _ in found)
-        if not is_copy and not consequence:
+        if not consequence:
             by_path.setdefault(path, []).append(problem)
     places = {path: ": ".join(filter(None, (FILE, ".".join((*prefix, *path))))) for path in by_path}
     return [f"{places[path]}: {_message(group, section)}" for path, group in by_path.items()]
@@ -35,9 +32,7 @@ def _path(problem: Any) -> tuple[str, ...]:
     path = [str(part) for part in problem["loc"]]
     if path[:1] == ["data"] and path[1:] and path[1] in SOURCES:
         del path[1]
-    while path and (
-        path[-1].startswith(("literal[", "constrained-", "function-")) or path[-1] in ("int", "float", "str")
-    ):
+    while path and (path[-1].startswith(OPTIONS) or path[-1] in ("int", "float", "str")):
         path.pop()
     return tuple([*path, "source"] if problem["type"].startswith("union_tag") else path)
 
@@ -54,8 +49,8 @@ def _message(group: list[Any], section: Any) -> str:
     if first["type"] == "union_tag_invalid":
         found = first["input"]["source"]
         return f"{found!r} is not allowed{suggestion(str(found), SOURCES)}"
-    if first["type"] == "value_error" and first["loc"][:1] == ("data",) and isinstance(first["input"], dict):
-        return reason(first)  # of the whole section, which need not be repeated
+    if first["type"] == "value_error" and isinstance(first["input"], dict) and len(str(first["input"])) > SHORT:
+        return reason(first)  # of a whole section, which need not be repeated
     reasons = dict.fromkeys(reason(problem) for problem in group)
     return f"{first['input']!r} is not allowed: {' or '.join(reasons)}"
 
@@ -85,9 +80,16 @@ def _keys(section: Any, location: tuple[Any, ...]) -> list[str]:
             section = next(kind for kind in section if part in get_args(kind.model_fields["source"].annotation))
             continue
         fields = getattr(section, "model_fields", {})
-        if part in fields:  # a section, or a mapping from names to sections
-            annotation = fields[part].annotation
-            members = tuple(kind for kind in get_args(annotation) if kind is not type(None))
-            section = members if part == "data" else (members or (annotation,))[-1]
+        if part in fields:
+            members = tuple(_sections_in(fields[part].annotation))
+            section = members if part == "data" else members[0]
     fields = getattr(section, "model_fields", None) or section.__pydantic_fields__
     return [info.alias or key for key, info in fields.items()]
+
+
+def _sections_in(annotation: Any) -> Iterable[Any]:
+    """The sections in an annotation: the only one, the members of a union, or the values of a mapping."""
+    if hasattr(annotation, "model_fields"):
+        yield annotation
+    for member in get_args(annotation):
+        yield from _sections_in(member)

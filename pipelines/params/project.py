@@ -1,10 +1,12 @@
-"""A checkout at work: its folder, its parameters, and where each stage puts what."""
+"""A checkout at work: its folder, its parameters, its entries, and where each stage puts what."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+from .entry import Entry, entry_of
 from .reading import load
 from .schema import Params
 
@@ -22,6 +24,11 @@ class Project:
         root = (root or Path.cwd()).resolve()
         return cls(root, load(root / "params.yaml"))
 
+    @cached_property
+    def entries(self) -> dict[str, Entry]:
+        """Every entry by its name, in the order of the file."""
+        return {name: entry_of(self.params, name) for name in self.params.entries}
+
     @property
     def prepared(self) -> Path:
         """The prepared data set."""
@@ -32,7 +39,11 @@ class Project:
         """Checkpoints and search states, which outlive a stage: DVC deletes outputs before it runs one."""
         return (self.root / self.params.cluster.storage).resolve()
 
-    def artifacts(self, stage: str, entry: str | None = None) -> Path:
+    def artifacts(self, stage: str, entry: Entry | None = None) -> Path:
         """The outputs of a stage, of one entry where the stage has entries."""
         folder = self.root / "artifacts" / stage
-        return folder if entry is None else folder / entry
+        return folder if entry is None else folder / entry.name
+
+    def made(self, entry: Entry) -> Path:
+        """The folder with the finished model of an entry."""
+        return self.artifacts(entry.stage, entry)

@@ -2,37 +2,82 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from ..errors import UserError
-from .checks import problems
-from .messages import lines
-from .schema import Params
+from .messages import FILE, lines
+from .schema import NAME, Params
+from .yaml_file import content
+
+MOVED = {  # where what stood under these keys in earlier versions stands now
+    "families": "each entry is one block now: families.<entry> is entries.<entry>.model and entries.<entry>.config",
+    "train": "train.entries.<entry> is entries.<entry>.train, without code and after; train.loop and train.seed are"
+    " defaults.train; train.memory_limit is cluster.memory_limit",
+    "tune": "tune.entries.<entry>.space is entries.<entry>.search; tune.search is defaults.search",
+    "distill": "distill.entries.<entry> is entries.<entry>.distill, without code; distill.seed and distill.val_samples"
+    " are defaults.distill",
+}
+EVALUATED = "evaluate.entries: is no longer needed: all entries are evaluated"
 
 
 def load(path: Path) -> Params:
     """Read and validate a params.yaml; a UserError lists everything that is wrong with it, one line each."""
-    try:
-        raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, IsADirectoryError):
-        raise UserError(f"{path}: there is no such file; run the command in the project's folder") from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: is no YAML: {' '.join(str(error).split())}") from None
-    return parse(raw)
+    return checked(read(path))
+
+
+def read(path: Path) -> Params:
+    """The same without asking the families what they say of their configurations: PyTorch is not imported."""
+    return structured(content(path))
 
 
 def parse(raw: Any) -> Params:
     """Validate the content of a params.yaml; a UserError lists everything that is wrong with it."""
+    return checked(structured(raw))
+
+
+def structured(raw: Any) -> Params:
+    """The sections of the file: names first, then keys, types and ranges."""
+    found = [*_moved(raw), *_names(raw)]
+    if found:
+        raise UserError("\n".join(f"{FILE}: {line}" for line in found))
     try:
-        params = Params.model_validate(raw)
+        return Params.model_validate(raw)
     except ValidationError as error:
         raise UserError("\n".join(lines(error, Params))) from None
+
+
+def checked(params: Params) -> Params:
+    """The parameters, if families exist and what is said of entries fits them and each other."""
+    from .checks import problems  # imports PyTorch
+
     found = problems(params)
     if found:
         raise UserError("\n".join(found))
     return params
+
+
+def _moved(raw: Any) -> Iterator[str]:
+    """What stands where it stood in the layout of an earlier version."""
+    if not isinstance(raw, Mapping) or "families" not in raw:
+        return
+    for key, where in MOVED.items():
+        if key in raw:
+            yield f"{key}: has moved: {where}"
+    if isinstance(raw.get("evaluate"), Mapping) and "entries" in raw["evaluate"]:
+        yield EVALUATED
+
+
+def _names(raw: Any) -> Iterator[str]:
+    """Names of entries that a shell, DVC or a path would take for something else."""
+    entries = raw.get("entries") if isinstance(raw, Mapping) else None
+    for name in entries if isinstance(entries, Mapping) else ():
+        if not (isinstance(name, str) and re.fullmatch(NAME.strip("^$"), name)):
+            yield (
+                f"entries: {name!r} is not allowed as a name: must begin with a small letter, and go on with small"
+                " letters, digits, - and _"
+            )

@@ -1,29 +1,22 @@
-"""`params.yaml`: every knob of the workflow, documented where it is defined and validated before anything starts.
+"""`params.yaml`: every knob of the workflow, documented where it is defined, validated before anything starts.
 
-Each section of the file is a class below. A stage's `entries` say which entries of `families` the stage works
-on. Settings of the training loop are given once, in `train.loop`; an entry of a stage may give its own in their place.
+Each section of the file is a class below. An entry is a named experiment: a block with its family, its configuration
+and how it is trained; what it does not say it inherits from `defaults` (see `project.Entry`, which has both).
+
+Nothing here imports PyTorch, so that reading the file costs little; what families say of it is in `checks`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
-
-from models.catalogue import family_class
-from models.contract import FamilyConfig
 
 from .data_section import Data, Digits
 from .section import Section
 
-PREPARED = "artifacts/prepare/summary.json"  # what the training of an entry that is not searched waits for
-
-
-def searched(entry: str) -> str:
-    """The file with the best parameters that the search of an entry found."""
-    return f"artifacts/tune/{entry}/best.json"
+NAME = r"^[a-z][a-z0-9_-]*$"  # of entries and projects: DVC splits at dots, a shell at spaces, paths at slashes
 
 
 class Loop(Section):
@@ -72,54 +65,63 @@ class Loop(Section):
     then it stops with an error. With rescues, checkpoints are written after validations."""
 
 
-class TrainEntry(Loop):
-    """How one entry is trained on the data."""
-
-    code: str
-    """The file of the entry's family, which DVC watches: models/<file>.py."""
-
-    after: str
-    """What must be there first: the summary of `prepare`, or the best.json of the entry's search."""
-
-    seed: int | None = Field(default=None, ge=0)
-    """Seed of this entry's training; null is that of `train`. Entries that differ in nothing else are repetitions of
-    one experiment: the report has their mean and its standard error."""
-
-
-class Train(Section):
-    """The trainings."""
-
-    loop: Loop = Field(default_factory=Loop)
-    """Settings of the training loop, for every training that does not give its own."""
+class Train(Loop):
+    """How an entry is trained by its own losses on the data."""
 
     seed: int = Field(default=0, ge=0)
-    """Seed of weights, order of examples and noise."""
-
-    memory_limit: int = Field(default=4096, ge=1)
-    """Mebibytes up to which a split is held on the device; a larger one is read from its file, batch by batch."""
-
-    entries: dict[str, TrainEntry] = Field(default_factory=dict)
-    """The entries that are trained by their own losses on the data."""
+    """Seed of weights, order of examples and noise. Entries that differ in nothing else are repetitions of one
+    experiment: the report has their mean and its standard error."""
 
 
-class Cluster(Section):
-    """Where the work runs."""
+class DistillLoss(Section):
+    """What a student minimises: H(student, teacher) - entropy · H(student), and what is added to it."""
 
-    workers: Literal["auto"] | Annotated[int, Field(ge=0)] = "auto"
-    """Data-parallel workers of a training: `auto` is one per GPU of the cluster, and without a GPU 0; 0 trains in
-    the stage's own process; N are N Ray actors."""
+    entropy: float = Field(default=1.0, ge=0)
+    """Weight of the student's entropy; with 1 the whole is KL(student ‖ teacher), with less samples are more likely and
+    less diverse."""
 
-    cpus_per_worker: int = Field(default=1, ge=1)
-    """CPUs that Ray reserves for a worker, and the threads that it computes with."""
+    scale: float = Field(default=0.0, ge=0)
+    """Weight of (log σ_student - log σ_teacher)², ClariNet's regulariser, for Gaussian conditionals."""
 
-    gpus_per_worker: int = Field(default=1, ge=0)
-    """GPUs that Ray reserves for a worker where the cluster has any; with 0 workers compute on CPUs."""
+    power: float = Field(default=0.0, ge=0)
+    """Weight of the distance between the power spectra of samples and of training examples, for sound."""
 
-    address: str | None = None
-    """Address of a running Ray cluster (host:port or ray://host:port); null starts one here. RAY_ADDRESS wins."""
+    contrastive: float = Field(default=0.0, ge=0)
+    """Weight of the KL to the teacher's density of another class, which is maximised."""
 
-    storage: str = ".genera"
-    """Folder for checkpoints and search states, resumed from after a crash. Several nodes need a shared one."""
+    cover: float = Field(default=0.0, ge=0)
+    """Weight of -log q of the teacher's own samples: no mode of the teacher may be left out. Each step then needs as
+    many small steps as there are dimensions, twice; for tables that is worth it."""
+
+    draws: int = Field(default=1, ge=1)
+    """Draws of each number for each past, where the conditionals of teacher and student are known."""
+
+
+class DistillDefaults(Loop):
+    """How students are distilled, as far as their blocks do not say."""
+
+    seed: int = Field(default=0, ge=0)
+    """Seed of weights and noise."""
+
+    val_samples: int = Field(default=2048, ge=2)
+    """Samples of the student on which each validation estimates the KL."""
+
+    rescues: int = Field(default=3, ge=0)
+    """As for every loop; students are known to diverge late."""
+
+    loss: DistillLoss = Field(default_factory=DistillLoss)
+    """What the student minimises."""
+
+    warm_start_steps: int = Field(default=0, ge=0)
+    """Steps in which the student first learns by heart what the teacher makes of the same noise: block by block where
+    both are stacks of as many affine blocks in the same orders, such as a maf and an iaf of five blocks each."""
+
+
+class Distill(DistillDefaults):
+    """How one student is distilled from its teacher: it minimises KL(student ‖ teacher) on its own samples."""
+
+    teacher: str
+    """The entry that is imitated. It must be a density."""
 
 
 class Dimension(Section):
@@ -154,23 +156,13 @@ class Dimension(Section):
             raise ValueError("a logarithmic range needs low > 0")
         return self
 
-
-class TuneEntry(Section):
-    """The search of one entry."""
-
-    code: str
-    """The file of the entry's family, which DVC watches: models/<file>.py."""
-
-    space: dict[str, Dimension] = Field(min_length=1)
-    """The searched parameters of the entry's configuration. They must not be set under `families` too."""
-
-
-def takes_integers(annotation: Any) -> bool:
-    """Is a range of a parameter with this annotation one of integers? It may be null, too."""
-    if get_origin(annotation) is Annotated:
-        return takes_integers(get_args(annotation)[0])
-    members = get_args(annotation) if isinstance(annotation, UnionType) or get_origin(annotation) is Union else ()
-    return annotation is int or (float not in members and any(takes_integers(member) for member in members))
+    def holds(self, value: Any) -> bool:
+        """Is this a value that the search could propose?"""
+        if self.choices is not None:
+            return value in self.choices
+        if isinstance(value, bool) or not isinstance(value, int | float) or self.low is None or self.high is None:
+            return False
+        return self.low <= value <= self.high
 
 
 class Search(Section):
@@ -209,74 +201,82 @@ class Search(Section):
     """Seed of the proposals and of every trial."""
 
 
-class Tune(Section):
-    """The searches."""
+class Defaults(Section):
+    """What every entry inherits, as far as its own block does not say otherwise."""
+
+    train: Train = Field(default_factory=Train)
+    """Settings of the training loop, for trainings, distillations and the classifier."""
+
+    distill: DistillDefaults = Field(default_factory=DistillDefaults)
+    """Settings of distillations, before those of `train`."""
 
     search: Search = Field(default_factory=Search)
     """How every search is run."""
 
-    entries: dict[str, TuneEntry] = Field(default_factory=dict)
-    """The entries whose parameters are searched."""
+
+class Block(Section):
+    """An entry: a named experiment. It is trained on the data, or distilled from another entry."""
+
+    model: str
+    """The family, by its name in models/catalogue.py."""
+
+    config: dict[str, Any] = Field(default_factory=dict)
+    """The configuration of the family, documented beside it in models/. The value of a searched parameter is that of
+    the first trial."""
+
+    train: Train | None = None
+    """How it is trained, as far as that differs from `defaults.train`."""
+
+    distill: Distill | None = None
+    """How it is distilled, and from whom; in place of `train`."""
+
+    search: dict[str, Dimension | None] | None = None
+    """The searched parameters of the configuration, each with its space. Null searches nothing (null for a single
+    parameter leaves it out): the values of `config` are taken as they are."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Block:
+        if self.train is not None and self.distill is not None:
+            raise ValueError("give either train or distill")
+        if self.distill is not None and self.space:
+            raise ValueError("search is not allowed beside distill: only entries that are trained can be searched")
+        return self
+
+    @property
+    def stage(self) -> Literal["train", "distill"]:
+        """The stage that makes it."""
+        return "train" if self.distill is None else "distill"
+
+    @property
+    def space(self) -> dict[str, Dimension]:
+        """What is searched, by name; nothing for an entry that is not searched."""
+        return {key: dimension for key, dimension in (self.search or {}).items() if dimension is not None}
 
 
-class DistillLoss(Section):
-    """What a student minimises: H(student, teacher) - entropy · H(student), and what is added to it."""
+class Cluster(Section):
+    """Where the work runs."""
 
-    entropy: float = Field(default=1.0, ge=0)
-    """Weight of the student's entropy; with 1 the whole is KL(student ‖ teacher), with less samples are more likely and
-    less diverse."""
+    workers: Literal["auto"] | Annotated[int, Field(ge=0)] = "auto"
+    """Data-parallel workers of a training: `auto` is one per GPU of the cluster, and without a GPU 0; 0 trains in
+    the stage's own process; N are N Ray actors."""
 
-    scale: float = Field(default=0.0, ge=0)
-    """Weight of (log σ_student - log σ_teacher)², ClariNet's regulariser, for Gaussian conditionals."""
+    cpus_per_worker: int = Field(default=1, ge=1)
+    """CPUs that Ray reserves for a worker, and the threads that it computes with."""
 
-    power: float = Field(default=0.0, ge=0)
-    """Weight of the distance between the power spectra of samples and of training examples, for sound."""
+    gpus_per_worker: int = Field(default=1, ge=0)
+    """GPUs that Ray reserves for a worker where the cluster has any; with 0 workers compute on CPUs."""
 
-    contrastive: float = Field(default=0.0, ge=0)
-    """Weight of the KL to the teacher's density of another class, which is maximised."""
+    memory_limit: int = Field(default=4096, ge=1)
+    """Mebibytes up to which a split is held on a worker's device; a larger one is read from its file as needed."""
 
-    cover: float = Field(default=0.0, ge=0)
-    """Weight of -log q of the teacher's own samples: no mode of the teacher may be left out. Each step then needs as
-    many small steps as there are dimensions, twice; for tables that is worth it."""
+    address: str | None = None
+    """Address of a running Ray cluster (host:port or ray://host:port); null starts one here. RAY_ADDRESS wins."""
 
-    draws: int = Field(default=1, ge=1)
-    """Draws of each number for each past, where the conditionals of teacher and student are known."""
-
-
-class DistillEntry(Loop):
-    """How one student is distilled from its teacher."""
-
-    code: str
-    """The file of the student's family, which DVC watches: models/<file>.py."""
-
-    teacher: str
-    """The entry, trained by `train`, that is imitated. It must be a density."""
-
-    rescues: int = Field(default=3, ge=0)
-    """As for every loop; students are known to diverge late."""
-
-    loss: DistillLoss = Field(default_factory=DistillLoss)
-    """What the student minimises."""
-
-    warm_start_steps: int = Field(default=0, ge=0)
-    """Steps in which the student first learns by heart what the teacher makes of the same noise: block by block where
-    both are stacks of as many affine blocks in the same orders, such as a maf and an iaf of five blocks each."""
+    storage: str = ".genera"
+    """Folder for checkpoints and search states, resumed from after a crash. Several nodes need a shared one."""
 
 
-class Distill(Section):
-    """Students: each minimises KL(student ‖ teacher) on its own samples. Only `power` compares them with the data."""
-
-    seed: int = Field(default=0, ge=0)
-    """Seed of weights and noise."""
-
-    val_samples: int = Field(default=2048, ge=2)
-    """Samples of the student on which each validation estimates the KL."""
-
-    entries: dict[str, DistillEntry] = Field(default_factory=dict)
-    """The entries that are distilled."""
-
-
-class Classifier(Loop):
+class Classifier(Train):
     """The small classifier whose features FID, precision, recall, density and coverage are measured in.
 
     Where the data has no labels, principal components take its place, as many as `feature_dimensions`, and the other
@@ -338,10 +338,7 @@ class Evaluate(Section):
     """Seed of every sample and bound."""
 
     classifier: Classifier = Field(default_factory=Classifier)
-    """The classifier of the `features` stage."""
-
-    entries: dict[str, Literal["train", "distill"]] = Field(default_factory=dict)
-    """The entries that are evaluated and compared, and the stage that makes each."""
+    """The classifier of the `features` stage, as far as it differs from `defaults.train`."""
 
 
 class Register(Section):
@@ -354,54 +351,41 @@ class Register(Section):
 class Params(Section):
     """The whole of params.yaml."""
 
+    project: str | None = Field(default=None, pattern=NAME)
+    """Name of MLflow's experiment, and what the names of registered models begin with; null takes the data's name."""
+
     data: Data = Field(default_factory=Digits)
-    """Which data is prepared, and how: the class of its `source` in data_params.py."""
+    """Which data is prepared, and how: the class of its `source` in data_section.py."""
 
-    train: Train = Field(default_factory=Train)
+    defaults: Defaults = Field(default_factory=Defaults)
+    """What every entry inherits."""
+
+    entries: dict[str, Block]
+    """The experiments, by name."""
+
     cluster: Cluster = Field(default_factory=Cluster)
-    families: dict[str, dict[str, Any]]
-    """The entries, a named experiment each: `model` is a family of the catalogue, the rest is its configuration."""
-
-    tune: Tune = Field(default_factory=Tune)
-    distill: Distill = Field(default_factory=Distill)
     evaluate: Evaluate = Field(default_factory=Evaluate)
     register_: Register = Field(default_factory=Register, alias="register")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _inherit_loop_settings(cls, data: Any) -> Any:
-        """Give every place that runs the training loop the settings of `train.loop` that it does not set itself."""
-        if not isinstance(data, dict) or not isinstance(data.get("train"), dict):
-            return data
-        shared = data["train"].get("loop", {})
-        if not isinstance(shared, dict):
-            return data
+    @property
+    def name(self) -> str:
+        """The name of the project."""
+        return self.project or self.data.folder
 
-        def inherit(section: Any) -> Any:
-            return {**shared, **section} if isinstance(section, dict) else section
+    def loop_of(self, entry: str) -> Train | Distill:
+        """The settings that an entry is trained or distilled with: its own, and those that it inherits."""
+        block = self.entries[entry]
+        if block.distill is None:
+            return Train(**{**given(self.defaults.train), **given(block.train)})
+        inherited = {**given(self.defaults.train), **given(self.defaults.distill), **given(block.distill)}
+        return Distill(**inherited)
 
-        data = dict(data)
-        for stage in ("train", "distill"):
-            section = data.get(stage)
-            if isinstance(section, dict) and isinstance(section.get("entries"), dict):
-                entries = {entry: inherit(value) for entry, value in section["entries"].items()}
-                data[stage] = {**section, "entries": entries}
-        if isinstance(data.get("evaluate"), dict):
-            data["evaluate"] = {**data["evaluate"], "classifier": inherit(data["evaluate"].get("classifier", {}))}
-        return data
+    @property
+    def classifier(self) -> Classifier:
+        """The settings of the classifier, those included that it inherits."""
+        return Classifier(**{**given(self.defaults.train), **given(self.evaluate.classifier)})
 
-    def train_seed(self, entry: str) -> int:
-        """The seed that an entry is trained or distilled with."""
-        if entry not in self.train.entries:
-            return self.distill.seed
-        own = self.train.entries[entry].seed
-        return self.train.seed if own is None else own
 
-    def model(self, entry: str) -> str:
-        """The catalogue name of an entry's family."""
-        return str(self.families[entry]["model"])
-
-    def config(self, entry: str, found: Mapping[str, Any] | None = None) -> FamilyConfig:
-        """The configuration of an entry, with the values that its search `found` if it had one."""
-        values = {key: value for key, value in self.families[entry].items() if key != "model"}
-        return family_class(self.model(entry)).Config(**{**values, **(found or {})})
+def given(section: Section | None) -> Mapping[str, Any]:
+    """What a section says itself, without its defaults."""
+    return {} if section is None else {key: getattr(section, key) for key in section.model_fields_set}

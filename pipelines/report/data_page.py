@@ -14,8 +14,8 @@ import numpy as np
 
 from ..data.prepared import SPLITS, Prepared
 from ..data.rows import Rows
+from ..evaluation.metrics.numerals import number
 from ..evaluation.shown import chosen
-from .comparison import number
 from .data_pictures import (
     NAMED,
     NUMBERED,

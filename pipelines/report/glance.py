@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..evaluation.metrics.metric_catalogue import Metric
 from .standings import (
     COMPLETION,
     COST,
     FID,
     SPEED,
-    Measure,
     Row,
     how_level,
     leaders,
@@ -181,5 +181,5 @@ def _cheapest(rows: Sequence[Row], students: Students) -> str:
     return f"{text} Times of students include their teachers'." if taught else text
 
 
-def _priced(row: Row, measure: Measure) -> str:
+def _priced(row: Row, measure: Metric) -> str:
     return f"{_named(row)} ({COST.text(row[COST.name])}, {measure.title} {measure.of(row)})"

@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup, escape
 
-from .comparison import measured, number
+from ..evaluation.metrics.numerals import measured, number
 from .pictures import data_uri
 
 

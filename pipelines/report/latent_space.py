@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ..evaluation.latents import DEVIATIONS, SIDE, STRENGTHS, Latents
-from .comparison import number
+from ..evaluation.metrics.numerals import number
 from .exhibits import COLOURED, Exhibit, Item, Meta, about_clips, clips, scatter
 from .pictures import STYLE, data_uri, image_grid
 

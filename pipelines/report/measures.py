@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from matplotlib.ticker import EngFormatter
 
-from .comparison import measured, number
+from ..evaluation.metrics.metric_catalogue import METRICS, Metric
+from ..evaluation.metrics.numerals import measured, number
 from .standings import BAYES, BITS, NATS, Row, interval, value_of
 from .verdicts import TELLING, passes
 
@@ -128,18 +129,13 @@ def _speeds(row: Row) -> Measured:
 
 def _costs(row: Row) -> Measured:
     """What training took, and what the model weighs."""
-    named = {
-        "train_seconds": ("Training", "s"),
-        "train_steps": ("Optimiser steps", ""),
-        "train_examples_per_s": ("Training speed", "examples/s"),
-        "train_peak_mib": ("Peak memory", "MiB"),
-        "train_flops": ("Training step", "per example"),
-        "sampling_flops": ("Sampling", "per example"),
-        "parameters": ("Parameters", ""),
-    }
+    named = [
+        *(name for name, metric in METRICS.items() if metric.group == "Cost" and name != "parameters"),
+        "parameters",
+    ]
     rows = [
-        (title, f"{SHORT(value) if name.endswith('flops') else number(value)} {unit}".strip())
-        for name, (title, unit) in named.items()
+        (METRICS[name].title, _cost(METRICS[name], value))
+        for name in named
         if (value := value_of(row, name)) is not None
     ]
     caption = (
@@ -147,6 +143,13 @@ def _costs(row: Row) -> Measured:
         " matrices and convolutions, forward and backward in training; a multiplication and an addition are two."
     )
     return Measured("Cost", caption, [("What", ""), ("Cost", "")], rows if len(rows) > 2 else [])
+
+
+def _cost(metric: Metric, value: float) -> str:
+    """A cost with its unit; operations are those of an example."""
+    if metric.unit == "FLOP":
+        return f"{SHORT(value)} per example"
+    return f"{number(value)} {'' if metric.unit in ('numbers', 'steps') else metric.unit}".strip()
 
 
 def _outliers(row: Row) -> Measured:

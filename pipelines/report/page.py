@@ -9,7 +9,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from .comparison import BEST, COLUMNS, Cell, Column, cells, is_bound, measured, number, shown_columns
+from ..evaluation.metrics.metric_catalogue import Metric, is_bound
+from ..evaluation.metrics.numerals import measured, number
+from .comparison import BEST, COLUMNS, Cell, cells, shown_columns
 from .completed import Completed
 from .exhibits import Exhibit
 from .glance import answers
@@ -153,7 +155,7 @@ def render(report: Report) -> str:
     )
 
 
-def _means(repetition: Repetition, rows: Mapping[str, Mapping[str, Any]]) -> list[tuple[Column, str]]:
+def _means(repetition: Repetition, rows: Mapping[str, Mapping[str, Any]]) -> list[tuple[Metric, str]]:
     """The columns of the summary that have a mean over repetitions, and the mean with its standard error."""
     first, means = rows[repetition.entries[0]], repetition.means
     return [
@@ -167,7 +169,7 @@ def _means(repetition: Repetition, rows: Mapping[str, Mapping[str, Any]]) -> lis
     ]
 
 
-def _facts(row: Mapping[str, Any], shown: Mapping[str, tuple[Column, Cell]]) -> list[tuple[str, str]]:
+def _facts(row: Mapping[str, Any], shown: Mapping[str, tuple[Metric, Cell]]) -> list[tuple[str, str]]:
     """The numbers that stand at the head of an entry's section, with their units; what is blank is left out."""
     likelihood = "nll_nats" if row.get("nll_bits_per_dim") is None else "nll_bits_per_dim"
     facts = []
@@ -176,7 +178,7 @@ def _facts(row: Mapping[str, Any], shown: Mapping[str, tuple[Column, Cell]]) -> 
             continue
         column, cell = shown[name]
         note = f" ({cell.note})" if cell.note else ""
-        facts.append((column.title, f"{cell.text} {column.unit if name != 'fid' else ''}".strip() + note))
+        facts.append((column.title, f"{cell.text} {column.unit}".strip() + note))
     if measured(row.get("objective")):
         name = row.get("objective_name") or "unnamed"
         facts.append(("Validation objective", f"{shown_number(row['objective'])} ({name})"))

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..evaluation.metrics.metric_catalogue import metric_of
 from .numbers import numbers_in
 
 SEEDS = ("seed", "train_seed")
@@ -50,11 +51,13 @@ def _mean(values: Sequence[float]) -> Mean:
 
 
 def table(found: Sequence[Repetition]) -> str:
-    """`report/seeds.csv`: a row for each number of each experiment that was repeated."""
+    """`report/seeds.csv`: a row for each number of each experiment that was repeated, but for timings."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("entries", "repetitions", "number", "mean", "standard_error"))
     for each in found:
         for name, mean in each.means.items():
+            if (metric := metric_of(name)) is not None and metric.timed:
+                continue
             writer.writerow((" ".join(each.entries), len(each.entries), name, mean.value, mean.standard_error))
     return text.getvalue()

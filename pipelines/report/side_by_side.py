@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from ..errors import UserError
-from ..files import read_json
+from ..evaluation.results import result
 from ..params.project import Project
 from .terminal import terminal_table
 
@@ -17,10 +17,10 @@ def show(project: Project, entries: Sequence[str]) -> None:
 
     Raises `UserError` for an entry that is not evaluated.
     """
-    allowed = project.params.evaluate.entries
+    allowed = project.entries
     for entry in entries:
         if entry not in allowed:
-            raise UserError(f"compare: {entry!r} is not allowed: must be one of evaluate.entries: {', '.join(allowed)}")
-    rows = [read_json(project.artifacts("evaluate", entry) / "metrics.json") for entry in dict.fromkeys(entries)]
+            raise UserError(f"compare: {entry!r} is not allowed: must be one of the entries: {', '.join(allowed)}")
+    rows = [result(project, allowed[entry]) for entry in dict.fromkeys(entries)]
     console = Console()
     console.print(terminal_table(rows, console.width, difference=len(rows) == 2))

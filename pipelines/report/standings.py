@@ -11,46 +11,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .comparison import is_bound, number
+from ..evaluation.metrics.metric_catalogue import METRICS, Metric
 
 Row = Mapping[str, Any]
 
 TIMING = 0.1  # relative difference that two timings of the same thing may have
 
 
-@dataclass(frozen=True)
-class Measure:
-    """A number that entries are ranked by: its name in the rows, what people call it, and its unit."""
-
-    name: str
-    title: str
-    better: Literal["lower", "higher"]
-    unit: str = ""
-    digits: int = 3
-    timed: bool = False
-
-    def text(self, value: float) -> str:
-        """A value with its unit."""
-        return f"{number(float(value), self.digits)} {self.unit}".strip()
-
-    def of(self, row: Row) -> str:
-        """The value of a row with its unit, and with ≤ if it is but a bound."""
-        return f"{'≤ ' if is_bound(row, self.name) else ''}{self.text(row[self.name])}"
-
-    def worse(self, value: float, than: float) -> bool:
-        """Does the value look worse than another one?"""
-        a, b = (float(f"{v:.{self.digits - 1}e}") for v in (value, than))
-        return a > b if self.better == "lower" else a < b
-
-
-BITS = Measure("nll_bits_per_dim", "NLL", "lower", "bits/dim", 4)
-NATS = Measure("nll_nats", "NLL", "lower", "nats", 4)
-FID = Measure("fid", "FID", "lower")
-SPEED = Measure("samples_per_s", "sampling speed", "higher", "samples/s", timed=True)
-COST = Measure("train_seconds", "training time", "lower", "s", timed=True)
-COMPLETION = Measure("completion_error", "completion error", "lower")
-BAYES = Measure("bayes_accuracy", "Bayes accuracy", "higher")
-PROBE = Measure("probe_accuracy", "linear probe", "higher")
+BITS, NATS = METRICS["nll_bits_per_dim"], METRICS["nll_nats"]
+FID, COMPLETION = METRICS["fid"], METRICS["completion_error"]
+SPEED, COST = METRICS["samples_per_s"], METRICS["train_seconds"]
+BAYES, PROBE = METRICS["bayes_accuracy"], METRICS["probe_accuracy"]
 
 
 @dataclass(frozen=True)
@@ -85,20 +56,20 @@ def value_of(row: Row, name: str) -> float | None:
     return value
 
 
-def ranked(rows: Sequence[Row], measure: Measure) -> list[Row]:
+def ranked(rows: Sequence[Row], measure: Metric) -> list[Row]:
     """The rows in which something was measured, the best first."""
     known = [(value, row) for row in rows if (value := value_of(row, measure.name)) is not None]
     known.sort(key=lambda pair: pair[0] if measure.better == "lower" else -pair[0])
     return [row for _, row in known]
 
 
-def leaders(rows: Sequence[Row], measure: Measure) -> list[Row]:
+def leaders(rows: Sequence[Row], measure: Metric) -> list[Row]:
     """The best row, then those that are level with it; none if nothing was measured."""
     order = ranked(rows, measure)
     return [row for row in order if level(order[0], row, measure)]
 
 
-def level(best: Row, row: Row, measure: Measure) -> bool:
+def level(best: Row, row: Row, measure: Metric) -> bool:
     """Can the value of a row not be told from that of the best?"""
     value, lead = row[measure.name], best[measure.name]
     if row is best or not measure.worse(value, lead):
@@ -109,7 +80,7 @@ def level(best: Row, row: Row, measure: Measure) -> bool:
     return bounds is not None and bounds[0] <= value <= bounds[1]
 
 
-def standing(rows: Sequence[Row], row: Row, measure: Measure) -> Standing | None:
+def standing(rows: Sequence[Row], row: Row, measure: Metric) -> Standing | None:
     """Where the row stands; None if its value was not measured."""
     value = value_of(row, measure.name)
     if value is None:
@@ -127,7 +98,7 @@ def interval(row: Row, name: str) -> tuple[float, float] | None:
     return None if low is None or high is None else (low, high)
 
 
-def how_level(best: Row, measure: Measure, whom: str = "") -> str:
+def how_level(best: Row, measure: Metric, whom: str = "") -> str:
     """In which respect others are level with the best, or with `whom`, as the best is called."""
     if measure.timed:
         return f"within a tenth of {whom or 'it'}"
@@ -136,12 +107,12 @@ def how_level(best: Row, measure: Measure, whom: str = "") -> str:
     return f"level with {whom or 'it'}"
 
 
-def likelihood(rows: Sequence[Row]) -> Measure:
+def likelihood(rows: Sequence[Row]) -> Metric:
     """The unit in which likelihoods are compared: bits/dim of integers, nats of vectors."""
     return BITS if ranked(rows, BITS) else NATS
 
 
-def quality(rows: Sequence[Row]) -> Measure:
+def quality(rows: Sequence[Row]) -> Metric:
     """What the quality of entries is compared by: FID, or the likelihood where no FID was measured."""
     return FID if ranked(rows, FID) else likelihood(rows)
 

@@ -11,7 +11,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from .comparison import BEST, Cell, Column, cells, measured, number, shown_columns
+from ..evaluation.metrics.metric_catalogue import Metric
+from ..evaluation.metrics.numerals import measured, number
+from .comparison import BEST, Cell, cells, shown_columns
 
 LABEL, VALUE = 22, 13  # characters of a terminal that the names of columns take, and those of an entry
 
@@ -41,13 +43,13 @@ def _part(rows: Sequence[Mapping[str, Any]], shown: slice, difference: bool = Fa
         if column.group != group:
             table.add_section()
             group = column.group
-        label = Text.assemble(column.title, (f" {column.unit}" if column.unit else "", "dim"))
+        label = Text.assemble(column.title, (f" {column.reading}" if column.reading else "", "dim"))
         apart = [_difference(rows, column)] if difference else []
         table.add_row(label, *map(_text, cells(rows, column)[shown]), *apart)
     return table
 
 
-def _difference(rows: Sequence[Mapping[str, Any]], column: Column) -> Text:
+def _difference(rows: Sequence[Mapping[str, Any]], column: Metric) -> Text:
     """The value of the second row minus that of the first, and in per cent; green where that is better."""
     first, second = (row.get(column.name) for row in rows)
     if first is None or second is None or isinstance(first, bool) or not (measured(first) and measured(second)):

@@ -18,8 +18,9 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
+from ..evaluation.metrics.metric_catalogue import Metric
 from .pictures import COLOURS, INK, STYLE, short
-from .standings import SPEED, Measure, Row, interval, quality, undominated, value_of
+from .standings import SPEED, Row, interval, quality, undominated, value_of
 from .verdicts import in_words
 
 WIDE, NARROW = (8.6, 4.6), (4.3, 5.0)  # inches
@@ -72,7 +73,7 @@ def tradeoff(rows: Sequence[Row], teachers: Mapping[str, str]) -> Tradeoff | Non
     )
 
 
-def _alt(points: Sequence[Point], measure: Measure) -> str:
+def _alt(points: Sequence[Point], measure: Metric) -> str:
     """All that the picture shows, in words."""
     first = sorted((point for point in points if point.first), key=lambda point: -point.speed)
     rest = sorted((point for point in points if not point.first), key=lambda point: -point.speed)
@@ -81,16 +82,16 @@ def _alt(points: Sequence[Point], measure: Measure) -> str:
     return f"{said} Behind it: {_listed(rest, measure)}." if rest else said
 
 
-def _listed(points: Sequence[Point], measure: Measure) -> str:
+def _listed(points: Sequence[Point], measure: Metric) -> str:
     return in_words([_said(point, measure) for point in points])
 
 
-def _said(point: Point, measure: Measure) -> str:
+def _said(point: Point, measure: Metric) -> str:
     value = measure.text(point.quality)
     return f"{point.name} ({SPEED.text(point.speed)}, {measure.title} {'≤ ' if point.bound else ''}{value})"
 
 
-def _caption(points: Sequence[Point], measure: Measure, taught: bool) -> str:
+def _caption(points: Sequence[Point], measure: Metric, taught: bool) -> str:
     unit = f"in {measure.unit}, of test examples" if measure.unit else "in the features that the head of the page names"
     caption = f"Quality ({measure.title}, {unit}; less is better, so the axis is turned) against speed (samples per"
     caption += " second in the largest batch that was timed, logarithmic). Up and to the right is better. Orange: the"
@@ -103,9 +104,7 @@ def _caption(points: Sequence[Point], measure: Measure, taught: bool) -> str:
 
 
 @rc_context(STYLE)
-def _figure(
-    points: Sequence[Point], measure: Measure, teachers: Mapping[str, str], size: tuple[float, float]
-) -> Figure:
+def _figure(points: Sequence[Point], measure: Metric, teachers: Mapping[str, str], size: tuple[float, float]) -> Figure:
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
     front = sorted((point for point in points if point.first), key=lambda point: point.speed)

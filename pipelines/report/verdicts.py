@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..evaluation.metrics.collapse import LOW
-from .comparison import is_bound, number
+from ..evaluation.metrics.metric_catalogue import Metric, is_bound
+from ..evaluation.metrics.numerals import number
 from .standings import (
     BAYES,
     COMPLETION,
@@ -19,7 +20,6 @@ from .standings import (
     FID,
     PROBE,
     SPEED,
-    Measure,
     Row,
     Standing,
     how_level,
@@ -154,7 +154,7 @@ def ordinal(n: int) -> str:
     return f"{n}{ending}"
 
 
-def with_interval(row: Row, measure: Measure) -> str:
+def with_interval(row: Row, measure: Metric) -> str:
     """A value with its unit and its 95 % interval, if it has one."""
     text, bounds = measure.text(row[measure.name]), interval(row, measure.name)
     if bounds is None:
@@ -197,7 +197,7 @@ def _judged(where: Standing, entry: str) -> str:
     return {"best": "best", "first": "good", "last": "poor", "middle": "middle"}[where.third]
 
 
-def _place(row: Row, rows: Sequence[Row], measure: Measure) -> tuple[str, str]:
+def _place(row: Row, rows: Sequence[Row], measure: Metric) -> tuple[str, str]:
     """The rank and the gap to the best as the end of a sentence, and the judgement; empty with one value alone."""
     where, entry = standing(rows, row, measure), str(row["entry"])
     if where is None or where.of < 2:
@@ -205,10 +205,10 @@ def _place(row: Row, rows: Sequence[Row], measure: Measure) -> tuple[str, str]:
     judged = _judged(where, entry)
     others = [name for name in where.level if name != entry]
     if where.rank == 1 and not others:
-        return f", the {measure.better[:-2]}est of {where.of}", judged
+        return f", the {measure.extreme} of {where.of}", judged
     if where.rank == 1:
         how = "less than a tenth behind" if measure.timed else how_level(where.best, measure)
-        return f", the {measure.better[:-2]}est of {where.of}, with {entries(others)} {how}", judged
+        return f", the {measure.extreme} of {where.of}, with {entries(others)} {how}", judged
     best = where.best["entry"]
     text = f", {ordinal(where.rank)} of {where.of}"
     if entry in where.level:
@@ -234,7 +234,7 @@ def _likelihood(row: Row, rows: Sequence[Row]) -> Finding | None:
     return _bound(row, rows, measure, where)
 
 
-def _bound(row: Row, rows: Sequence[Row], measure: Measure, where: Standing) -> Finding:
+def _bound(row: Row, rows: Sequence[Row], measure: Metric, where: Standing) -> Finding:
     """A bound can prove an entry better than those whose exact value is higher, and never worse than any."""
     text = f"Likelihood: no exact value, only an upper bound{bound_name(row)}: NLL ≤ {with_interval(row, measure)}"
     if where.of < 2:
@@ -373,7 +373,7 @@ def _cost(row: Row, rows: Sequence[Row], students: Students) -> Finding | None:
     return Finding("training cost", f"{text}.", _judged(where, entry))
 
 
-def _cheaper_and_better(row: Row, rows: Sequence[Row], measure: Measure) -> Row | None:
+def _cheaper_and_better(row: Row, rows: Sequence[Row], measure: Metric) -> Row | None:
     """Of the entries that cost no more and look better, the best; none for a bound, which may be better than it is."""
     own = cost_and_quality(row, measure)
     if own is None or is_bound(row, measure.name):
@@ -382,7 +382,7 @@ def _cheaper_and_better(row: Row, rows: Sequence[Row], measure: Measure) -> Row 
     return next((other for other, both in costs if both and both[0] <= own[0] and measure.worse(own[1], both[1])), None)
 
 
-def cost_and_quality(row: Row, measure: Measure) -> tuple[float, float] | None:
+def cost_and_quality(row: Row, measure: Metric) -> tuple[float, float] | None:
     """Training time and quality, less of both is better; None if one is missing."""
     cost, value = value_of(row, COST.name), value_of(row, measure.name)
     return None if cost is None or value is None else (cost, value)
@@ -412,7 +412,7 @@ def _probing(row: Row, rows: Sequence[Row]) -> Finding | None:
     return _accuracy(row, rows, PROBE, "features of labels", "by a linear probe of its features")
 
 
-def _accuracy(row: Row, rows: Sequence[Row], measure: Measure, aspect: str, how: str) -> Finding | None:
+def _accuracy(row: Row, rows: Sequence[Row], measure: Metric, aspect: str, how: str) -> Finding | None:
     value = value_of(row, measure.name)
     if value is None:
         return None

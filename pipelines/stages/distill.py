@@ -12,71 +12,85 @@ import torch
 from models.classifier import Classifier
 from models.contract import Density, Family
 
+from ..data.examples import examples
 from ..data.prepared import Prepared
 from ..device import device
 from ..evaluation.feature_space import quality_features
-from ..evaluation.finished import family_config, load_family, load_features, parameter_count
+from ..evaluation.finished import family_config, load_family, load_features, parameter_count, weights_digest
 from ..evaluation.metrics.distances import fid
 from ..evaluation.metrics.likelihood import Likelihood, score, unit_name
 from ..evaluation.metrics.throughput import examples_per_second
 from ..evaluation.metrics.two_sample import two_sample_auc
+from ..evaluation.results import finite
 from ..evaluation.validation import batches_of, classified, draw, feature_array, features_of, log_volume, spread_rows
-from ..files import file_digest
+from ..params.entry import Entry
 from ..params.project import Project
-from ..tracking.record import finite, tracked
-from ..training.jobs import examples, new_family
+from ..tracking.record import tracked
+from ..training.jobs import new_family
 from ..training.students import student_job
 from .running import flops_of_a_step, run_job, write_outcome
 
 
-def run(project: Project, entry: str) -> None:
+def run(project: Project, entry: Entry) -> None:
     """Write artifacts/distill/<entry>/: the student, its history of KL, and the comparison with its teacher."""
-    params, data = project.params, Prepared.open(project.prepared)
-    settings = params.distill.entries[entry]
-    teacher_folder = project.artifacts("train", settings.teacher)
-    model, config, job = params.model(entry), params.config(entry), student_job(project, entry)
-    with tracked(project, "distill", entry, {"model": model, "config": config, "distill": settings}) as run:
+    data, taught_by = Prepared.open(project.prepared), entry.teacher
+    assert taught_by is not None  # as of every entry that is distilled
+    job = student_job(project, entry, data)
+    with tracked(project, "distill", entry, {"model": entry.model, "config": entry.config, "loop": entry.loop}) as run:
         done = run_job(project, job)
-        student = new_family(project, entry, {})
+        student = new_family(entry, data.event)
         student.load_state_dict(done.weights)
-        teacher = load_family(teacher_folder)
-        digest = file_digest(teacher_folder / "model.safetensors")
-        written = family_config(
-            entry, model, config, data, params.distill.seed, teacher=settings.teacher, teacher_digest=digest
-        )
+        student, teacher = (family.to(device()).eval() for family in (student, load_family(project.made(taught_by))))
+        digest = weights_digest(project.made(taught_by))
+        config = family_config(entry, data, teacher=taught_by.name, teacher_digest=digest)
         best = next(row for row in done.state.history if row["step"] == done.state.best_step)
         metrics = {
             **done.metrics("val_kl_nats_per_dim"),
             "kl_nats_per_dim": best["objective"],
             "kl_standard_error": best["standard_error"],
-            **_side_by_side(project, data, student, teacher),
+            **_likelihoods(project, data, student, teacher),
             **_quality(project, data, student, teacher),
-            **_real_time(project, data, student, teacher),
             "train_flops": flops_of_a_step(job),
             "parameters": parameter_count(student),
             "rescues": done.state.rescues,
         }
-        write_outcome(project.artifacts("distill", entry), done, written, finite(job.name, metrics), run)
-    print(f"distill@{entry}: samples {metrics['speed_ratio']:.1f} times as fast as {settings.teacher}")
+        speeds = _speeds(project, data, student, teacher)
+        write_outcome(project.made(entry), done, config, finite(job.name, metrics), run, speeds)
+    print(f"{job.name}: samples {speeds['speed_ratio']:.1f} times as fast as {taught_by.name}")
 
 
-def _side_by_side(project: Project, data: Prepared, student: Family, teacher: Family) -> dict[str, Any]:
-    """Likelihood of both on test, and both sampling speeds, measured in turns in this process."""
-    evaluate = project.params.evaluate
-    test = examples(project, data, "test")
+def _likelihoods(project: Project, data: Prepared, student: Family, teacher: Family) -> dict[str, Any]:
+    """The likelihood of both on test."""
+    evaluate, test = project.params.evaluate, examples(project, data, "test")
     scored = spread_rows(test, evaluate.scored)
-    pair = {"student": student.to(device()).eval(), "teacher": teacher.to(device()).eval()}
     measured: dict[str, Any] = {}
-    for role, family in pair.items():
+    for role, family in (("student", student), ("teacher", teacher)):
         assert isinstance(family, Density)  # Distillation has seen to it
         scores = score(family, batches_of(test, scored), evaluate.seed)
         likelihood = Likelihood.of(scores, log_volume(data))
         measured[f"{role}_{unit_name(data.event)}"] = likelihood.in_unit_of(data.event)
-    with torch.no_grad():
-        calls = [partial(family.sample, evaluate.speed_batch) for family in pair.values()]
-        speeds = examples_per_second(calls, evaluate.speed_batch, evaluate.speed_runs)
-    measured |= {f"{role}_samples_per_s": speed for role, speed in zip(pair, speeds, strict=True)}
-    return {**measured, "nll_examples": len(scored), "speed_ratio": speeds[0] / speeds[1]}
+    return {**measured, "nll_examples": len(scored)}
+
+
+@torch.no_grad()
+def _speeds(project: Project, data: Prepared, student: Family, teacher: Family) -> dict[str, float]:
+    """The sampling speeds of both, measured in turns in this process.
+
+    Of sounds also how many seconds of sound each makes in a second, one sound at a time.
+    """
+    evaluate, rate, pair = project.params.evaluate, data.meta["sample_rate"], (student, teacher)
+    batch = evaluate.speed_batch
+    speeds = examples_per_second([partial(family.sample, batch) for family in pair], batch, evaluate.speed_runs)
+    measured = {
+        "student_samples_per_s": speeds[0],
+        "teacher_samples_per_s": speeds[1],
+        "speed_ratio": speeds[0] / speeds[1],
+    }
+    if rate:
+        alone = examples_per_second([partial(family.sample, 1) for family in pair], 1, evaluate.speed_runs)
+        seconds = data.event.dimensions / rate
+        measured |= {"student_real_time_factor": alone[0] * seconds, "teacher_real_time_factor": alone[1] * seconds}
+    return measured
 
 
 @torch.no_grad()
@@ -108,17 +122,3 @@ def _recognised(project: Project, samples: Sequence[torch.Tensor], labels: torch
     assert isinstance(classifier, Classifier)  # as for all data with labels
     found = [classified(classifier, features_of(classifier, x)) for x in samples]
     return [float((each == labels.numpy()).mean()) for each in found]
-
-
-@torch.no_grad()
-def _real_time(project: Project, data: Prepared, student: Family, teacher: Family) -> dict[str, float]:
-    """Seconds of sound that each makes in a second, one sound at a time; nothing for data that is no sound."""
-    rate = data.meta["sample_rate"]
-    if not rate:
-        return {}
-    calls = [partial(family.sample, 1) for family in (student, teacher)]
-    speeds = examples_per_second(calls, 1, project.params.evaluate.speed_runs)
-    seconds = data.event.dimensions / rate
-    return {
-        f"{role}_real_time_factor": speed * seconds for role, speed in zip(("student", "teacher"), speeds, strict=True)
-    }

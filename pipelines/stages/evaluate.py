@@ -7,56 +7,61 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from models.contract import Family
+from models.contract import Completion, Family
 
-from ..evaluation.measurements import abilities, cost, use
-from ..evaluation.measurements import sample_quality as samples
-from ..evaluation.measurements import scores as likelihood
+from ..evaluation.finished import METRICS, weights_digest, write_cost
+from ..evaluation.measurements import abilities, cost, sample_quality, scores, use
 from ..evaluation.measurements.neighbours import nearest_training_examples
 from ..evaluation.measurements.subject import Subject
+from ..evaluation.results import finite
 from ..evaluation.shown import column_labels, temperature_labels
 from ..evaluation.validation import name_of_objective
 from ..files import replacing, write_json
+from ..params.entry import Entry
 from ..params.project import Project
-from ..tracking.record import finite, tracked
+from ..tracking.record import tracked
 
 
-def run(project: Project, entry: str) -> None:
-    """Write artifacts/evaluate/<entry>/: metrics.json, and arrays that the report shows."""
+def run(project: Project, entry: Entry) -> None:
+    """Write artifacts/evaluate/<entry>/: metrics.json, cost.json, and arrays that the report shows."""
     params, folder = project.params, project.artifacts("evaluate", entry)
     torch.set_num_threads(params.cluster.cpus_per_worker)
     subject = Subject(project, entry)
-    settings = {"model": params.model(entry), "config": subject.family.config, "evaluate": params.evaluate}
+    family = subject.family
+    settings = {"model": entry.model, "config": family.config, "evaluate": params.evaluate}
     with tracked(project, "evaluate", entry, settings) as run, torch.no_grad():
         completed, of_completions = use.completions(subject)
         codes, of_codes = use.latents(subject)
         metrics = {
-            "entry": entry,
-            "model": params.model(entry),
+            "entry": entry.name,
+            "model": entry.model,
             "objective": None,
-            "objective_name": name_of_objective(type(subject.family), subject.event),
-            **likelihood.measure(subject),
-            **samples.measure(subject),
+            "objective_name": name_of_objective(type(family), subject.event),
+            **scores.measure(subject),
+            **sample_quality.measure(subject),
             **of_codes,
             **of_completions,
+            "completion_approximation": family.approximation if isinstance(family, Completion) else None,
             **use.measure(subject),
             **cost.measure(subject),
             **abilities.measure(subject),
             "data_digest": subject.data.digest,
             "seed": params.evaluate.seed,
-            "train_seed": params.train_seed(entry),
+            "train_seed": entry.seed,
         }
+        speeds = cost.speeds(subject)
         completed.save(folder / "completions.npz")
         codes.save(folder / "latents.npz")
         nearest_training_examples(subject).save(folder / "neighbours.npz")
-        _save(folder / "samples.npy", shown(subject.family, params.evaluate.seed))
+        _save(folder / "samples.npy", shown(family, params.evaluate.seed))
         _save(folder / "temperatures.npy", at_temperatures(subject))
-        metrics = finite(f"evaluate@{entry}", metrics)
-        write_json(folder / "metrics.json", metrics)
-        run.log_metrics(metrics)
+        write_cost(folder, weights_digest(subject.origin), speeds)
+        metrics = finite(f"evaluate@{entry.name}", metrics)
+        write_json(folder / METRICS, metrics)
+        run.log_metrics({**metrics, **speeds})
         run.log_artifact(folder)
     objective = f"{metrics['objective_name']} {_shown(metrics['objective'], 4)}"
-    print(f"evaluate@{entry}: {objective}, fid {_shown(metrics['fid'], 3)}; see {folder}")
+    print(f"evaluate@{entry.name}: {objective}, fid {_shown(metrics['fid'], 3)}; see {folder}")
 
 
 def _shown(value: float | None, digits: int) -> str:

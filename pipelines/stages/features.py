@@ -16,15 +16,16 @@ import torch
 from models.classifier import Classifier
 from models.principal import PrincipalComponents
 
+from ..data.examples import examples
 from ..data.prepared import Prepared
 from ..device import device
 from ..evaluation.finished import classifier_config
 from ..evaluation.validation import BATCH, classification_validator, explained_variance
 from ..files import text_digest
-from ..identity import module_digest
+from ..identity import code_digest
 from ..params.project import Project
 from ..tracking.record import tracked
-from ..training.jobs import classifier_job, examples
+from ..training.jobs import classifier_job
 from ..training.task import State
 from .running import Finished, run_job, write_outcome
 
@@ -33,7 +34,7 @@ Made = tuple[str, dict[str, Any], Finished, dict[str, Any]]  # kind, arguments t
 
 def run(project: Project) -> None:
     """Write artifacts/features/: weights, config, history, and as metrics what the features hold of val and test."""
-    settings, data = project.params.evaluate.classifier, Prepared.open(project.prepared)
+    settings, data = project.params.classifier, Prepared.open(project.prepared)
     make = _classifier if data.event.classes > 1 else _principal_components
     with tracked(project, "features", None, {"classifier": settings}) as run:
         kind, arguments, done, metrics = make(project, data)
@@ -43,8 +44,8 @@ def run(project: Project) -> None:
 
 def _classifier(project: Project, data: Prepared) -> Made:
     """Train the classifier; metrics are its accuracies."""
-    arguments = classifier_config(project.params.evaluate.classifier)
-    done = run_job(project, classifier_job(project))
+    arguments = classifier_config(project.params.classifier)
+    done = run_job(project, classifier_job(project, data))
     classifier = Classifier(data.event, **arguments).to(device())
     classifier.load_state_dict(done.weights)
     classifier.eval()
@@ -60,7 +61,7 @@ def _classifier(project: Project, data: Prepared) -> Made:
 def _principal_components(project: Project, data: Prepared) -> Made:
     """Fit principal components; metrics are the shares of the variance that they explain."""
     began = time.perf_counter()
-    arguments = {"feature_dimensions": project.params.evaluate.classifier.feature_dimensions}
+    arguments = {"feature_dimensions": project.params.classifier.feature_dimensions}
     components = PrincipalComponents(data.event, **arguments).to(device())
     x, _ = examples(project, data, "train").head(components.rows)
     components.fit(x)
@@ -70,7 +71,7 @@ def _principal_components(project: Project, data: Prepared) -> Made:
     }
     row = {"step": 1, "objective": 1 - shares["val_explained_variance"]}
     state = State(1, 1, row["objective"], seconds=time.perf_counter() - began, finished=True, history=[row])
-    digest = text_digest(module_digest("models.principal"), data.digest, json.dumps(arguments))
+    digest = text_digest(code_digest("models.principal"), data.digest, json.dumps(arguments))
     done = Finished(components.state_dict(), state, "features", digest)
     metrics = {**done.metrics("val_unexplained_variance"), **shares}
     found, share = components.components.shape[1], shares["test_explained_variance"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from typing import Any
 
 from ..data import sources
 from ..data.preparation.writing import write
@@ -10,13 +11,13 @@ from ..data.prepared import Prepared
 from ..data.publishing import location, publish
 from ..errors import UserError
 from ..files import write_json, write_text
-from ..params.checks import unsuitable
-from ..params.messages import FILE
+from ..params.checks import misfits, section_digest, too_few
+from ..params.plan import SUMMARY
 from ..params.project import Project
 from ..report.data_page import render_data
 from ..tracking.record import tracked
 
-SUMMARY = ("name", "kind", "shape", "levels", "ordered", "counts", "duplicates", "digest")
+SUMMARIED = ("name", "kind", "shape", "levels", "ordered", "counts", "duplicates", "digest")
 
 
 def run(project: Project) -> None:
@@ -32,21 +33,23 @@ def run(project: Project) -> None:
     write_text(page, render_data(written))
     if data.publish is not None:
         print(f"prepare: published as {publish(written, location(data.publish, project.root))}")
-    write_json(project.artifacts("prepare") / "summary.json", {key: written.meta[key] for key in SUMMARY})
+    write_json(project.root / SUMMARY, summary(project, written))
     with tracked(project, "prepare", None, {"data": data}) as run:
         run.log_metrics(written.meta["counts"])
         run.log_artifact(page)
     _tell(project, written)
 
 
+def summary(project: Project, data: Prepared) -> dict[str, Any]:
+    """What is committed of the data: what it is, how much, and of which section of params.yaml it was made."""
+    known = {key: data.meta[key] for key in SUMMARIED}
+    return {**known, "classes": data.event.classes, "section": section_digest(project.params.data)}
+
+
 def _check(project: Project, data: Prepared) -> None:
     """Families and counts that do not fit the examples are refused before anything is trained on them."""
     params = project.params
-    wrong = [f"{FILE}: families.{entry}: {reason}" for entry, reason in unsuitable(params, data.event).items()]
-    least = min(params.evaluate.samples, params.evaluate.references, data.meta["counts"]["test"])
-    if least <= params.evaluate.neighbours:
-        where = f"{FILE}: evaluate.neighbours: {params.evaluate.neighbours} is not allowed"
-        wrong.append(f"{where}: must be less than evaluate.samples, evaluate.references and the test examples, {least}")
+    wrong = [*misfits(params, data.event), *too_few(params, data.meta["counts"]["test"])]
     if wrong:
         raise UserError("\n".join(wrong))
 

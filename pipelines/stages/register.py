@@ -4,24 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..files import read_json, write_json
+from ..evaluation.results import result
+from ..files import write_json
 from ..params.project import Project
-from ..tracking.registry import register
-from ..tracking.store import make_database
+from ..tracking.registry import content_digest, register
 
 
 def run(project: Project) -> None:
-    """Register every evaluated entry, and write what became of each to artifacts/register/registered.json."""
-    params, outcome = project.params, dict[str, dict[str, Any]]()
-    make_database(project.root)  # an output of the stage, also where MLFLOW_TRACKING_URI names another registry
-    for entry, stage in params.evaluate.entries.items():
-        metrics = read_json(project.artifacts("evaluate", entry) / "metrics.json")
-        tags = {"data_digest": metrics["data_digest"], "made_by": stage}
-        if stage == "distill":
-            teacher = params.distill.entries[entry].teacher
-            tags |= {"teacher": teacher, "teacher_version": str(outcome.get(teacher, {}).get("version", ""))}
-        folder, least = project.artifacts(stage, entry), params.register_.min_improvement
-        done = register(project.root, entry, folder, metrics, least, tags)
-        print(f"register: {entry}: version {done.version}: {done.decision}")
-        outcome[entry] = {"version": done.version, "champion": done.champion, "decision": done.decision}
-    write_json(project.artifacts("register") / "registered.json", outcome)
+    """Register every entry, and write to artifacts/register/ what was registered, and what became of it.
+
+    registered.json has the content of each model, which is the same wherever it is registered; versions.json has its
+    version and whether that is the champion, which is a matter of the registry and no output of the stage.
+    """
+    folder, least = project.artifacts("register"), project.params.register_.min_improvement
+    contents, versions = dict[str, str](), dict[str, dict[str, Any]]()
+    for entry in project.entries.values():
+        metrics, made = result(project, entry), project.made(entry)
+        tags = {"data_digest": metrics["data_digest"], "made_by": entry.stage}
+        if entry.teacher is not None:
+            version = versions.get(entry.teacher.name, {}).get("version", "")
+            tags |= {"teacher": entry.teacher.name, "teacher_version": str(version)}
+        done = register(project.root, project.params.name, entry.name, made, metrics, least, tags)
+        print(f"register: {entry.name}: version {done.version}: {done.decision}")
+        contents[entry.name] = content_digest(made)
+        versions[entry.name] = {"version": done.version, "champion": done.champion, "decision": done.decision}
+    write_json(folder / "versions.json", versions)
+    write_json(folder / "registered.json", contents)

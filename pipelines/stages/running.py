@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -15,13 +16,16 @@ from models.noise import Noise
 
 from ..cluster.launch import launch
 from ..device import device
-from ..evaluation.finished import outcome, write_history, write_model
+from ..errors import UserError
+from ..evaluation.concerns import gist
+from ..evaluation.finished import METRICS, weights_digest, write_cost, write_model
 from ..evaluation.metrics.operations import training_flops
-from ..files import write_json
+from ..files import write_json, write_text
 from ..params.project import Project
 from ..tracking.run import StageRun
+from ..training import checkpoint
 from ..training.jobs import Job
-from ..training.task import State, gist
+from ..training.task import State
 
 COUNTED = 8  # examples of the step whose operations are counted
 
@@ -45,13 +49,19 @@ class Finished:
     def metrics(self, objective_name: str) -> dict[str, Any]:
         """What a training's metrics.json says, whatever was trained."""
         state = self.state
-        seconds = round(state.seconds, 3)
         return {
             "objective": state.best_objective,
             "objective_name": objective_name,
             "best_step": state.best_step,
             "steps": state.step,
-            "train_seconds": seconds,
+        }
+
+    @property
+    def cost(self) -> dict[str, Any]:
+        """What its cost.json says: a matter of the machine that it ran on."""
+        state = self.state
+        return {
+            "train_seconds": round(state.seconds, 3),
             "steps_per_s": round(state.step / state.seconds, 3),
             "train_examples_per_s": round(state.examples / state.seconds, 1),
             "train_peak_mib": round(state.peak_mib, 1),
@@ -62,8 +72,16 @@ def run_job(project: Project, job: Job) -> Finished:
     """Train on the cluster, from the newest checkpoint on; a job that is finished only has its outcome read."""
     torch.set_num_threads(project.params.cluster.cpus_per_worker)
     launch(f"{job.name.replace('@', '-')}-{job.digest[:16]}", job, project.params.cluster, project.storage)
-    weights, state = outcome(job.folder)
-    return Finished(weights, state, job.name, job.digest)
+    return outcome(job)
+
+
+def outcome(job: Job) -> Finished:
+    """The best weights and the final state of a finished training."""
+    found = checkpoint.load(job.folder)
+    if found is None:
+        raise UserError(f"{job.folder}: there is no readable checkpoint; run the stage again")
+    groups, rest = found
+    return Finished(groups["best"], State(**rest["state"]), job.name, job.digest)
 
 
 def flops_of_a_step(job: Job) -> float:
@@ -76,14 +94,24 @@ def flops_of_a_step(job: Job) -> float:
 
 
 def write_outcome(
-    folder: Path, done: Finished, config: Mapping[str, Any], metrics: Mapping[str, Any], run: StageRun
+    folder: Path,
+    done: Finished,
+    config: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    run: StageRun,
+    cost: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a training's files, whole or not at all, and record them; metrics.json is the last."""
+    """Write a training's files, whole or not at all, and record them; metrics.json is the last.
+
+    `cost` is what else was timed, beside the training.
+    """
     write_model(folder, done.weights, config)
-    write_history(folder / "history.csv", done.state.history)
-    write_json(folder / "metrics.json", metrics)
+    write_text(folder / "history.csv", pd.DataFrame(done.state.history).to_csv(index=False))
+    costs = {**done.cost, **(cost or {})}
+    write_cost(folder, weights_digest(folder), costs)
+    write_json(folder / METRICS, metrics)
     run.log_history(done.state.history)
-    run.log_metrics(metrics, done.state.step)
+    run.log_metrics({**metrics, **costs}, done.state.step)
     run.set_tags({"job_digest": done.digest})
     run.log_artifact(folder)
     steps = f"{done.state.step} steps in {done.state.seconds:.1f} s"

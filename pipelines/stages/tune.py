@@ -10,20 +10,20 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
-from models.catalogue import family_class
 from models.contract import config_fields
 
-from ..cluster.search import TrialResult, search
+from ..cluster.search import Space, TrialResult, search
 from ..data.prepared import Prepared
 from ..errors import UserError
 from ..evaluation.validation import name_of_objective
 from ..files import text_digest, write_json, write_text
+from ..params.checks import takes_integers
+from ..params.entry import Entry
 from ..params.messages import reason
 from ..params.project import Project
-from ..params.schema import Loop, takes_integers
 from ..report.pictures import objective_against_parameters, rate_distortion, save_png
 from ..tracking.record import tracked
-from ..training.jobs import Job, family_job
+from ..training.jobs import data_of, trial_job
 from ..training.loop import Report
 
 
@@ -32,46 +32,50 @@ class Trial:
     """One trial: a training with the parameters that are proposed, on the budget of the search."""
 
     project: Project
-    entry: str
+    entry: Entry
     data_digest: str
 
     def __call__(self, found: dict[str, Any], report: Report) -> None:
         try:
-            job = self.job(found)
+            entry = self.entry.with_values(found)
         except ValidationError as error:  # each value is allowed, and was looked at before, but not all together
-            raise UserError(f"families.{self.entry}: {reason(error.errors()[0])}") from None
-        job(report)
-
-    def job(self, found: dict[str, Any]) -> Job:
-        """The training of this trial; its state is keyed by the parameters."""
-        settings, trained = self.project.params.tune.search, self.project.params.train.entries[self.entry]
-        each = settings.validate_every
-        budget = {"steps": settings.steps, "validate_every": each, "checkpoint_every": each}
-        loop = Loop(**{**{key: getattr(trained, key) for key in Loop.model_fields}, **budget, "patience": None})
-        return family_job(self.project, self.entry, found, loop, settings.seed, self.data_digest)
+            raise UserError(f"entries.{self.entry.name}.config: {reason(error.errors()[0])}") from None
+        trial_job(self.project, entry, data_of(self.project, self.data_digest))(report)
 
 
-def run(project: Project, entry: str) -> None:
+def run(project: Project, entry: Entry) -> None:
     """Write artifacts/tune/<entry>/: best.json, trials.csv and pictures of the search."""
-    params, tune = project.params, project.params.tune
-    space, model = tune.entries[entry].space, params.model(entry)
-    family, data = family_class(model), Prepared.open(project.prepared)
-    objective, fields = name_of_objective(family, data.event), config_fields(family.Config)
-    integers = frozenset(key for key in space if takes_integers(fields[key].annotation))
-    trial = Trial(project, entry, data.digest)
-    settings = {**tune.search.model_dump(mode="json"), **tune.entries[entry].model_dump(mode="json")}
-    name = f"{entry}-{text_digest(trial.job({}).digest, str(settings))[:16]}"
-    with tracked(project, "tune", entry, {"model": model, "tune": settings}) as run:
-        results = search(name, trial, space, integers, tune.search, params.cluster, project.storage)
-        folder = project.artifacts("tune", entry)
-        best = _write(folder, results, list(space), objective)
+    data, folder = Prepared.open(project.prepared), project.artifacts("tune", entry)
+    objective = name_of_objective(entry.family, data.event)
+    if not entry.space:
+        _write_nothing(folder, objective)
+        print(f"tune@{entry.name}: entries.{entry.name}.search is null: nothing is searched, config is taken as it is")
+        return
+    space, trial = space_of(project, entry), Trial(project, entry, data.digest)
+    settings = project.params.defaults.search
+    described = json.dumps({key: each.model_dump(mode="json") for key, each in space.dimensions.items()})
+    job = trial_job(project, entry, data).digest
+    name = f"{entry.name}-{text_digest(job, settings.model_dump_json(), described, json.dumps(space.start))[:16]}"
+    searched = {"model": entry.model, "search": settings, "space": dict(entry.space)}
+    with tracked(project, "tune", entry, searched) as run:
+        results = search(name, trial, space, settings, project.params.cluster, project.storage)
+        best = _write(folder, results, list(entry.space), objective)
         for result in results:
             child = f"trial {result.number}"
             run.child(child, result.parameters, result.history, "FAILED" if result.failure else "FINISHED")
         run.log_metrics({"objective": best["objective"]})
         run.log_params({"best": best["parameters"]})
         run.log_artifact(folder)
-    print(f"tune@{entry}: best of {len(results)} trials: {objective} {best['objective']:.4f} with {best['parameters']}")
+    found = f"{objective} {best['objective']:.4f} with {best['parameters']}"
+    print(f"tune@{entry.name}: best of {len(results)} trials: {found}")
+
+
+def space_of(project: Project, entry: Entry) -> Space:
+    """What is searched; values that the block of the entry gives for it are those of the first trial."""
+    fields = config_fields(entry.family.Config)
+    given = project.params.entries[entry.name].config
+    integers = frozenset(key for key in entry.space if takes_integers(fields[key].annotation))
+    return Space(entry.space, integers, {key: given[key] for key in entry.space if key in given})
 
 
 def _write(folder: Path, results: list[TrialResult], searched: list[str], objective: str) -> dict[str, Any]:
@@ -91,6 +95,11 @@ def _write(folder: Path, results: list[TrialResult], searched: list[str], object
     }
     write_json(folder / "best.json", best)
     return best
+
+
+def _write_nothing(folder: Path, objective: str) -> None:
+    """What the plan of an entry waits for that was searched when the plan was made, and is not now."""
+    write_json(folder / "best.json", {"parameters": {}, "objective": None, "objective_name": objective})
 
 
 def _row(result: TrialResult) -> dict[str, Any]:

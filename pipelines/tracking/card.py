@@ -8,18 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..evaluation.metrics.metric_catalogue import metric_of
 from .champion import CHAMPION
 
 if TYPE_CHECKING:
     from ..serving.model import ServedModel
 
-UNITS = {
-    "nll_bits_per_dim": "bits/dimension",
-    "samples_per_s": "examples/s",
-    "log_probs_per_s": "examples/s",
-    "train_seconds": "s",
-    "parameters": "numbers",
-}
 _USES = {
     "sample": 'model.predict(None, params={"task": "sample", "n": 16, "seed": 1, "temperature": 1.0})  # examples',
     "log_prob": 'model.predict(x, params={"task": "log_prob"})  # (N,) nats',
@@ -35,8 +29,9 @@ _COMPLETION = [
 
 @dataclass(frozen=True)
 class Candidate:
-    """What is registered: the entry's files, their digest, its measurements and the caller's tags."""
+    """What is registered under a name: the entry's files, their digest, its measurements and the caller's tags."""
 
+    name: str
     entry: str
     folder: Path
     code: Path
@@ -61,19 +56,18 @@ class Candidate:
 
 def model_card(candidate: Candidate, served: ServedModel) -> str:
     """The model card, in Markdown."""
-    config, event, entry = candidate.config, candidate.config["event"], candidate.entry
+    config, event = candidate.config, candidate.config["event"]
     shape = "×".join(str(side) for side in event["shape"])
     values = "real numbers" if event["levels"] is None else f"integers 0 … {event['levels'] - 1}"
-    units = {**UNITS, "objective": f"{candidate.metrics.get('objective_name')} on the validation split"}
     given = ", and the model is conditional on them" if served.family.classes else ""
     measured = [
-        f"| {key} | {value:.6g} | {units.get(key, '')} |" if isinstance(value, float) else f"| {key} | {value} | |"
+        f"| {key} | {f'{value:.6g}' if isinstance(value, float) else value} | {_unit(candidate, key)} |"
         for key, value in candidate.metrics.items()
         if isinstance(value, str | int | float)
     ]
     return "\n".join(
         [
-            f"# {entry}",
+            f"# {candidate.name}",
             "",
             f"A generative model of the family `{config['model']}`, trained by genera.",
             "",
@@ -95,7 +89,7 @@ def model_card(candidate: Candidate, served: ServedModel) -> str:
             "",
             "## Use",
             "```python",
-            f'model = mlflow.pyfunc.load_model("models:/{entry}@{CHAMPION}")',
+            f'model = mlflow.pyfunc.load_model("models:/{candidate.name}@{CHAMPION}")',
             *(f"{_USES[task]}" for task in served.tasks),
             "```",
             "Data are arrays (N, *event) or (N, D) of the units above, lists or DataFrames; `labels` are integers, one",
@@ -104,6 +98,14 @@ def model_card(candidate: Candidate, served: ServedModel) -> str:
             "",
         ]
     )
+
+
+def _unit(candidate: Candidate, key: str) -> str:
+    """The unit of a measurement, or how to read it."""
+    if key == "objective":
+        return f"{candidate.metrics.get('objective_name')} on the validation split"
+    metric = metric_of(key)
+    return metric.reading if metric else ""
 
 
 def _fenced(values: Mapping[str, Any] | None) -> list[str]:

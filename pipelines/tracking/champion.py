@@ -98,12 +98,12 @@ def _objective(version: ModelVersion) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def versions(store: Store, entry: str) -> list[ModelVersion]:
-    """Every version of an entry, latest first."""
+def versions(store: Store, name: str) -> list[ModelVersion]:
+    """Every version of a registered model, latest first."""
     found: list[ModelVersion] = []
     token = None
     while True:
-        page = store.client.search_model_versions(f"name = '{entry}'", page_token=token)
+        page = store.client.search_model_versions(f"name = '{name}'", page_token=token)
         found, token = found + list(page), page.token
         if not token:
             return sorted(found, key=lambda version: int(version.version), reverse=True)

@@ -32,6 +32,7 @@ REQUIREMENTS = ("mlflow", "numpy", "pandas", "pydantic", "safetensors", "torch")
 
 def register(
     root: Path,
+    project: str,
     entry: str,
     folder: Path,
     metrics: Mapping[str, Any],
@@ -39,14 +40,15 @@ def register(
     tags: Mapping[str, str],
     code: Path | None = None,
 ) -> Decision:
-    """Register the model in `folder` as a version of `entry`, unless the registry has its content already.
+    """Register the model in `folder` as a version of `<project>-<entry>`, unless the registry has its content already.
 
     The alias `champion` moves to a new version whose `objective` (lower is better) beats the champion's by more
     than `min_improvement`, both being measured by the same `objective_name` on data of the same `data_digest` (a
     tag). `code` is the folder of the package `models`. A UserError says what is damaged or cannot be reached.
     """
-    candidate = _candidate(entry, folder, metrics, tags, code or _installed_models())
-    store = connect(root)
+    name = f"{project}-{entry}"
+    candidate = _candidate(name, entry, folder, metrics, tags, code or _installed_models())
+    store = connect(root, project)
     try:
         version = _find(store, candidate)
         created = version is None
@@ -54,7 +56,7 @@ def register(
             version = _create(store, root, candidate)
         return decide(store, version, min_improvement, created)
     except failures() as error:
-        raise UserError(f"registry {public(store.uri)}: {entry}: {reason(error, store.uri)}") from error
+        raise UserError(f"registry {public(store.uri)}: {name}: {reason(error, store.uri)}") from error
 
 
 def content_digest(folder: Path) -> str:
@@ -66,7 +68,9 @@ def content_digest(folder: Path) -> str:
     return text_digest(*(f"{name}:{file_digest(path)}" for name, path in files.items()))
 
 
-def _candidate(entry: str, folder: Path, metrics: Mapping[str, Any], tags: Mapping[str, str], code: Path) -> Candidate:
+def _candidate(
+    name: str, entry: str, folder: Path, metrics: Mapping[str, Any], tags: Mapping[str, str], code: Path
+) -> Candidate:
     for path in (folder / WEIGHTS, folder / CONFIG):
         if not path.is_file():
             raise UserError(f"{path}: there is no such file; run `dvc repro` to make it")
@@ -77,7 +81,7 @@ def _candidate(entry: str, folder: Path, metrics: Mapping[str, Any], tags: Mappi
             f"{folder / CONFIG}: lacks {', '.join(missing)}; delete it and run `dvc repro` to make it again"
         )
     digest = content_digest(folder)
-    return Candidate(entry, folder.resolve(), code.resolve(), config, metrics, tags, digest)
+    return Candidate(name, entry, folder.resolve(), code.resolve(), config, metrics, tags, digest)
 
 
 def _installed_models() -> Path:
@@ -98,7 +102,7 @@ def _find(store: Store, candidate: Candidate) -> ModelVersion | None:
     return next(
         (
             version
-            for version in versions(store, candidate.entry)
+            for version in versions(store, candidate.name)
             if version.tags.get("content_digest") == candidate.digest and is_whole(store, version)
         ),
         None,
@@ -116,9 +120,9 @@ def _create(store: Store, root: Path, candidate: Candidate) -> ModelVersion:
         log_history(store, run_id, [{**candidate.metrics, "step": 0}])
         card = model_card(candidate, served)
         logged = _log_model(store, run_id, candidate, served, card)
-        _make_entry(store, candidate.entry)
+        _make_model(store, candidate.name)
         version = store.client.create_model_version(
-            candidate.entry,
+            candidate.name,
             logged.artifact_location,  # `models:/…` would be looked up in MLflow's global store, which may be another
             run_id,
             tags=candidate.version_tags,
@@ -131,12 +135,12 @@ def _create(store: Store, root: Path, candidate: Candidate) -> ModelVersion:
         store.client.set_terminated(run_id, status)
 
 
-def _make_entry(store: Store, entry: str) -> None:
+def _make_model(store: Store, name: str) -> None:
     """The registered model that versions belong to, made if there is none."""
     from mlflow.exceptions import MlflowException
 
     try:
-        store.client.create_registered_model(entry)
+        store.client.create_registered_model(name)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
@@ -170,7 +174,7 @@ def _log_model(store: Store, run_id: str, candidate: Candidate, served: ServedMo
     import mlflow.pyfunc
     from mlflow.models import Model
 
-    logged = store.client.create_logged_model(store.experiment, candidate.entry, source_run_id=run_id)
+    logged = store.client.create_logged_model(store.experiment, candidate.name, source_run_id=run_id)
     examples = served.answer(None, {"task": "sample", "n": 2})
     shown = {"task": "log_prob"} if "log_prob" in served.tasks else {"task": "sample", "n": 2}
     with tempfile.TemporaryDirectory(prefix="genera-register-") as scratch:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import getpass
 import json
 import re
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
+from ..git import git_commit, git_output
 from .store import Store, connect, failures, reason
 
 if TYPE_CHECKING:
@@ -31,14 +31,14 @@ METRICS_PER_CALL = 1000
 class StageRun:
     """The run of one stage. After the first failure of the store every method does nothing."""
 
-    def __init__(self, root: Path, stage: str, entry: str | None) -> None:
+    def __init__(self, root: Path, experiment: str, stage: str, entry: str | None) -> None:
         self.name = f"{stage}@{entry}" if entry else stage
         self.records = f"artifacts/{stage}/{entry}" if entry else f"artifacts/{stage}"
         self._tags = run_tags(root, stage, entry)
         self._store: Store | None = None
         self._run_id: str | None = None
         try:
-            self._store = connect(root)
+            self._store = connect(root, experiment)
         except UserError as error:
             self._give_up(str(error))
 
@@ -118,10 +118,10 @@ class StageRun:
 
 @contextmanager
 def stage_run(
-    root: Path, stage: str, entry: str | None, tags: Mapping[str, str], params: Mapping[str, Any]
+    root: Path, experiment: str, stage: str, entry: str | None, tags: Mapping[str, str], params: Mapping[str, Any]
 ) -> Iterator[StageRun]:
     """The run of a stage, FAILED if an error leaves the block and KILLED if an interruption does."""
-    run = StageRun(root, stage, entry)
+    run = StageRun(root, experiment, stage, entry)
     run.start(tags, params)
     try:
         yield run
@@ -142,11 +142,6 @@ def run_tags(root: Path, stage: str, entry: str | None) -> dict[str, str]:
         dirty = bool(git_output(root, "status", "--porcelain", "--untracked-files=no", "--", ".", *outputs))
         tags |= {"git_commit": commit, "git_dirty": str(dirty).lower(), "mlflow.source.git.commit": commit}
     return tags
-
-
-def git_commit(root: Path) -> str:
-    """The commit that is checked out at `root`; empty where there is none."""
-    return git_output(root, "rev-parse", "--verify", "HEAD")
 
 
 def open_run(store: Store, name: str, tags: Mapping[str, str]) -> str:
@@ -211,12 +206,3 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
         return "unknown"
-
-
-def git_output(root: Path, *arguments: str) -> str:
-    """What a git command prints; nothing where there is no git, no repository or no commit."""
-    try:
-        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, check=False, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""

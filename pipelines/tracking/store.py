@@ -14,7 +14,6 @@ from ..errors import UserError
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-EXPERIMENT = "genera"
 PATIENCE = 4  # seconds to wait for a server's answer
 SQLITE = "sqlite:///"
 _CREDENTIALS = re.compile("(?<=://)[^/]+@")
@@ -84,8 +83,11 @@ def reason(error: Exception, uri: str) -> str:
     return text if len(text) <= 200 else f"{text[:199]}…"
 
 
-def connect(root: Path) -> Store:
-    """Open the store, making its database and the experiment if there are none; a UserError if that fails."""
+def connect(root: Path, project: str) -> Store:
+    """Open the store, making its database and the experiment if there are none; a UserError if that fails.
+
+    The experiment has the name of the project, unless MLFLOW_EXPERIMENT_NAME gives another.
+    """
     uri = tracking_uri(root)
     if uri.startswith(("http://", "https://")):
         _check_server(uri)
@@ -93,23 +95,18 @@ def connect(root: Path) -> Store:
     from mlflow import MlflowClient
 
     artifacts = None if "://" in uri and not uri.startswith(SQLITE) else (root.resolve() / "mlartifacts").as_uri()
+    experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME", "").strip() or project
     # The last two: a database without its driver, and an address that is none.
     expected: tuple[type[Exception], ...] = (*failures(), ImportError, ValueError)
     try:
         if uri.startswith(SQLITE):
-            _make_database(Path(public(uri).removeprefix(SQLITE)), artifacts)
+            _make_database(Path(public(uri).removeprefix(SQLITE)), experiment, artifacts)
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-        return Store(uri, client, _experiment(client, artifacts))
+        return Store(uri, client, _experiment(client, experiment, artifacts))
     except expected as error:
         raise UserError(
             f"MLflow at {public(uri)}: {reason(error, uri)}; mend it, or set MLFLOW_TRACKING_URI to another store"
         ) from error
-
-
-def make_database(root: Path) -> None:
-    """Make the default database beside the project, unless it is there."""
-    quiet()
-    _make_database(root.resolve() / "mlflow.db", (root.resolve() / "mlartifacts").as_uri())
 
 
 def _check_server(uri: str) -> None:
@@ -129,7 +126,7 @@ def _check_server(uri: str) -> None:
         )
 
 
-def _make_database(path: Path, artifacts: str | None) -> None:
+def _make_database(path: Path, experiment: str, artifacts: str | None) -> None:
     """Make the SQLite file with its tables and the experiment, unless it is there.
 
     The tables are laid out in a file of another name, which then takes its place: a process that meets another
@@ -143,7 +140,7 @@ def _make_database(path: Path, artifacts: str | None) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         uri = f"{SQLITE}{temporary}"
-        _experiment(MlflowClient(tracking_uri=uri, registry_uri=uri), artifacts)
+        _experiment(MlflowClient(tracking_uri=uri, registry_uri=uri), experiment, artifacts)
         _put(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -160,16 +157,16 @@ def _put(temporary: Path, path: Path) -> None:
             temporary.rename(path)
 
 
-def _experiment(client: MlflowClient, artifacts: str | None) -> str:
+def _experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:
     """The identifier of the experiment, which is made if there is none."""
     from mlflow.exceptions import MlflowException
 
-    found = client.get_experiment_by_name(EXPERIMENT)
+    found = client.get_experiment_by_name(name)
     if found is None:
         try:
-            return str(client.create_experiment(EXPERIMENT, artifact_location=artifacts))
+            return str(client.create_experiment(name, artifact_location=artifacts))
         except MlflowException:
-            found = client.get_experiment_by_name(EXPERIMENT)  # another process may have been faster
+            found = client.get_experiment_by_name(name)  # another process may have been faster
             if found is None:
                 raise
     return str(found.experiment_id)

@@ -7,30 +7,30 @@ loop settings, seed and data. The same job finds its own state again; a changed 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from models.catalogue import build, family_class
+from models.catalogue import build, check, module_of
 from models.classifier import Classifier
-from models.contract import Density, Event, Family, Reconstruction, UnsuitableEvent
+from models.contract import Event, Family, UnsuitableEvent
 
-from ..data.examples import Examples
+from ..data.examples import examples
 from ..data.prepared import Prepared
 from ..data.publishing import cache_folder, fetch, location
-from ..data.rows import Rows
 from ..device import device
 from ..errors import UserError
 from ..evaluation.finished import classifier_config, load_features
 from ..evaluation.validation import classification_validator, family_concerns, family_validator, log_volume
 from ..files import file_digest, read_json, text_digest
-from ..identity import family_digest, module_digest
+from ..identity import code_digest
+from ..params.entry import Entry
+from ..params.plan import best
 from ..params.project import Project
-from ..params.schema import Loop, searched
+from ..params.schema import Loop
 from .loop import Report, fit
 from .task import Task
 
@@ -65,83 +65,78 @@ class Job:
         fit(self.make(), self.loop, self.seed, self.folder, report)
 
 
-def family_job(
-    project: Project,
-    entry: str,
-    found: Mapping[str, Any],
-    loop: Loop | None = None,
-    seed: int | None = None,
-    digest: str | None = None,
-) -> Job:
-    """The training of an entry on the data, with the values that its search found, if it had one.
+def family_job(project: Project, entry: Entry, data: Prepared) -> Job:
+    """The training of an entry on the data."""
+    return _family_job(project, entry, data, f"train@{entry.name}", entry.loop, entry.seed)
 
-    `digest` is that of the prepared data; without it the data must be in the project's folder.
-    """
-    params = project.params
-    name = f"{'train' if loop is None else 'tune'}@{entry}"
-    data = Prepared.open(project.prepared) if digest is None else data_of(project, digest)
-    check_event(project, entry, data.event)
-    seed = params.train_seed(entry) if seed is None else seed
-    model, config = params.model(entry), asdict(params.config(entry, found))
-    # Only models with neither a likelihood nor codes are validated in features.
-    features = () if issubclass(family_class(model), Density | Reconstruction) else (_feature_digest(project),)
+
+def trial_job(project: Project, entry: Entry, data: Prepared) -> Job:
+    """A trial of the search of an entry: a training with the budget and the seed of the search."""
+    search = project.params.defaults.search
+    each = search.validate_every
+    budget = {"steps": search.steps, "validate_every": each, "checkpoint_every": each, "patience": None}
+    loop = Loop(**{**{key: getattr(entry.loop, key) for key in Loop.model_fields}, **budget})
+    return _family_job(project, entry, data, f"tune@{entry.name}", loop, search.seed)
+
+
+def _family_job(project: Project, entry: Entry, data: Prepared, name: str, loop: Loop, seed: int) -> Job:
+    try:
+        check(entry.model, entry.config, data.event)
+    except UnsuitableEvent as error:
+        raise UserError(f"params.yaml: entries.{entry.name}.config: {error}") from None
+    features = (features_digest(project),) if entry.judged_by_samples else ()
     return Job(
         name=name,
-        make=partial(_family_task, project, data.digest, name, entry, dict(found), seed),
-        loop=loop or params.train.entries[entry],
+        make=partial(_family_task, project, data.digest, name, entry, seed),
+        loop=loop,
         seed=seed,
         storage=project.storage,
-        identity=identity(data.digest, model, config, *features),
+        identity=identity(entry, data, "pipelines.training.jobs", *features),
     )
 
 
-def classifier_job(project: Project) -> Job:
+def identity(entry: Entry, data: Prepared, module: str, *more: str) -> str:
+    """What determines the outcome of a training by `module` of a family, beside its loop and seed."""
+    code = code_digest(module, f"models.{module_of(entry.model)}")
+    return text_digest(code, json.dumps(asdict(entry.config)), data.digest, *more)
+
+
+def classifier_job(project: Project, data: Prepared) -> Job:
     """The training of the classifier whose features measure samples."""
-    settings = project.params.evaluate.classifier
-    shape, data = json.dumps(classifier_config(settings)), Prepared.open(project.prepared)
+    settings = project.params.classifier
+    code = code_digest("pipelines.training.jobs", "models.classifier")
     return Job(
         name="features",
         make=partial(_classifier_task, project, data.digest),
         loop=settings,
-        seed=project.params.train.seed,
+        seed=settings.seed,
         storage=project.storage,
-        identity=text_digest(module_digest("models.classifier"), data.digest, shape),
+        identity=text_digest(code, data.digest, json.dumps(classifier_config(settings))),
     )
 
 
-def check_event(project: Project, entry: str, event: Event | None = None) -> None:
-    """Raise `UserError` if the family of an entry cannot model the data, whatever its configuration."""
-    reason = family_class(project.params.model(entry)).refusal(event or Prepared.open(project.prepared).event)
-    if reason is not None:
-        raise UserError(f"params.yaml: families.{entry}.model: {reason}")
-
-
-def new_family(project: Project, entry: str, found: Mapping[str, Any], event: Event | None = None) -> Family:
-    """The untrained family of an entry, with the values that its search found. Raises `UserError` if there is none."""
-    params = project.params
+def new_family(entry: Entry, event: Event) -> Family:
+    """The untrained family of an entry. Raises `UserError` if there is none."""
     try:
-        event = event or Prepared.open(project.prepared).event
-        return build(params.model(entry), params.config(entry, found), event)
+        return build(entry.model, entry.config, event)
     except UnsuitableEvent as error:
-        raise UserError(f"params.yaml: families.{entry}: {error}") from None
+        raise UserError(f"params.yaml: entries.{entry.name}.config: {error}") from None
 
 
-def best_parameters(project: Project, entry: str) -> dict[str, Any]:
-    """What the search of an entry found; nothing for an entry that is not searched."""
-    if entry not in project.params.tune.entries:
-        return {}
-    found: dict[str, Any] = read_json(project.root / searched(entry))["parameters"]
-    return found
+def tuned(project: Project, entry: Entry) -> Entry:
+    """The entry with what its search found; as it is, if it is not searched."""
+    if not entry.space:
+        return entry
+    found = read_json(project.root / best(entry.name))["parameters"]
+    return entry.with_values({key: found[key] for key in entry.space if key in found})
 
 
-def identity(data: str, model: str, config: dict[str, Any], *more: str) -> str:
-    """What determines the outcome of a training of a family, beside its loop and seed."""
-    return text_digest(family_digest(model), json.dumps(config), data, *more)
-
-
-def _feature_digest(project: Project) -> str:
-    """The digest of the module in whose features models without a likelihood are validated."""
-    return file_digest(project.artifacts("features") / "model.safetensors")
+def features_digest(project: Project) -> str:
+    """The digest of the module in whose features families without likelihood and codes are validated."""
+    path = project.artifacts("features") / "model.safetensors"
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file; run `genera features` first, or `dvc repro`")
+    return file_digest(path)
 
 
 def data_of(project: Project, digest: str) -> Prepared:
@@ -162,31 +157,24 @@ def data_of(project: Project, digest: str) -> Prepared:
     return fetch(location(published, project.root), project.prepared.name, digest, cache_folder())
 
 
-def examples(project: Project, data: Prepared, split: str) -> Examples:
-    """A split, on this process's device if it fits; of grey images that each step makes black or white, `train`."""
-    labels, levels = data.split(split).labels, data.meta.get("each_step") if split == "train" else None
-    limit = project.params.train.memory_limit << 20
-    return Examples(Rows(data.folder / f"{split}.npy"), labels, device(), limit, levels)
-
-
-def _family_task(project: Project, digest: str, name: str, entry: str, found: dict[str, Any], seed: int) -> Task:
+def _family_task(project: Project, digest: str, name: str, entry: Entry, seed: int) -> Task:
     data = data_of(project, digest)
-    family = new_family(project, entry, found, data.event).to(device())
+    family = new_family(entry, data.event).to(device())
     train, val = examples(project, data, "train"), examples(project, data, "val")
     x, labels = train.head(INITIALISATION_EXAMPLES)
     family.initialise(x, labels, torch.Generator().manual_seed(seed))
-    features = load_features(project.artifacts("features")).to(device())
+    features = load_features(project.artifacts("features")).to(device()) if entry.judged_by_samples else None
     validate = family_validator(family, val, features, seed, log_volume(data))
     return Task(name, family, family.players(), train, validate, partial(family_concerns, family))
 
 
 def _classifier_task(project: Project, digest: str) -> Task:
-    data, settings = data_of(project, digest), project.params.evaluate.classifier
+    data, settings = data_of(project, digest), project.params.classifier
     train, val = examples(project, data, "train"), examples(project, data, "val")
     try:
         model = Classifier(data.event, **classifier_config(settings)).to(device())
     except UnsuitableEvent as error:
         raise UserError(f"params.yaml: evaluate.classifier: {error}") from None
     x, labels = train.head(INITIALISATION_EXAMPLES)
-    model.initialise(x, labels, torch.Generator().manual_seed(project.params.train.seed))
+    model.initialise(x, labels, torch.Generator().manual_seed(settings.seed))
     return Task("features", model, model.players(), train, classification_validator(model, val))

@@ -25,11 +25,12 @@ from models.noise import Noise
 from ..data.examples import Feed, batch_rows
 from ..device import device, peak_mib, random_states, set_random_states
 from ..errors import UserError
+from ..evaluation.concerns import gist
 from ..params.schema import Loop
 from ..progress import progress
 from . import checkpoint
 from .players import PlayerLoss, make_optimiser, pace
-from .task import State, Task, gist
+from .task import State, Task
 
 Report = Callable[[dict[str, float]], None]
 CHECK_EVERY = 50  # steps between two looks at the losses for divergence; a look waits for the GPU

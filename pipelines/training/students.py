@@ -6,59 +6,68 @@ Apart from the other jobs, since no family that is trained on the data depends o
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
 from functools import partial
 
 import torch
 from torch import Tensor
 
+from models.catalogue import module_of
 from models.contract import UnsuitableEvent
 from models.distillation import Distillation, Waveform
 
+from ..data.examples import examples
 from ..data.prepared import Prepared
 from ..data.quantisation import Encoding
 from ..device import device
 from ..errors import UserError
-from ..evaluation.finished import load_family
+from ..evaluation.finished import load_family, weights_digest
 from ..evaluation.validation import BATCH, Validator
-from ..files import file_digest
-from ..identity import module_digest
+from ..identity import code_digest
+from ..params.entry import Entry
 from ..params.project import Project
-from .jobs import INITIALISATION_EXAMPLES, Job, data_of, examples, identity, new_family
+from ..params.schema import Distill
+from .jobs import INITIALISATION_EXAMPLES, Job, data_of, identity, new_family
 from .task import Task
 
 
-def student_job(project: Project, entry: str) -> Job:
+def student_job(project: Project, entry: Entry, data: Prepared) -> Job:
     """The distillation of a student."""
-    params = project.params
-    settings = params.distill.entries[entry]
-    teacher = file_digest(project.artifacts("train", settings.teacher) / "model.safetensors")
-    config, data = asdict(params.config(entry)), Prepared.open(project.prepared)
+    teacher, settings = _teacher(entry), _settings(entry)
     return Job(
-        name=f"distill@{entry}",
+        name=f"distill@{entry.name}",
         make=partial(_student_task, project, data.digest, entry),
         loop=settings,
-        seed=params.distill.seed,
+        seed=entry.seed,
         storage=project.storage,
         identity=identity(
-            data.digest,
-            params.model(entry),
-            config,
-            teacher,
+            entry,
+            data,
+            __name__,
+            weights_digest(project.made(teacher)),
+            code_digest(f"models.{module_of(teacher.model)}"),
             settings.loss.model_dump_json(),
-            str((settings.warm_start_steps, params.distill.val_samples)),
-            module_digest(__name__),
+            str((settings.warm_start_steps, settings.val_samples)),
         ),
     )
 
 
-def _student_task(project: Project, digest: str, entry: str) -> Task:
-    params, settings, data = project.params, project.params.distill.entries[entry], data_of(project, digest)
-    teacher = load_family(project.artifacts("train", settings.teacher)).to(device())
-    student = new_family(project, entry, {}, data.event).to(device())
+def _teacher(entry: Entry) -> Entry:
+    assert entry.teacher is not None  # as of every entry that is distilled
+    return entry.teacher
+
+
+def _settings(entry: Entry) -> Distill:
+    assert isinstance(entry.loop, Distill)
+    return entry.loop
+
+
+def _student_task(project: Project, digest: str, entry: Entry) -> Task:
+    settings, data = _settings(entry), data_of(project, digest)
+    teacher = load_family(project.made(_teacher(entry))).to(device())
+    student = new_family(entry, data.event).to(device())
     train = examples(project, data, "train")
     x, labels = train.head(INITIALISATION_EXAMPLES)
-    student.initialise(x, labels, torch.Generator().manual_seed(params.distill.seed))
+    student.initialise(x, labels, torch.Generator().manual_seed(entry.seed))
     try:
         distillation = Distillation(
             student,
@@ -68,10 +77,10 @@ def _student_task(project: Project, digest: str, entry: str) -> Task:
             **settings.loss.model_dump(),
         )
     except UnsuitableEvent as error:
-        raise UserError(f"params.yaml: distill.entries.{entry}: {error}") from None
-    validate = divergence_validator(distillation, params.distill.val_samples, params.distill.seed)
+        raise UserError(f"params.yaml: entries.{entry.name}.distill: {error}") from None
+    validate = divergence_validator(distillation, settings.val_samples, entry.seed)
     compared = train if settings.loss.power else None
-    return Task(f"distill@{entry}", student, distillation.players(), compared, validate)
+    return Task(f"distill@{entry.name}", student, distillation.players(), compared, validate)
 
 
 def waveform(levels: int | None, encoding: Encoding | None) -> Waveform | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -59,8 +58,3 @@ class State:
     history: list[dict[str, float]] = field(default_factory=list)
     best_concerns: list[str] = field(default_factory=list)
     last_concerns: list[str] = field(default_factory=list)
-
-
-def gist(concern: str) -> str:
-    """A concern without its numbers: another number is no news."""
-    return re.sub(r"\d[\d.,]*", "#", concern)

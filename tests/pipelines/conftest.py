@@ -9,10 +9,8 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from pipelines.evaluation.finished import outcome
 from pipelines.params.project import Project
-from pipelines.stages import distill, evaluate, features
-from pipelines.stages import running as execute
+from pipelines.stages import distill, evaluate, features, running
 from pipelines.training.jobs import Job
 
 
@@ -29,9 +27,9 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> MagicMock:
     def tracked(*_: Any) -> Iterator[MagicMock]:
         yield run
 
-    def run_job(project: Project, job: Job) -> execute.Finished:
+    def run_job(project: Project, job: Job) -> running.Finished:
         job(lambda _: None)
-        return execute.Finished(*outcome(job.folder), job.name, job.digest)
+        return running.outcome(job)
 
     for stage in (features, distill, evaluate):
         monkeypatch.setattr(stage, "tracked", tracked)

@@ -10,17 +10,17 @@ import torch
 
 from models.catalogue import build
 from models.contract import Event
+from pipelines.data.examples import examples
 from pipelines.data.prepared import Prepared, data_digest
-from pipelines.evaluation.finished import family_config, write_model
+from pipelines.evaluation.finished import family_config, weights_digest, write_cost, write_model
 from pipelines.files import file_digest, write_json
+from pipelines.params.entry import Entry
 from pipelines.params.project import Project
 from pipelines.params.schema import Params
-from pipelines.training.jobs import examples
 
 from ..models.families import SMALL
 
 LOOP = {"steps": 4, "batch_size": 32, "validate_every": 2, "checkpoint_every": 4}
-ENTRIES = {"gmm": "train", "vae": "train", "maf": "train", "iaf": "distill"}
 
 
 def write_prepared(folder: Path, event: Event, splits: dict[str, np.ndarray], labels: dict[str, np.ndarray]) -> None:
@@ -67,25 +67,25 @@ def draw(event: Event, n: int, seed: int) -> np.ndarray:
 
 
 def project_with(root: Path, event: Event, counts: tuple[int, int, int] = (120, 40, 60), **more: Any) -> Project:
-    """A project whose data is prepared."""
-    entries = {entry: stage for entry, stage in ENTRIES.items() if event.ordered or entry == "vae"}
-    families = {entry: {"model": entry, **SMALL[entry]} for entry in entries}
+    """A project whose data is prepared; `more` are settings of `evaluate`."""
+    blocks: dict[str, Any] = {
+        name: {"model": name, "config": dict(SMALL[name])} for name in ("gmm", "vae", "maf", "iaf")
+    }
+    blocks["iaf"]["distill"] = {"teacher": "maf", "batch_size": 32}
     if not event.ordered:
-        families["vae"]["decoder"] = "categorical"
-    trained = {entry: {**LOOP, "code": "", "after": ""} for entry, stage in entries.items() if stage == "train"}
-    student = {"iaf": {**LOOP, "code": "", "teacher": "maf"}} if "iaf" in entries else {}
+        blocks = {"vae": blocks["vae"]}
+        blocks["vae"]["config"]["decoder"] = "categorical"
     settings = {
         "samples": 50,
         "speed_batch": 4,
         "speed_runs": 1,
-        "classifier": {**LOOP, "width": 4, "feature_dimensions": 6},
+        "classifier": {"width": 4, "feature_dimensions": 6},
         **more,
     }
     params = {
-        "families": families,
-        "train": {"entries": trained},
-        "distill": {"val_samples": 8, "entries": student},
-        "evaluate": {**settings, "entries": entries},
+        "defaults": {"train": LOOP, "distill": {"val_samples": 8}},
+        "entries": blocks,
+        "evaluate": settings,
         "cluster": {"workers": 0},
     }
     project = Project(root, Params(**params))
@@ -99,13 +99,28 @@ def project_with(root: Path, event: Event, counts: tuple[int, int, int] = (120, 
     return project
 
 
-def finish(project: Project, entry: str) -> Path:
+def configured(project: Project, *names: str, **config: Any) -> Project:
+    """The project with other values in the configuration of some entries."""
+    return reblocked(project, *names, config=config)
+
+
+def reblocked(project: Project, *names: str, **sections: dict[str, Any]) -> Project:
+    """The project with other values in sections of the blocks of some entries."""
+    raw = project.params.model_dump(by_alias=True, exclude_unset=True)
+    for name in names:
+        for section, values in sections.items():
+            raw["entries"][name][section] = {**raw["entries"][name].get(section, {}), **values}
+    return Project(project.root, Params(**raw))
+
+
+def finish(project: Project, name: str) -> Entry:
     """An entry as its training leaves it, but hardly trained."""
-    data, config = Prepared.open(project.prepared), project.params.config(entry)
-    family = build(project.params.model(entry), config, data.event)
+    entry, data = project.entries[name], Prepared.open(project.prepared)
+    family = build(entry.model, entry.config, data.event)
     x, labels = examples(project, data, "train").head(100)
     family.initialise(x, labels, torch.Generator().manual_seed(0))
-    folder = project.artifacts(project.params.evaluate.entries[entry], entry)
-    write_model(folder, family.state_dict(), family_config(entry, project.params.model(entry), config, data, 0))
-    write_json(folder / "metrics.json", {"train_seconds": 1.0, "steps": 4})
-    return folder
+    folder = project.made(entry)
+    write_model(folder, family.state_dict(), family_config(entry, data))
+    write_json(folder / "metrics.json", {"steps": 4})
+    write_cost(folder, weights_digest(folder), {"train_seconds": 1.0})
+    return entry

@@ -15,25 +15,6 @@ from typing import Any
 from ...params.data_section import Source as Settings
 from ..rows import Rows
 
-# The module of each source; a module is imported when it is asked for.
-MODULES = {
-    "digits": "digits",
-    "mnist": "published",
-    "fashion_mnist": "published",
-    "kmnist": "published",
-    "cifar10": "published",
-    "svhn": "published",
-    "celeba": "celeba",
-    "binarized_mnist": "binarized_mnist",
-    "npz": "arrays",
-    "npy": "arrays",
-    "images": "images",
-    "csv": "table",
-    "parquet": "table",
-    "audio": "audio",
-    "series": "series",
-}
-
 
 @dataclass(frozen=True)
 class Part:
@@ -66,6 +47,6 @@ def read(data: Settings, root: Path, spool: Path) -> Source:
 
     Raises `UserError`, one line, for files that are missing or damaged, or hold what the parameters do not allow.
     """
-    module = import_module(f".{MODULES[data.source]}", __package__)
+    module = import_module(f".{data.reader}", __package__)  # imported when it is asked for
     function: Callable[[Settings, Path, Path], Source] = module.read
     return function(data, root, spool)

@@ -1,4 +1,4 @@
-"""What an entry costs: to train, to store, to sample from and to score with."""
+"""What an entry costs: operations, whatever the machine, and the speeds of this one."""
 
 from __future__ import annotations
 
@@ -11,23 +11,22 @@ from models.contract import Density, Family
 
 from ...device import device
 from ...files import read_json
-from ..finished import parameter_count
+from ..finished import METRICS, parameter_count
 from ..metrics.operations import flops
 from ..metrics.throughput import examples_per_second
 from .subject import Subject
 
-TRAINING = ("train_seconds", "train_examples_per_s", "train_peak_mib", "train_flops")  # as the training's metrics.json
-
 
 def measure(subject: Subject) -> dict[str, Any]:
-    """Seconds, memory and operations of the training; speeds of sampling and scoring, with what they hold for."""
-    trained = read_json(subject.origin / "metrics.json")
+    """What is the same on every machine: steps, operations, weights, passes one after the other."""
+    trained, family = read_json(subject.origin / METRICS), subject.family
     return {
-        **{name: trained.get(name) for name in TRAINING},
+        "train_flops": trained.get("train_flops"),
         "train_steps": trained["steps"],
-        "parameters": parameter_count(subject.family),
-        "sampling_flops": sampling_flops(subject.family),
-        **_speeds(subject),
+        "parameters": parameter_count(family),
+        "sampling_flops": sampling_flops(family),
+        "sampling_passes": family.sampling_passes,
+        "scoring_passes": family.scoring_passes if isinstance(family, Density) else None,
     }
 
 
@@ -36,8 +35,8 @@ def sampling_flops(family: Family) -> int:
     return flops(partial(family.sample, 1, generator=torch.Generator().manual_seed(0)))
 
 
-def _speeds(subject: Subject) -> dict[str, Any]:
-    """Examples per second by batch size; those of the largest batches under names of their own.
+def speeds(subject: Subject) -> dict[str, Any]:
+    """Examples per second by batch size; those of the largest batches under names of their own, and what they hold for.
 
     A conditional density is told a label: p(x) itself takes as many scores as there are labels.
     """
@@ -56,8 +55,6 @@ def _speeds(subject: Subject) -> dict[str, Any]:
         "log_probs_per_s": scoring.get(shown),
         "sampling_speed": sampling,
         "scoring_speed": scoring,
-        "sampling_passes": family.sampling_passes,
-        "scoring_passes": family.scoring_passes if isinstance(family, Density) else None,
         "speed_batch": settings.speed_batch,
         "speed_device": str(device()),
         "speed_threads": torch.get_num_threads(),

@@ -12,12 +12,12 @@ import torch
 
 from models.contract import Event, Family, Features
 
-from ...data.examples import Examples
+from ...data.examples import Examples, examples
 from ...data.prepared import Prepared
 from ...device import device
+from ...params.entry import Entry
 from ...params.project import Project
 from ...params.schema import Evaluate
-from ...training.jobs import examples
 from ..feature_space import quality_features
 from ..finished import load_family
 from ..validation import BATCH, batches_of, draw, feature_array, features_of, spread_rows
@@ -38,7 +38,7 @@ class Subject:
     """An entry that a stage has finished, with what is read, drawn and computed but once."""
 
     project: Project
-    entry: str
+    entry: Entry
 
     @cached_property
     def data(self) -> Prepared:
@@ -58,7 +58,7 @@ class Subject:
     @property
     def origin(self) -> Path:
         """The folder in which the finished model is."""
-        return self.project.artifacts(self.settings.entries[self.entry], self.entry)
+        return self.project.made(self.entry)
 
     @cached_property
     def family(self) -> Family:

@@ -24,7 +24,7 @@ from pipelines.cluster import connect
 from pipelines.cluster import launch as launching
 from pipelines.cluster.connect import connected, endpoint, resolve_workers
 from pipelines.cluster.launch import Work, launch
-from pipelines.cluster.search import OBJECTIVE, Trial, TrialResult, _Proposals, search
+from pipelines.cluster.search import OBJECTIVE, Space, Trial, TrialResult, _Proposals, search
 from pipelines.errors import UserError
 from pipelines.files import write_json
 from pipelines.params.schema import Cluster, Dimension, Search
@@ -148,7 +148,7 @@ def proposed(sampler: Literal["tpe", "random"], objective: Callable[[dict[str, A
         "hidden": Dimension(choices=[[64], [128, 128], []]),
         "lr": Dimension(low=1e-3, high=1.0, log=True),
     }
-    proposals, found = _Proposals(space, frozenset(), Search(trials=40, sampler=sampler)), []
+    proposals, found = _Proposals(Space(space), Search(trials=40, sampler=sampler)), []
     for number in range(40):
         config = proposals.suggest(str(number))
         assert config["number"] == number
@@ -209,8 +209,7 @@ def search_quadratic(folder: Path, seconds: float = 0.0) -> list[TrialResult]:
     return search(
         "toy",
         quadratic(folder / "states", seconds),
-        space,
-        frozenset({"width"}),
+        Space(space, frozenset({"width"})),
         settings,
         Cluster(),
         folder / "storage",
@@ -258,13 +257,13 @@ def test_errors_of_trials(tmp_path: Path) -> None:
     def breaks(parameters: dict[str, Any], report: Callable[[dict[str, float]], None]) -> None:
         raise TypeError("a bug")
 
-    space = {"lr": Dimension(low=0.0, high=1.0)}
+    space = Space({"lr": Dimension(low=0.0, high=1.0)})
     with pytest.raises(UserError, match="search a: every trial failed; the first with: the loss is NaN"):
-        search("a", diverges, space, frozenset(), Search(trials=2), Cluster(), tmp_path)
+        search("a", diverges, space, Search(trials=2), Cluster(), tmp_path)
     with pytest.raises(TypeError, match="a bug"):
-        search("b", breaks, space, frozenset(), Search(trials=2), Cluster(), tmp_path)
-    with pytest.raises(UserError, match=r"tune.search.cpus_per_trial: 512 is not allowed here"):
-        search("c", breaks, space, frozenset(), Search(trials=2, cpus_per_trial=512), Cluster(), tmp_path)
+        search("b", breaks, space, Search(trials=2), Cluster(), tmp_path)
+    with pytest.raises(UserError, match=r"defaults.search.cpus_per_trial: 512 is not allowed here"):
+        search("c", breaks, space, Search(trials=2, cpus_per_trial=512), Cluster(), tmp_path)
 
 
 @pytest.mark.slow

@@ -223,12 +223,12 @@ STREAM = """
 import sys
 from pathlib import Path
 import torch
-from pipelines.params import Loop
-from pipelines.rows import Rows
-from pipelines.training.examples import Examples
+from pipelines.data.examples import Examples
+from pipelines.data.rows import Rows
+from pipelines.params.schema import Loop
 from pipelines.training.loop import Training
 from pipelines.training.task import Task
-from tests.pipelines.test_examples import Mean
+from tests.pipelines.data.test_examples import Mean
 
 def peak():
     status = Path("/proc/self/status").read_text()

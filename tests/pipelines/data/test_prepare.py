@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from models.catalogue import suitable
 from models.contract import Event
 from pipelines.data.prepared import Prepared
 from pipelines.errors import UserError
@@ -26,7 +27,7 @@ FILES = [f"{name}{suffix}.npy" for name in SPLITS for suffix in ("", "_labels")]
 
 
 def made(root: Path, **data: Any) -> Prepared:
-    project = Project(root, Params(families={}, data=Digits(**data)))
+    project = Project(root, Params(entries={}, data=Digits(**data)))
     prepare.run(project)
     return Prepared.open(project.prepared)
 
@@ -141,7 +142,8 @@ def test_nothing_but_the_arrays_and_their_meta_is_left(data: Prepared) -> None:
 
 def test_the_summary_holds_what_later_stages_depend_on(data: Prepared) -> None:
     summary = read_json(data.folder.parents[2] / "artifacts" / "prepare" / "summary.json")
-    assert summary == {key: data.meta[key] for key in prepare.SUMMARY}
+    known = {key: data.meta[key] for key in prepare.SUMMARIED}
+    assert summary == {**known, "classes": 10, "section": summary["section"]}
     assert {"counts", "digest", "duplicates"} <= summary.keys()
 
 
@@ -209,21 +211,23 @@ def test_data_that_no_family_of_the_parameters_can_model_is_refused_once_its_fil
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(100, 3)).astype(np.float32))
     raw = {
         "data": {"source": "npy", "path": "x.npy", "test_count": 0.2},
-        "families": {
+        "entries": {
             "progressive_gan": {"model": "progressive_gan"},
-            "maf": {"model": "maf", "conditional": True},
+            "maf": {"model": "maf", "config": {"conditional": True}},
+            "made": {"model": "made", "config": {"output": "softmax"}},
+            "gan": {"model": "gan", "config": {"architecture": "dcgan"}},
             "gmm": {"model": "gmm"},
         },
     }
     with pytest.raises(UserError) as caught:
         prepare.run(Project(tmp_path, Params.model_validate(raw)))
-    first, second = str(caught.value).splitlines()
-    assert first.startswith("params.yaml: families.progressive_gan: progressive_gan models images")
-    assert first.endswith(
-        "that would fit: autoencoder, denoising_autoencoder, diffusion, gan, glow, gmm, iaf, made, maf, nice, realnvp,"
-        " vae"
-    )
-    assert second.startswith("params.yaml: families.maf: conditional: true needs labels")
+    lines = str(caught.value).splitlines()
+    assert [line.split(": ")[1] for line in lines] == [
+        *("entries.progressive_gan.model", "entries.maf.config", "entries.made.config", "entries.gan.config"),
+    ]
+    assert lines[0].endswith(f"families that would fit: {', '.join(suitable(Event((3,), None)))}")
+    assert "conditional: true needs labels" in lines[1]
+    assert lines[2].endswith("(examples have the shape (3,))") and "dcgan" in lines[3]
 
 
 def test_data_is_published_where_the_parameters_say(tmp_path: Path) -> None:

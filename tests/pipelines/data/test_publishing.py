@@ -330,13 +330,16 @@ def project(prepared: Prepared, publish: str | None) -> Project:
     """A project with that data, whose classifier is quickly trained."""
     data = {"source": "digits", "publish": publish}
     classifier = {"steps": 6, "batch_size": 12, "width": 2, "feature_dimensions": 4}
-    params = Params.model_validate({"data": data, "families": {}, "evaluate": {"classifier": classifier}})
+    params = Params.model_validate({"data": data, "entries": {}, "evaluate": {"classifier": classifier}})
     return Project(prepared.folder.parents[2], params)
 
 
 def test_a_job_reads_the_published_data_where_the_folder_is_not(prepared: Prepared, bucket: str) -> None:
     publish(prepared, bucket)
-    job, at_home = classifier_job(project(prepared, bucket)), classifier_job(project(prepared, None))
+    job, at_home = (
+        classifier_job(project(prepared, bucket), prepared),
+        classifier_job(project(prepared, None), prepared),
+    )
     assert job.digest == at_home.digest, "where the data is read makes no difference"
     reports: list[list[dict[str, float]]] = [[], []]
     at_home(reports[0].append)
@@ -363,7 +366,7 @@ def test_a_job_is_not_trained_on_other_data(prepared: Prepared, tmp_path: Path) 
 def test_two_workers_read_the_published_data(prepared: Prepared, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     publish(prepared, bucket)
-    job = classifier_job(project(prepared, bucket))
+    job = classifier_job(project(prepared, bucket), prepared)
     shutil.rmtree(prepared.folder)
     launch("features", job, Cluster(workers=2, gpus_per_worker=0), job.storage)
     assert list(job.folder.glob("step-0000000006*"))

@@ -14,13 +14,13 @@ from models.classifier import Classifier
 from models.contract import Event
 from models.principal import PrincipalComponents
 from pipelines.data.examples import Examples
+from pipelines.evaluation.concerns import gist, warnings
 from pipelines.evaluation.metrics.collapse import classes_covered, collapse_concerns, mean_distance
 from pipelines.evaluation.validation import classified, collapse, family_concerns, family_validator
 from pipelines.params.schema import Loop
-from pipelines.stages.compare import warnings
 from pipelines.stages.running import Finished
 from pipelines.training.loop import Training
-from pipelines.training.task import State, Task, gist
+from pipelines.training.task import State, Task
 
 from ...models.families import Case, examples
 from ..training.test_training import LOOP, Kill, Regression, make

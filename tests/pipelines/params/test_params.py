@@ -14,11 +14,13 @@ from ruamel.yaml import YAML
 
 from models.catalogue import CATALOGUE, family_class, suitable
 from models.contract import Event, config_fields
-from models.layers.adversarial import LOSSES
 from pipelines.errors import UserError
-from pipelines.params.checks import expected_event
+from pipelines.files import write_json
+from pipelines.params.checks import complain_of_misfits, section_digest
+from pipelines.params.profiles import expanded
+from pipelines.params.project import Project
 from pipelines.params.reading import load, parse
-from pipelines.params.schema import Loop, Params, Section
+from pipelines.params.schema import Distill, Params, Section, Train
 
 DELETE = object()
 Changes = dict[str, Any]
@@ -26,7 +28,7 @@ Changes = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def committed() -> dict[str, Any]:
-    raw: dict[str, Any] = YAML(typ="safe", pure=True).load(Path(__file__).parents[2] / "params.yaml")
+    raw: dict[str, Any] = YAML(typ="safe", pure=True).load(Path(__file__).parents[3] / "params.yaml")
     return raw
 
 
@@ -58,54 +60,59 @@ def refusal(raw: Any) -> list[str]:
 
 def searching_blocks(space: dict[str, Any]) -> Changes:
     """Search an integer of maf, which the committed file does not search."""
-    return {
-        "tune.entries.maf": {"code": "models/maf.py", "space": {"blocks": space}},
-        "train.entries.maf.after": "artifacts/tune/maf/best.json",
-        "families.maf.blocks": DELETE,
-    }
+    return {"entries.maf.search": {"blocks": space}, "entries.maf.config.blocks": DELETE}
 
 
-KL = "tune.entries.vae.space.kl_weight"
+KL = "entries.vae.search.kl_weight"
 
 BAD: dict[str, tuple[Changes, str]] = {
     "unknown section": (
-        {"trian": {}},
-        "trian: is no key that is known here; did you mean 'train'?; "
-        "allowed are: cluster, data, distill, evaluate, families, register, train, tune",
+        {"entires": {}},
+        "entires: is no key that is known here; did you mean 'entries'?; "
+        "allowed are: cluster, data, defaults, entries, evaluate, project, register",
     ),
     "unknown key of a section": (
-        {"train.sed": 1},
-        "train.sed: is no key that is known here; did you mean 'seed'?; allowed are: entries, loop, memory_limit, seed",
+        {"defaults.tarin": {}},
+        "defaults.tarin: is no key that is known here; did you mean 'train'?; allowed are: distill, search, train",
     ),
     "unknown key of an entry": (
-        {"train.entries.maf.stepz": 1},
-        "train.entries.maf.stepz: is no key that is known here; did you mean 'steps'?; allowed are: after, *",
+        {"entries.maf.train.stepz": 1},
+        "entries.maf.train.stepz: is no key that is known here; did you mean 'steps'?; allowed are: batch_size, *",
+    ),
+    "unknown key of a block": (
+        {"entries.maf.cofnig": {}},
+        "entries.maf.cofnig: is no key that is known here; did you mean 'config'?; "
+        "allowed are: config, distill, model, search, train",
+    ),
+    "unknown key of a searched parameter": (
+        {KL: {"low": 0.1, "hihg": 1.0}},
+        f"{KL}.hihg: is no key that is known here; did you mean 'high'?; allowed are: choices, high, log, low",
     ),
     "unknown key of the classifier": (
         {"evaluate.classifier.widht": 1},
         "evaluate.classifier.widht: is no key that is known here; did you mean 'width'?; allowed are: *",
     ),
     "unknown key of a family": (
-        {"families.vae.latnet": 1},
-        "families.vae.latnet: is no key that is known here; did you mean 'latent'?; allowed are: architecture, *",
+        {"entries.vae.config.latnet": 1},
+        "entries.vae.config.latnet: is no key that is known here; did you mean 'latent'?; allowed are: architecture, *",
     ),
     "unknown key like no other": ({"data.zzz": 1}, "data.zzz: is no key that is known here; allowed are: binarise, *"),
     "text for a number": ({"data.seed": "zero"}, "data.seed: 'zero' is not allowed: must be a valid integer"),
     "fraction for an integer": ({"data.seed": 1.5}, "data.seed: 1.5 is not allowed: must be a valid integer"),
     "truth value for a number": ({"data.seed": True}, "data.seed: True is not allowed: must be a valid integer"),
     "number for a section": ({"data": 3}, "data: 3 is not allowed: must be a valid dictionary"),
-    "nothing for a section": ({"train": None}, "train: None is not allowed: must be a valid dictionary"),
+    "nothing for a section": ({"evaluate": None}, "evaluate: None is not allowed: must be a valid dictionary"),
     "number for a list": (
-        {"families.vae.hidden": 256},
-        "families.vae.hidden: 256 is not allowed: must be a valid tuple",
+        {"entries.vae.config.hidden": 256},
+        "entries.vae.config.hidden: 256 is not allowed: must be a valid tuple",
     ),
     "unknown choice": (
-        {"families.vae.decoder": "laplace"},
-        "families.vae.decoder: 'laplace' is not allowed: must be 'bernoulli', 'gaussian', 'discretised_logistic' *",
+        {"entries.vae.config.decoder": "laplace"},
+        "entries.vae.config.decoder: 'laplace' is not allowed: must be 'bernoulli', 'gaussian', *",
     ),
     "neither number nor word": (
-        {"train.loop.batch_size": "al"},
-        "train.loop.batch_size: 'al' is not allowed: must be a valid integer or must be 'all'",
+        {"defaults.train.batch_size": "al"},
+        "defaults.train.batch_size: 'al' is not allowed: must be a valid integer or must be 'all'",
     ),
     "unknown data": (
         {"data": {"source": "mnits"}},
@@ -145,40 +152,39 @@ BAD: dict[str, tuple[Changes, str]] = {
         "data.labels: 'a' is not allowed: must be 'folders' or must be a regular expression with one group, *",
     ),
     "negative learning rate": (
-        {"families.iaf.learning_rate": -1.0},
-        "families.iaf.learning_rate: -1.0 is not allowed: must be greater than 0",
+        {"entries.iaf.config.learning_rate": -1.0},
+        "entries.iaf.config.learning_rate: -1.0 is not allowed: must be greater than 0",
     ),
     "NaN in a section": (
         {"register.min_improvement": math.nan},
         "register.min_improvement: nan is not allowed: must be a finite number",
     ),
     "NaN in a family": (
-        {"families.iaf.learning_rate": math.nan},
-        "families.iaf.learning_rate: nan is not allowed: must be a finite number",
+        {"entries.iaf.config.learning_rate": math.nan},
+        "entries.iaf.config.learning_rate: nan is not allowed: must be a finite number",
     ),
     "infinity": (
-        {"train.loop.clip_norm": math.inf},
-        "train.loop.clip_norm: inf is not allowed: must be a finite number",
+        {"defaults.train.clip_norm": math.inf},
+        "defaults.train.clip_norm: inf is not allowed: must be a finite number",
     ),
     "unknown family": (
-        {"families.gmm.model": "gnm"},
-        f"families.gmm.model: 'gnm' is not allowed: must be one of {', '.join(sorted(CATALOGUE))}",
+        {"entries.gmm.model": "gnm"},
+        f"entries.gmm.model: 'gnm' is not allowed; did you mean 'gmm'?; allowed are: {', '.join(sorted(CATALOGUE))}",
     ),
     "family without a model": (
-        {"families.gmm.model": DELETE},
-        f"families.gmm.model: None is not allowed: must be one of {', '.join(sorted(CATALOGUE))}",
+        {"entries.gmm.model": DELETE},
+        "entries.gmm.model: is missing",
     ),
     "family that is a list": (
-        {"families.gmm.model": ["gmm"]},
-        f"families.gmm.model: ['gmm'] is not allowed: must be one of {', '.join(sorted(CATALOGUE))}",
+        {"entries.gmm.model": ["gmm"]},
+        "entries.gmm.model: ['gmm'] is not allowed: must be a valid string",
     ),
-    "family that is empty": ({"families.gmm": None}, "families.gmm: None is not allowed: must be a valid dictionary"),
-    "no families": ({"families": DELETE}, "families: is missing"),
+    "family that is empty": ({"entries.gmm": None}, "entries.gmm: None is not allowed: must be a valid dictionary"),
+    "no entries": ({"entries": DELETE}, "entries: is missing"),
     "searched parameter that does not exist": (
-        {"tune.entries.vae.space": {"kl_wieght": {"low": 0.1, "high": 1.0}}},
-        "tune.entries.vae.space.kl_wieght: is no parameter of vae; did you mean 'kl_weight'?; allowed are: *",
+        {"entries.vae.search": {"kl_wieght": {"low": 0.1, "high": 1.0}}},
+        "entries.vae.search.kl_wieght: is no parameter of vae; did you mean 'kl_weight'?; allowed are: *",
     ),
-    "empty space": ({"tune.entries.vae.space": {}}, "tune.entries.vae.space: {} is not allowed: * at least 1 item *"),
     "bound out of range": (
         {KL: {"low": -1.0, "high": 1.0}},
         f"{KL}: -1.0 is not allowed: must be greater than or equal to 0",
@@ -204,49 +210,63 @@ BAD: dict[str, tuple[Changes, str]] = {
     ),
     "fraction among the bounds of an integer": (
         searching_blocks({"low": 2.5, "high": 6}),
-        "tune.entries.maf.space.blocks: 2.5 is not allowed: must be a valid integer",
+        "entries.maf.search.blocks: 2.5 is not allowed: must be a valid integer",
     ),
-    "parameter with two owners": (
-        {"families.vae.kl_weight": 1.0},
-        f"{KL}: families.vae.kl_weight sets it too, but a searched parameter belongs to tune alone; *",
+    "first trial out of its space": (
+        {"entries.vae.config.kl_weight": 5.0},
+        "entries.vae.config.kl_weight: 5.0 is not allowed: the first trial takes it, and it is not in"
+        " entries.vae.search.kl_weight; search: null fixes it",
+    ),
+    "first trial that is no choice": (
+        {KL: {"choices": [0.5, 1.0]}, "entries.vae.config.kl_weight": 0.7},
+        "entries.vae.config.kl_weight: 0.7 is not allowed: the first trial takes it, *",
     ),
     "search of a student": (
-        {"tune.entries.iaf": {"code": "models/iaf.py", "space": {"blocks": {"low": 2, "high": 6}}}},
-        "tune.entries.iaf: is not allowed: only entries of train can be searched",
+        {"entries.iaf.search": {"blocks": {"low": 2, "high": 6}}},
+        "entries.iaf: search is not allowed beside distill: only entries that are trained can be searched",
     ),
-    "file of another family": (
-        {"train.entries.maf.code": "models/iaf.py"},
-        "train.entries.maf.code: 'models/iaf.py' is not allowed: must be models/maf.py, the file of maf's family",
+    "training and distillation": ({"entries.iaf.train": {}}, "entries.iaf: give either train or distill"),
+    "teacher that there is not": (
+        {"entries.iaf.distill.teacher": "mfa"},
+        "entries.iaf.distill.teacher: 'mfa' is not allowed: must be one of the other entries: gmm, autoencoder, *",
     ),
-    "no file": ({"train.entries.maf.code": DELETE}, "train.entries.maf.code: is missing"),
-    "training before its search": (
-        {"train.entries.vae.after": "artifacts/prepare/summary.json"},
-        "train.entries.vae.after: 'artifacts/prepare/*' is not allowed: must be artifacts/tune/vae/best.json",
+    "student that teaches itself": (
+        {"entries.iaf.distill.teacher": "iaf"},
+        "entries.iaf.distill.teacher: iaf → iaf is a circle: one of them must be trained on the data",
     ),
-    "training after a search that there is not": (
-        {"train.entries.maf.after": "artifacts/tune/maf/best.json"},
-        "train.entries.maf.after: 'artifacts/tune/*' is not allowed: must be artifacts/prepare/summary.json",
+    "students that teach each other": (
+        {
+            "entries.a": {"model": "iaf", "config": {"conditional": True}, "distill": {"teacher": "iaf"}},
+            "entries.iaf.distill.teacher": "a",
+            "entries.iaf.distill.batch_size": 8,
+        },
+        "entries.iaf.distill.teacher: iaf → a → iaf is a circle: one of them must be trained on the data",
     ),
-    "teacher that is not trained": (
-        {"distill.entries.iaf.teacher": "iaf"},
-        "distill.entries.iaf.teacher: 'iaf' is not allowed: must be one of train.entries: gmm, autoencoder, *",
+    "teacher without a density": (
+        {"entries.iaf.distill.teacher": "gan"},
+        "entries.iaf.distill.teacher: 'gan' is not allowed: gan has no density to learn; maf has",
     ),
-    "evaluation of what another stage makes": (
-        {"evaluate.entries.iaf": "train"},
-        "evaluate.entries.iaf: 'train' is not allowed: iaf is not in train.entries",
+    "student that cannot score": (
+        {"entries.made": {"model": "made", "config": {"conditional": True}, "distill": {"teacher": "maf"}}},
+        "entries.made.distill: is not allowed: made cannot score its own samples; iaf can",
     ),
-    "evaluation of no stage's work": (
-        {"evaluate.entries.iaf": "tune"},
-        "evaluate.entries.iaf: 'tune' is not allowed: must be 'train' or 'distill'",
+    "labels for the teacher alone": (
+        {"entries.iaf.config.conditional": False},
+        "entries.iaf.distill: config.conditional of iaf and of its teacher maf must be the same",
     ),
-    "entry in no stage": (
-        {"families.more": {"model": "gmm"}},
-        "families.more: must be in train.entries or in distill.entries, and not in both",
+    "all of no data": (
+        {"entries.iaf.distill.batch_size": "all"},
+        "entries.iaf.distill.batch_size: 'all' is not allowed: there is no data; give a number",
     ),
-    "entry in two stages": (
-        {"train.entries.iaf": {"code": "models/iaf.py", "after": "artifacts/prepare/summary.json"}},
-        "families.iaf: must be in train.entries or in distill.entries, and not in both",
+    "configuration that the images refuse": (
+        {"entries.made.config.output": "gaussian_mixture"},
+        "entries.made.config: output: gaussian_mixture needs vectors; *(examples have the shape (1, 8, 8))",
     ),
+    "too many neighbours": (
+        {"evaluate.neighbours": 400},
+        "evaluate.neighbours: 400 is not allowed: must be less than evaluate.samples, evaluate.references and the *",
+    ),
+    "name of a project": ({"project": "My project"}, "project: 'My project' is not allowed: *"),
     "word for workers": (
         {"cluster.workers": "all"},
         "cluster.workers: 'all' is not allowed: must be 'auto' or must be a valid integer",
@@ -274,8 +294,8 @@ def matches(line: str, pattern: str) -> bool:
 
 def test_the_committed_file_is_valid(root: Path) -> None:
     params = load(root / "params.yaml")
-    assert {params.model(entry) for entry in params.families} == set(suitable(Event((1, 8, 8), 17, 10)))
-    assert set(params.evaluate.entries) == set(params.families)
+    assert {block.model for block in params.entries.values()} <= set(suitable(Event((1, 8, 8), 17, 10)))
+    assert params.name == "digits"
 
 
 @pytest.mark.parametrize(("changes", "pattern"), BAD.values(), ids=BAD)
@@ -285,63 +305,105 @@ def test_a_mistake_is_one_line(changed: Callable[[Changes], dict[str, Any]], cha
 
 
 def test_several_mistakes_are_several_lines(changed: Callable[[Changes], dict[str, Any]]) -> None:
-    lines = refusal(changed({"data.seed": -1, "train.sed": 1, "cluster.workers": "all", "evaluate.samples": 1}))
-    assert [line.split(": ")[1] for line in lines] == ["data.seed", "train.sed", "cluster.workers", "evaluate.samples"]
+    lines = refusal(changed({"data.seed": -1, "defaults.trian": 1, "cluster.workers": "all", "evaluate.samples": 1}))
+    keys = ["data.seed", "defaults.trian", "cluster.workers", "evaluate.samples"]
+    assert [line.split(": ")[1] for line in lines] == keys
 
 
-def test_mistakes_in_several_families_are_several_lines(changed: Callable[[Changes], dict[str, Any]]) -> None:
-    lines = refusal(changed({"families.gmm.components": 0, "families.vae.latent": -3, "families.iaf.model": "oaf"}))
-    assert [line.split(": ")[1] for line in lines] == [
-        "families.gmm.components",
-        "families.vae.latent",
-        "families.iaf.model",
-    ]
+def test_mistakes_in_several_entries_are_several_lines(changed: Callable[[Changes], dict[str, Any]]) -> None:
+    mistakes = {"entries.gmm.config.components": 0, "entries.vae.config.latent": -3, "entries.iaf.model": "oaf"}
+    lines = refusal(changed(mistakes))
+    assert [line.split(": ")[1] for line in lines] == list(mistakes)
 
 
-@pytest.mark.parametrize(
-    ("changes", "key"),
-    [({"train.loop.ema_decay": 1.0}, "ema_decay"), ({"train.loop.stepz": 1}, "stepz")],
-    ids=["value", "key"],
-)
+@pytest.mark.parametrize(("key", "value"), [("ema_decay", 1.0), ("stepz", 1)], ids=["value", "key"])
 def test_a_mistake_that_is_inherited_is_reported_where_it_was_made(
-    changed: Callable[[Changes], dict[str, Any]], changes: Changes, key: str
+    changed: Callable[[Changes], dict[str, Any]], key: str, value: float
 ) -> None:
-    (line,) = refusal(changed(changes))
-    assert line.startswith(f"params.yaml: train.loop.{key}: ")
+    lines = refusal(changed({f"defaults.train.{key}": value, "entries.maf.train.clip_norm": "x"}))
+    assert [line.split(": ")[1] for line in lines] == [f"defaults.train.{key}", "entries.maf.train.clip_norm"]
 
 
-def test_a_mistake_of_an_entry_is_reported_beside_one_in_the_shared_loop(
-    changed: Callable[[Changes], dict[str, Any]],
+NAMES = ["made;touch oops", "a.b", "a/b", "Made", "1st", "-x", "", "a b", "made\n", 3]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=repr)
+def test_names_that_a_shell_dvc_or_a_path_would_take_for_something_else_are_refused_first(
+    changed: Callable[[Changes], dict[str, Any]], name: Any
 ) -> None:
-    lines = refusal(changed({"train.loop.ema_decay": 1.0, "train.entries.maf.clip_norm": "x"}))
-    assert [line.split(": ")[1] for line in lines] == ["train.loop.ema_decay", "train.entries.maf.clip_norm"]
+    raw = changed({"data.seed": -1})
+    raw["entries"][name] = {"model": "nonsense"}
+    (line,) = refusal(raw)
+    assert line == (
+        f"params.yaml: entries: {name!r} is not allowed as a name: must begin with a small letter, and go on with small"
+        " letters, digits, - and _"
+    )
 
 
-def test_loop_settings_are_inherited_unless_an_entry_has_its_own(
-    changed: Callable[[Changes], dict[str, Any]],
-) -> None:
+def test_the_layout_of_an_earlier_version_is_refused_with_what_moved_where() -> None:
+    lines = refusal(
+        {
+            "data": {"source": "digits"},
+            "families": {},
+            "train": {},
+            "tune": {},
+            "distill": {},
+            "evaluate": {"entries": {}},
+        }
+    )
+    assert [line.split(": ")[1] for line in lines] == ["families", "train", "tune", "distill", "evaluate.entries"]
+    assert lines[0].endswith("families.<entry> is entries.<entry>.model and entries.<entry>.config")
+    assert all(": has moved: " in line for line in lines[:4])
+
+
+def test_settings_are_inherited_unless_an_entry_has_its_own(changed: Callable[[Changes], dict[str, Any]]) -> None:
     params = parse(
         changed(
             {
-                "train.loop": {"batch_size": 99, "schedule": "linear", "patience": 7},
-                "train.entries.gmm.batch_size": "all",
-                "train.entries.maf.patience": None,
-                "distill.entries.iaf.batch_size": 11,
+                "defaults.train": {"batch_size": 99, "schedule": "linear", "patience": 7, "seed": 5},
+                "defaults.distill": {"val_samples": 12, "patience": 3},
+                "entries.gmm.train.batch_size": "all",
+                "entries.maf.train.patience": None,
+                "entries.iaf.distill.batch_size": 11,
+                "entries.iaf.distill.seed": 6,
                 "evaluate.classifier.batch_size": 22,
             }
         )
     )
-    maf, gmm, vae = (params.train.entries[entry] for entry in ("maf", "gmm", "vae"))
-    student, classifier = params.distill.entries["iaf"], params.evaluate.classifier
+    maf, gmm, vae, student = (params.loop_of(entry) for entry in ("maf", "gmm", "vae", "iaf"))
+    classifier = params.classifier
     assert [each.schedule for each in (maf, gmm, vae, student, classifier)] == ["linear"] * 5
     assert [each.batch_size for each in (maf, gmm, vae, student, classifier)] == [99, "all", 99, 11, 22]
-    assert [each.patience for each in (maf, gmm, vae)] == [None, 7, 7]
+    assert [each.patience for each in (maf, gmm, vae, student)] == [None, 7, 7, 3]
+    assert [each.seed for each in (maf, student, classifier)] == [5, 6, 5]
+    assert isinstance(student, Distill)
+    assert (student.val_samples, student.rescues, maf.rescues) == (12, 3, 0)
 
 
-def test_without_a_shared_loop_the_defaults_hold(changed: Callable[[Changes], dict[str, Any]]) -> None:
-    params = parse(changed({"train.loop": DELETE, "evaluate.classifier": DELETE}))
-    assert params.train.loop == Loop()
-    assert params.train.entries["vae"].batch_size == Loop().batch_size
+def test_without_defaults_those_of_the_classes_hold(changed: Callable[[Changes], dict[str, Any]]) -> None:
+    params = parse(changed({"defaults": DELETE, "evaluate.classifier": DELETE, "entries.vae.train": DELETE}))
+    assert params.loop_of("vae") == Train()
+    assert params.classifier.batch_size == Train().batch_size
+
+
+def test_an_entry_is_resolved_into_one_object(root: Path) -> None:
+    entries = Project(root, load(root / "params.yaml")).entries
+    assert entries["iaf"].teacher == entries["maf"]
+    assert entries["iaf"].stage == "distill" and entries["maf"].stage == "train"
+    assert entries["gan"].judged_by_samples and not entries["vae"].judged_by_samples
+    assert entries["vae"].space.keys() == {"kl_weight"}
+
+
+def test_a_search_that_is_null_is_none(changed: Callable[[Changes], dict[str, Any]]) -> None:
+    params = parse(changed({"entries.gan.search": None, KL: None}))
+    assert params.entries["gan"].space == params.entries["vae"].space == {}
+
+
+def test_a_student_may_teach(changed: Callable[[Changes], dict[str, Any]], tmp_path: Path) -> None:
+    pupil = {"model": "iaf", "config": {"conditional": True}, "distill": {"teacher": "iaf", "batch_size": 8}}
+    entries = Project(tmp_path, parse(changed({"entries.pupil": pupil}))).entries
+    teacher = entries["pupil"].teacher
+    assert teacher is not None and teacher.teacher == entries["maf"]
 
 
 def test_validation_leaves_what_it_was_given_as_it_was(committed: dict[str, Any]) -> None:
@@ -382,24 +444,27 @@ def test_numbers_are_read_as_people_write_them(root: Path, tmp_path: Path, text:
     assert "learning_rate: 3.0e-3" in committed
     file = tmp_path / "params.yaml"
     file.write_text(committed.replace("learning_rate: 3.0e-3", f"learning_rate: {text}"), encoding="utf-8")
-    assert load(file).config("diffusion").learning_rate == 0.001
+    assert Project.here(tmp_path).entries["diffusion"].config.learning_rate == 0.001
 
 
-def test_a_whole_number_may_stand_for_a_fraction(changed: Callable[[Changes], dict[str, Any]]) -> None:
-    params = parse(changed({"families.iaf.learning_rate": 1, "train.entries.maf.clip_norm": 5}))
-    assert (params.config("iaf").learning_rate, params.train.entries["maf"].clip_norm) == (1, 5)
+def test_a_whole_number_may_stand_for_a_fraction(changed: Callable[[Changes], dict[str, Any]], tmp_path: Path) -> None:
+    params = parse(changed({"entries.iaf.config.learning_rate": 1, "entries.maf.train.clip_norm": 5}))
+    entries = Project(tmp_path, params).entries
+    assert (entries["iaf"].config.learning_rate, entries["maf"].loop.clip_norm) == (1, 5)
 
 
 @pytest.mark.parametrize("space", [{"low": 2, "high": 6}, {"low": 2.0, "high": 6.0}, {"choices": [2, 4]}])
-def test_an_integer_can_be_searched(changed: Callable[[Changes], dict[str, Any]], space: dict[str, Any]) -> None:
-    params = parse(changed(searching_blocks(space)))
-    assert vars(params.config("maf", {"blocks": 4}))["blocks"] == 4
+def test_an_integer_can_be_searched(
+    changed: Callable[[Changes], dict[str, Any]], space: dict[str, Any], tmp_path: Path
+) -> None:
+    maf = Project(tmp_path, parse(changed(searching_blocks(space)))).entries["maf"]
+    assert vars(maf.with_values({"blocks": 4}).config)["blocks"] == 4
 
 
 def test_what_a_search_found_takes_the_place_of_the_default(root: Path) -> None:
-    params = load(root / "params.yaml")
-    assert vars(params.config("vae", {"kl_weight": 0.3}))["kl_weight"] == 0.3
-    assert vars(params.config("vae"))["kl_weight"] == config_fields(family_class("vae").Config)["kl_weight"].default
+    vae = Project.here(root).entries["vae"]
+    assert vars(vae.with_values({"kl_weight": 0.3}).config)["kl_weight"] == 0.3
+    assert vars(vae.config)["kl_weight"] == config_fields(family_class("vae").Config)["kl_weight"].default
 
 
 def test_parameters_cannot_be_changed(root: Path) -> None:
@@ -416,8 +481,8 @@ def test_a_file_that_holds_no_sections_is_one_line(content: Any) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"families: {gmm: [1\n", "expected ',' or ']'"),
-        (b"families:\n\tgmm: 1\n", "'\\t' that cannot start any token"),
+        (b"entries: {gmm: [1\n", "expected ',' or ']'"),
+        (b"entries:\n\tgmm: 1\n", "'\\t' that cannot start any token"),
         (b"data: {seed: 1}\ndata: {seed: 2}\n", 'duplicate key "data"'),
         (b"data: !!python/object/apply:os.system [echo]\n", "could not determine a constructor"),
         (b"data: \xff\xfe\n", "can't decode byte 0xff"),
@@ -455,18 +520,10 @@ def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
     assert str(caught.value) == f"{file}: there is no such file; run the command in the project's folder"
 
 
-def test_only_families_are_required() -> None:
-    assert parse({"families": {}}) == Params(families={})
+def test_only_entries_are_required() -> None:
+    assert parse({"entries": {}}) == Params(entries={})
 
 
-OF_VECTORS = (
-    *("autoencoder", "denoising_autoencoder", "diffusion", "gan", "glow", "gmm", "iaf", "made", "maf", "nice"),
-    *("realnvp", "vae"),
-)
-NUMBERS = (
-    *("gmm", "autoencoder", "denoising_autoencoder", "gan", "progressive_gan", "diffusion", "nice", "realnvp", "glow"),
-    *("maf", "iaf"),
-)
 TABLE = {"source": "csv", "path": "x.csv", "test_count": 0.1, "label": "kind"}
 
 
@@ -474,51 +531,58 @@ def test_families_that_do_not_fit_the_source_are_refused_with_those_that_would(
     changed: Callable[[Changes], dict[str, Any]],
 ) -> None:
     lines = refusal(changed({"data": TABLE}))
+    fitting = ", ".join(suitable(Event((8,), None, 2)))
     for line, model in zip(lines, ("progressive_gan", "pixelcnn", "pixelrnn"), strict=True):
-        assert line.startswith(f"params.yaml: families.{model}: {model} models images of integers")
-        assert line.endswith("(data.source csv gives vectors); families that would fit: " + ", ".join(OF_VECTORS))
+        assert line.startswith(f"params.yaml: entries.{model}.model: {model} models images of integers")
+        assert line.endswith(f"(data.source csv gives vectors); families that would fit: {fitting}")
 
 
-def test_families_of_numbers_are_refused_for_a_palette(changed: Callable[[Changes], dict[str, Any]]) -> None:
-    lines = refusal(changed({"data.palette": 8}))
-    assert [line.split(": ")[1] for line in lines] == [f"families.{entry}" for entry in NUMBERS]
-    assert all(line.endswith("families that would fit: made, pixelcnn, pixelrnn, vae") for line in lines)
+def test_families_of_numbers_are_refused_for_a_palette(
+    changed: Callable[[Changes], dict[str, Any]], committed: dict[str, Any]
+) -> None:
+    lines = refusal(changed({"data.palette": 8, "entries.vae.config.decoder": "categorical"}))
+    of_names = suitable(Event((1, 8, 8), 8, 10, ordered=False))
+    numbers = [name for name in committed["entries"] if name not in of_names]
+    refused = [line.split(": ")[1] for line in lines if "families that would fit" in line]
+    assert refused == [f"entries.{name}.model" for name in numbers]
+    assert all(line.endswith(", ".join(of_names)) for line in lines if "families that would fit" in line)
 
 
 def test_conditional_families_are_refused_where_there_are_no_labels(
-    changed: Callable[[Changes], dict[str, Any]],
+    changed: Callable[[Changes], dict[str, Any]], committed: dict[str, Any]
 ) -> None:
     lines = refusal(changed({"data": {"source": "binarized_mnist", "path": "x"}}))
-    assert len(lines) == 13 and all("conditional: true needs labels" in line for line in lines)
+    conditional = [name for name, block in committed["entries"].items() if block["config"].get("conditional")]
+    assert len([line for line in lines if "conditional: true needs labels" in line]) == len(conditional)
 
 
-PROFILES = sorted((Path(__file__).parents[2] / "profiles").glob("*.yaml"))
+def test_configurations_are_tried_on_the_real_size_where_it_is_known() -> None:
+    """A DCGAN cannot halve odd sides; only the files of a folder without `resize` can tell whether they are odd."""
+    odd = {"source": "images", "path": "x", "test_count": 0.1, "mode": "grey", "labels": None}
+    entries = {"gan": {"model": "gan", "config": {"architecture": "dcgan"}}, "vae": {"model": "vae"}}
+    (line,) = refusal({"data": {**odd, "resize": [7, 9]}, "entries": entries})
+    assert line.startswith("params.yaml: entries.gan.config: architecture: dcgan halves images")
+    parse({"data": odd, "entries": entries})
 
 
-@pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.stem)
-def test_profiles_are_complete_and_valid(profile: Path, committed: dict[str, Any]) -> None:
-    raw = YAML(typ="safe", pure=True).load(profile)
-    assert raw.keys() == committed.keys()
-    params = load(profile)
-    if profile.stem == "gans":  # one family, many losses
-        assert {values["loss"] for values in params.families.values() if "loss" in values} == set(LOSSES)
-        return
-    assert params.data.folder == profile.stem
-    fitting = {params.model(entry) for entry in params.families}
-    event = expected_event(params.data) or Event((6,), None)  # only the files of power can tell that they are vectors
-    assert fitting == set(suitable(event)), "every suitable family has an entry"
-    assert set(params.evaluate.entries) == set(params.families)
+def test_prepared_data_is_asked_where_parameters_do_not_tell(tmp_path: Path) -> None:
+    """An entry that is added later is refused by the data that was prepared before."""
+    raw = {"data": {"source": "csv", "path": "x.csv", "test_count": 0.1}, "entries": {"made": {"model": "made"}}}
+    raw["entries"]["made"]["config"] = {"output": "softmax"}
+    params = parse(raw)
+    summary = {"shape": [6], "levels": None, "classes": 0, "ordered": True, "section": section_digest(params.data)}
+    complain_of_misfits(tmp_path, params)
+    write_json(tmp_path / "artifacts/prepare/summary.json", summary)
+    with pytest.raises(UserError, match=r"^params\.yaml: entries\.made\.config: .*\(examples have the shape \(6,"):
+        complain_of_misfits(tmp_path, params)
+    other = parse({**raw, "data": {**raw["data"], "path": "y.csv"}})
+    complain_of_misfits(tmp_path, other)  # of other data nothing is known
 
 
-def test_there_is_a_profile_of_each_kind_of_data(root: Path) -> None:
-    names = ["binarized_mnist", "cifar10", "digits", "fashion_mnist", "gans", "mnist", "power", "speech"]
-    assert [path.stem for path in PROFILES] == names
-    assert (root / "params.yaml").read_text() == (root / "profiles" / "digits.yaml").read_text()
-
-
-def test_a_count_of_recordings_is_no_count_of_examples() -> None:
+def test_a_count_of_recordings_is_no_count_of_examples(root: Path) -> None:
     """Two recordings may hold enough windows for five neighbours; `prepare` will know."""
-    raw = YAML(typ="safe", pure=True).load(Path(__file__).parents[2] / "profiles" / "speech.yaml")
+    profiles = {path.stem: path for path in (root / "profiles").glob("*.yaml")}
+    raw = YAML(typ="safe", pure=True).load(expanded(profiles, "speech"))
     raw["data"] |= {"test_count": 2}
     del raw["data"]["test_files"]
     assert parse(raw).data.drawn_test == 2

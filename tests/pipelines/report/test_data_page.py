@@ -6,6 +6,7 @@ import base64
 import html
 import io
 import re
+import shutil
 import wave
 from contextlib import nullcontext
 from pathlib import Path
@@ -20,12 +21,14 @@ from PIL import Image
 from pipelines.data.prepared import Prepared
 from pipelines.data.rows import Rows
 from pipelines.evaluation.completions import Completions
+from pipelines.evaluation.finished import weights_digest, write_cost
 from pipelines.evaluation.latents import Latents
 from pipelines.evaluation.measurements.neighbours import Neighbours
 from pipelines.evaluation.shown import column_labels, temperature_labels
-from pipelines.files import write_json
-from pipelines.params.schema import Loop
-from pipelines.report import statistics
+from pipelines.files import write_json, write_text
+from pipelines.params.project import Project
+from pipelines.params.schema import Params
+from pipelines.report import provenance, statistics
 from pipelines.report.data_page import data_page, describe, render_data
 from pipelines.report.exhibits import amplitude, exhibit, spectrogram, wav_uri
 from pipelines.report.statistics import ColumnCounts, LevelCounts, ValueCounts
@@ -240,16 +243,24 @@ def test_report_of_every_kind(
     data = folders[kind]
     unit = "nll_nats" if data.event.levels is None else "nll_bits_per_dim"
     metrics = {f"{role}_{unit}": -0.5 for role in ("teacher", "student")} | {"objective_name": f"val_{unit}"}
-    evaluated = {"nll_nats": 7.0, unit: 1.5, "nll_examples": 100, "seed": 0, "speed_device": "cpu", "speed_threads": 1}
-    quality = {"fid": 1.0, "fid_samples": 2000, "fid_references": 50, "fid_features": "principal:abc", "speed_batch": 9}
+    evaluated = {"nll_nats": 7.0, unit: 1.5, "nll_examples": 100, "seed": 0}
+    quality = {"fid": 1.0, "fid_samples": 2000, "fid_references": 50, "fid_features": "principal:abc"}
     history = pd.DataFrame({"step": [1, 2], "loss": [2.0, 1.0], "objective": [2.0, 1.0]})
-    for entry, stage in (stages := {"maf": "train", "iaf": "distill"}).items():
-        for folder in (made := tmp_path / stage / entry, seen := tmp_path / "evaluate" / entry):
-            folder.mkdir(parents=True)
-        history.to_csv(made / "history.csv")
+    blocks = {
+        "maf": {"model": "maf"},
+        "iaf": {"model": "iaf", "distill": {"teacher": "maf", "batch_size": 2}},
+    }
+    evaluate = {"temperatures": [0.5, 1.0], "samples": 40, "references": 40}
+    project = Project(tmp_path, Params(entries=blocks, evaluate=evaluate))
+    shutil.copytree(data.folder, project.prepared)
+    for entry in project.entries.values():
+        made, seen = project.made(entry), project.artifacts("evaluate", entry)
+        write_text(made / "model.safetensors", entry.name)
+        write_text(made / "history.csv", history.to_csv())
         write_json(made / "metrics.json", metrics)
-        row = {"entry": entry, "model": entry, "invertible": True, **evaluated, **(quality if entry == "iaf" else {})}
-        write_json(seen / "metrics.json", row)
+        named = {"entry": entry.name, "model": entry.model, "invertible": True, "conditional": entry.name == "iaf"}
+        write_json(seen / "metrics.json", {**named, **evaluated, **(quality if entry.name == "iaf" else {})})
+        write_cost(seen, weights_digest(made), {"speed_device": "cpu", "speed_threads": 1, "speed_batch": 9})
         x = data.split("train").x
         Completions.none(data.event).save(seen / "completions.npz")
         Latents.none(data.event).save(seen / "latents.npz")
@@ -257,21 +268,11 @@ def test_report_of_every_kind(
         cold = temperature_labels(data.event)
         np.save(seen / "temperatures.npy", x[np.resize(np.arange(len(x)), (2, len(cold)))])
         np.save(seen / "samples.npy", x[np.resize(np.arange(len(x)), len(column_labels(data.event)))])
-    params = SimpleNamespace(
-        evaluate=SimpleNamespace(entries=stages, seed=0, temperatures=[0.5, 1.0], samples=40, references=40),
-        tune=SimpleNamespace(entries={}),
-        distill=SimpleNamespace(entries={"iaf": SimpleNamespace(teacher="maf")}, seed=0),
-        train=SimpleNamespace(seed=0, memory_limit=64, entries={"maf": Loop(steps=2)}),
-        families={"maf": {"model": "maf"}, "iaf": {"model": "iaf"}},
-        config=lambda entry: SimpleNamespace(conditional=entry == "iaf"),
-        model=lambda entry: entry,
-    )
-    project = SimpleNamespace(params=params, root=tmp_path, prepared=data.folder, artifacts=tmp_path.joinpath)
     run = SimpleNamespace(log_artifact=lambda path: None)
     monkeypatch.setattr(compare, "tracked", lambda *rest: nullcontext(run))
     features = SimpleNamespace(features=lambda x: x.flatten(1).double()[:, :3])
-    monkeypatch.setattr(compare, "quality_features", lambda *rest: (features, "principal:abc"))
-    compare.run(project)  # type: ignore[arg-type]
+    monkeypatch.setattr(provenance, "quality_features", lambda *rest: (features, "principal:abc"))
+    compare.run(project)
     page = (tmp_path / "report" / "index.html").read_text()
     text = words(page)
     assert describe(data.meta) in text and 'href="data.html"' in page

@@ -32,7 +32,7 @@ def test_likelihoods_in_nats_are_marked_as_those_in_bits_are() -> None:
     assert (maf.text, maf.note, maf.best) == ("-3.250", "exact", False)
     assert (vae.text, vae.note, vae.best) == ("≤ -4.000", "IWAE, K=8", True)
     assert gan.text == ""
-    assert NAMES[NAMES.index("nll_bound") + 1] == "nll_nats"
+    assert {"nll_nats", "nll_bound", "nll_kind"} <= set(NAMES)
 
 
 def test_bounds_alone_have_no_best() -> None:

@@ -24,15 +24,12 @@ from models.contract import Event, config_fields
 from pipelines import cli
 from pipelines.data.rows import RowsWriter
 from pipelines.params.project import Project
+from pipelines.params.reading import parse
 from pipelines.params.schema import Params, Section
 from pipelines.stages import prepare
 
 GENERA = Path(sys.executable).with_name("genera")
-STAGES = ["prepare", "features", "tune", "train", "distill", "evaluate", "compare", "register"]
-TRAINED = (
-    "gmm, autoencoder, denoising_autoencoder, vae, gan, progressive_gan, diffusion, nice, realnvp, glow, maf, made,"
-    " pixelcnn, pixelrnn"
-)
+STAGES = ["code", "prepare", "features", "tune", "train", "distill", "evaluate", "compare", "register"]
 FULL = "error: no space is left on the disk"
 
 
@@ -87,7 +84,7 @@ def test_help_is_instant_and_names_every_stage(tmp_path: Path) -> None:
     assert not done.stderr
     lines = done.stdout.partition("Commands:")[2].splitlines()
     commands = [line.split()[0] for line in lines if line.strip()]
-    assert commands == [*STAGES, "profile", "params"]
+    assert commands == [*STAGES, "profile", "params", "plan"]
     assert statistics.median(seconds) < 1.0
 
 
@@ -115,7 +112,7 @@ def test_importing_the_command_line_imports_nothing_heavy_and_opens_no_connectio
 def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What `genera params` prints for the committed parameters."""
     folder = tmp_path_factory.mktemp("project")
-    shutil.copy(Path(__file__).parents[2] / "params.yaml", folder)
+    shutil.copy(Path(__file__).parents[3] / "params.yaml", folder)
     done = process(folder, GENERA, "params")
     assert done.returncode == 0, done.stderr
     assert not done.stderr
@@ -135,30 +132,37 @@ def test_params_holds_every_section_with_every_field(printed: dict[str, Any]) ->
 
 
 def test_params_are_those_that_the_stages_see(root: Path, printed: dict[str, Any]) -> None:
-    seen = Project.here(root).params.model_dump(mode="json", by_alias=True)
-    assert {**printed, "families": None} == {**seen, "families": None}
-    assert printed["train"]["entries"]["vae"]["batch_size"] == 128
-    assert printed["train"]["entries"]["vae"]["explode_factor"] == 1e4
+    entries = Project.here(root).entries
+    assert list(printed["entries"]) == list(entries)
+    for name, entry in entries.items():
+        assert printed["entries"][name][entry.stage] == entry.loop.model_dump(mode="json")
+    assert printed["entries"]["vae"]["train"]["batch_size"] == 128
+    assert printed["entries"]["vae"]["train"]["explode_factor"] == 1e4
+    assert printed["project"] == "digits"
 
 
 @pytest.mark.parametrize("model", suitable(Event((1, 8, 8), 17, 10)))
 def test_params_holds_every_default_of_a_family(root: Path, printed: dict[str, Any], model: str) -> None:
-    params = Project.here(root).params
-    (entry,) = (entry for entry in params.families if params.model(entry) == model)
+    project = Project.here(root)
     fields = config_fields(family_class(model).Config)
-    values = printed["families"][entry]
-    assert set(values) == {"model", *fields}
-    assert values["model"] == model
-    space = params.tune.entries[entry].space if entry in params.tune.entries else {}
-    for name, field in fields.items():
-        if name in space:
-            assert values[name] == f"searched in tune.entries.{entry}.space"
-        elif name in params.families[entry]:
-            assert values[name] == params.families[entry][name]
-        else:
+    for name, entry in project.entries.items():
+        if entry.model != model:
+            continue
+        given, values = project.params.entries[name].config, printed["entries"][name]["config"]
+        assert set(values) == set(fields)
+        for key, field in fields.items():
             default = field.get_default(call_default_factory=True)
-            assert default is not MISSING
-            assert values[name] == (list(default) if isinstance(default, tuple) else default)
+            assert key in given or default is not MISSING
+            expected = given.get(key, list(default) if isinstance(default, tuple) else default)
+            assert values[key] == expected
+
+
+def test_params_can_be_read_as_params(printed: dict[str, Any]) -> None:
+    """What is printed is a complete parameter file that means the same."""
+    again = parse(printed)
+    assert {name: again.loop_of(name).model_dump(mode="json") for name in again.entries} == {
+        name: block[again.entries[name].stage] for name, block in printed["entries"].items()
+    }
 
 
 def test_a_mistake_is_a_line_on_stderr_and_status_1(project: Path) -> None:
@@ -173,7 +177,7 @@ def test_a_mistake_is_a_line_on_stderr_and_status_1(project: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("command", ["prepare", "features", "compare", "register", "params"])
+@pytest.mark.parametrize("command", ["prepare", "features", "compare", "register", "params", "plan", "code"])
 def test_no_command_starts_with_mistaken_parameters(
     project: Path, genera: Callable[..., str], capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
@@ -184,33 +188,28 @@ def test_no_command_starts_with_mistaken_parameters(
 
 
 @pytest.mark.parametrize(
-    ("stage", "entry", "allowed"),
+    ("stage", "entry", "message"),
     [
-        (
-            "train",
-            "iaf",
-            TRAINED,
-        ),
-        (
-            "train",
-            "mfa",
-            TRAINED,
-        ),
-        ("tune", "maf", "gan, vae"),
-        ("distill", "maf", "iaf"),
-        (
-            "evaluate",
-            "GMM",
-            TRAINED.replace("maf", "maf, iaf"),
-        ),
+        ("train", "mfa", "train: 'mfa' is not allowed: must be one of the entries of params.yaml: gmm, autoencoder, "),
+        ("evaluate", "GMM", "evaluate: 'GMM' is not allowed: must be one of the entries of params.yaml: gmm, "),
+        ("train", "iaf", "train: 'iaf' is not allowed: it is distilled: genera distill iaf"),
+        ("distill", "maf", "distill: 'maf' is not allowed: it is trained: genera train maf"),
+        ("tune", "maf", "dvc.yaml: has no stage tune@maf: run `genera plan`, which writes it from params.yaml"),
     ],
 )
 @pytest.mark.usefixtures("project")
-def test_an_entry_that_the_stage_has_not_is_named_with_those_it_has(
-    genera: Callable[..., str], stage: str, entry: str, allowed: str
+def test_an_entry_that_the_stage_has_not_is_one_line(
+    genera: Callable[..., str], stage: str, entry: str, message: str
 ) -> None:
-    expected = f"error: {stage}: {entry!r} is not allowed: must be one of {stage}.entries: {allowed}"
-    assert genera(stage, entry) == expected
+    assert genera("plan") == 0
+    assert genera(stage, entry).startswith(f"error: {message}")
+
+
+def test_without_a_plan_a_stage_says_how_to_get_one(project: Path, genera: Callable[..., str]) -> None:
+    assert genera("train", "maf") == f"error: {project / 'dvc.yaml'}: there is no such file: run `genera plan`, " + (
+        "which writes it from params.yaml"
+    )
+    assert genera("code").startswith(f"error: {project / 'dvc.yaml'}: there is no such file: run `genera plan`")
 
 
 def test_outside_a_project_every_command_says_so(

@@ -16,20 +16,25 @@ import torch
 from models.classifier import Classifier
 from models.contract import Density, Event
 from models.principal import PrincipalComponents
+from pipelines.data.examples import examples
 from pipelines.data.prepared import Prepared
 from pipelines.errors import UserError
-from pipelines.evaluation.finished import features_name, load_family, load_features, outcome
+from pipelines.evaluation.finished import features_name, load_family, load_features
 from pipelines.evaluation.measurements import subject
 from pipelines.evaluation.metrics.likelihood import Likelihood, score
+from pipelines.evaluation.metrics.metric_catalogue import metric_of
+from pipelines.evaluation.results import result
 from pipelines.evaluation.validation import log_volume, spread_rows
 from pipelines.files import file_digest, read_json, write_json
-from pipelines.params.schema import DistillLoss
+from pipelines.params.project import Project
+from pipelines.params.schema import Params
 from pipelines.report.comparison import comparison, shown_columns
 from pipelines.stages import distill, evaluate, features
-from pipelines.training.jobs import examples, family_job
+from pipelines.stages.running import outcome
+from pipelines.training.jobs import Job, family_job
 from pipelines.training.students import student_job
 
-from ..small_projects import finish, project_with
+from ..small_projects import configured, finish, project_with, reblocked
 
 pytestmark = pytest.mark.usefixtures("recorded")
 
@@ -44,6 +49,12 @@ EVENTS = {
 }
 
 
+def job(project: Project, name: str) -> Job:
+    """The training or distillation of an entry."""
+    entry, data = project.entries[name], Prepared.open(project.prepared)
+    return (student_job if entry.teacher else family_job)(project, entry, data)
+
+
 @pytest.mark.parametrize("event", EVENTS.values(), ids=list(EVENTS))
 def test_every_kind_of_data_is_measured(tmp_path: Path, event: Event, recorded: MagicMock) -> None:
     project = project_with(tmp_path, event)
@@ -54,6 +65,7 @@ def test_every_kind_of_data_is_measured(tmp_path: Path, event: Event, recorded: 
         "model.safetensors",
         "history.csv",
         "metrics.json",
+        "cost.json",
     }
     metrics = read_json(folder / "metrics.json")
     kind = "classifier" if event.classes else "pca"
@@ -66,10 +78,10 @@ def test_every_kind_of_data_is_measured(tmp_path: Path, event: Event, recorded: 
     recorded.log_artifact.assert_called_with(folder)
 
     rows = []
-    for entry in project.params.evaluate.entries:
-        finish(project, entry)
+    for name in project.entries:
+        entry = finish(project, name)
         evaluate.run(project, entry)
-        row = read_json(project.artifacts("evaluate", entry) / "metrics.json")
+        row = result(project, entry)
         rows.append(row)
         assert row["fid_features"] == features_name(folder) and row["fid_references"] == 60
         assert math.isfinite(row["nll_nats"]) and row["nll_examples"] == 60
@@ -82,7 +94,7 @@ def test_every_kind_of_data_is_measured(tmp_path: Path, event: Event, recorded: 
     shown = "nll_nats" if event.levels is None else "nll_bits_per_dim"
     assert {"nll_nats", "nll_bits_per_dim"} & set(names) == {shown}
     header = comparison(rows).splitlines()[0].split(",")
-    assert header[:6] == ["entry", "model", "nll_bits_per_dim", "nll_kind", "nll_bound", "nll_nats"]
+    assert {"entry", "model", "nll_bits_per_dim", "nll_kind", "fid", "samples_per_s", "train_seconds"} <= set(header)
 
 
 def test_principal_components_are_the_same_every_time(tmp_path: Path) -> None:
@@ -113,10 +125,10 @@ def test_the_likelihood_of_vectors_is_that_of_the_data_standardised_beforehand(t
         features.run(each)
         torch.manual_seed(0)  # of the weights
         finish(each, "maf")
-        evaluate.run(each, "maf")
-        row = read_json(each.artifacts("evaluate", "maf") / "metrics.json")
+        evaluate.run(each, each.entries["maf"])
+        row = read_json(each.artifacts("evaluate", each.entries["maf"]) / "metrics.json")
         torch.manual_seed(0)
-        validated = family_job(each, "maf", {}).make().validate()["objective"]
+        validated = job(each, "maf").make().validate()["objective"]
         measured.append([row["nll_nats"], row["objective"], row["nll_standard_error"], validated])
     assert measured[0] == pytest.approx(measured[1], abs=1e-3)
 
@@ -126,26 +138,26 @@ def test_few_examples_are_scored_and_compared_where_many_would_take_too_long(tmp
     features.run(project)
     for entry in ("gmm", "maf"):
         finish(project, entry)
-    evaluate.run(project, "gmm")
-    row = read_json(project.artifacts("evaluate", "gmm") / "metrics.json")
+    evaluate.run(project, project.entries["gmm"])
+    row = read_json(project.artifacts("evaluate", project.entries["gmm"]) / "metrics.json")
     assert (row["nll_examples"], row["fid_references"], row["fid_samples"]) == (10, 25, 50)
     test = examples(project, Prepared.open(project.prepared), "test")
     assert spread_rows(test, 10).tolist() == list(range(0, 60, 6)) and len(spread_rows(test, None)) == 60
-    family = load_family(project.artifacts("train", "gmm"))
+    family = load_family(project.artifacts("train", project.entries["gmm"]))
     assert isinstance(family, Density)
     x = torch.from_numpy(np.load(project.prepared / "test.npy")[::6])
     assert row["nll_nats"] == pytest.approx(Likelihood.of(score(family, [(x, None)], 0)).nats, rel=1e-5)
-    distill.run(project, "iaf")
-    assert read_json(project.artifacts("distill", "iaf") / "metrics.json")["nll_examples"] == 10
+    distill.run(project, project.entries["iaf"])
+    assert read_json(project.artifacts("distill", project.entries["iaf"]) / "metrics.json")["nll_examples"] == 10
 
 
 def test_a_conditional_model_is_scored_on_the_same_few_examples(tmp_path: Path) -> None:
     project = project_with(tmp_path, Event((5,), None, 3), scored=7)
-    project.params.families["gmm"]["conditional"] = True
+    project = configured(project, "gmm", conditional=True)
     features.run(project)
     finish(project, "gmm")
-    evaluate.run(project, "gmm")
-    row = read_json(project.artifacts("evaluate", "gmm") / "metrics.json")
+    evaluate.run(project, project.entries["gmm"])
+    row = read_json(project.artifacts("evaluate", project.entries["gmm"]) / "metrics.json")
     assert row["nll_examples"] == 7 and math.isfinite(row["conditional_nll_nats"])
     assert "conditional_nll_bits_per_dim" not in row and 0 <= row["bayes_accuracy"] <= 1
 
@@ -154,10 +166,10 @@ def test_a_student_of_vectors_is_compared_in_nats_of_standardised_data(tmp_path:
     project = project_with(tmp_path, Event((5,), None))
     features.run(project)
     finish(project, "maf")
-    distill.run(project, "iaf")
-    evaluate.run(project, "maf")
-    metrics = read_json(project.artifacts("distill", "iaf") / "metrics.json")
-    row = read_json(project.artifacts("evaluate", "maf") / "metrics.json")
+    distill.run(project, project.entries["iaf"])
+    evaluate.run(project, project.entries["maf"])
+    metrics = read_json(project.artifacts("distill", project.entries["iaf"]) / "metrics.json")
+    row = read_json(project.artifacts("evaluate", project.entries["maf"]) / "metrics.json")
     assert metrics["teacher_nll_nats"] == pytest.approx(row["nll_nats"], rel=1e-6)
     assert "student_nll_bits_per_dim" not in metrics and metrics["student_nll_nats"] != metrics["teacher_nll_nats"]
     assert metrics["teacher_fid"] == pytest.approx(row["fid"], rel=1e-4) and metrics["student_fid"] > 0
@@ -168,7 +180,7 @@ def test_a_student_that_differs_is_told_apart_though_it_has_the_noise_of_its_tea
     project = project_with(tmp_path, Event((5,), None), samples=1000)
     features.run(project)
     finish(project, "maf")
-    pair = [load_family(project.artifacts("train", "maf")) for _ in range(2)]
+    pair = [load_family(project.artifacts("train", project.entries["maf"])) for _ in range(2)]
     quality = distill._quality(project, Prepared.open(project.prepared), pair[0], pair[1])
     assert quality["two_sample_auc"] == pytest.approx(0.5, abs=0.06), "the samples of equals are no twins"
 
@@ -184,8 +196,8 @@ def test_samples_that_overflow_leave_the_quality_blank(
         return torch.cat([torch.full((3, 5), math.inf), torch.zeros(n - 3, 5)])
 
     monkeypatch.setattr(subject, "draw", overflow)
-    evaluate.run(project, "maf")
-    row = read_json(project.artifacts("evaluate", "maf") / "metrics.json")
+    evaluate.run(project, project.entries["maf"])
+    row = read_json(project.artifacts("evaluate", project.entries["maf"]) / "metrics.json")
     assert row["fid"] is None and row["coverage"] is None and row["broken_samples"] == 3
     assert math.isfinite(row["objective"])
     assert "warning: 3 of 50 samples are not finite" in capsys.readouterr().out
@@ -196,27 +208,33 @@ def test_too_few_examples_for_the_neighbours_are_a_clear_error(tmp_path: Path) -
     features.run(project)
     finish(project, "gmm")
     with pytest.raises(UserError, match=r"evaluate\.neighbours: 5 is not allowed: must be less than .*, 5$"):
-        evaluate.run(project, "gmm")
+        evaluate.run(project, project.entries["gmm"])
 
 
 def test_a_family_that_cannot_model_the_data_is_refused_in_a_line(tmp_path: Path) -> None:
     project = project_with(tmp_path, Event((1, 4, 4), 6, ordered=False))
-    features.run(project)
-    project.params.families["gmm"] = {"model": "gmm"}
-    with pytest.raises(UserError, match=r"^params\.yaml: families\.gmm\.model: gmm models numbers"):
-        family_job(project, "gmm", {})
-    project.params.families["vae"]["decoder"] = "gaussian"
-    with pytest.raises(UserError, match=r"^params\.yaml: families\.vae: decoder: gaussian .*categorical"):
-        family_job(project, "vae", {}).make()
+    wrong = configured(project, "vae", decoder="gaussian")
+    with pytest.raises(UserError, match=r"^params\.yaml: entries\.vae\.config: decoder: gaussian .*categorical"):
+        job(wrong, "vae")
+    raw = {**project.params.model_dump(by_alias=True), "entries": {"gmm": {"model": "gmm"}}}
+    with pytest.raises(UserError, match=r"^params\.yaml: entries\.gmm\.config: gmm models numbers"):
+        job(Project(project.root, Params(**raw)), "gmm")
 
 
 def test_a_student_that_needs_labels_is_refused_in_a_line(tmp_path: Path) -> None:
     project = project_with(tmp_path, Event((5,), None))
     features.run(project)
     finish(project, "maf")
-    project.params.families["iaf"]["conditional"] = True
-    with pytest.raises(UserError, match=r"^params\.yaml: families\.iaf: conditional: true needs labels"):
-        student_job(project, "iaf").make()
+    with pytest.raises(UserError, match=r"^params\.yaml: entries\.iaf\.config: conditional: true needs labels"):
+        job(configured(project, "iaf", conditional=True), "iaf").make()
+
+
+def test_a_gan_is_not_trained_before_there_are_features_to_judge_it_in(tmp_path: Path) -> None:
+    project = project_with(tmp_path, Event((1, 8, 8), 17, 3))
+    raw = {**project.params.model_dump(by_alias=True), "entries": {"gan": {"model": "gan"}}}
+    with pytest.raises(UserError, match=r"features.model\.safetensors: there is no such file; run `genera features`"):
+        job(Project(project.root, Params(**raw)), "gan")
+    assert job(project, "vae").make().validate()["objective"] > 0, "a likelihood needs no features"
 
 
 @pytest.mark.parametrize(
@@ -234,30 +252,44 @@ def test_a_loss_that_a_pair_cannot_have_is_refused_in_a_line(
     project = project_with(tmp_path, Event((5,), None))
     features.run(project)
     finish(project, "maf")
-    entry = project.params.distill.entries["iaf"]
-    project.params.distill.entries["iaf"] = entry.model_copy(update={"loss": DistillLoss(**loss)})
-    with pytest.raises(UserError, match=rf"^params\.yaml: distill\.entries\.iaf: {message}"):
-        student_job(project, "iaf").make()
+    with pytest.raises(UserError, match=rf"^params\.yaml: entries\.iaf\.distill: {message}"):
+        job(reblocked(project, "iaf", distill={"loss": loss}), "iaf").make()
 
 
 def test_a_student_of_sounds_learns_from_spectra_too_and_is_another_job(tmp_path: Path) -> None:
     project = project_with(tmp_path, Event((1, 12), 16))
     features.run(project)
     finish(project, "maf")
-    plain = student_job(project, "iaf")
+    plain = job(project, "iaf")
     assert plain.make().examples is None
-    entry = project.params.distill.entries["iaf"]
-    settings = {"loss": DistillLoss(power=0.5, entropy=0.9), "warm_start_steps": 1}
-    project.params.distill.entries["iaf"] = entry.model_copy(update=settings)
-    job = student_job(project, "iaf")
-    assert job.digest != plain.digest and job.make().examples is not None
-    job(lambda _: None)
-    _, state = outcome(job.folder)
-    assert all(math.isfinite(row["loss"]) and math.isfinite(row["objective"]) for row in state.history)
+    settings = {"loss": {"power": 0.5, "entropy": 0.9}, "warm_start_steps": 1}
+    other = job(reblocked(project, "iaf", distill=settings), "iaf")
+    assert other.digest != plain.digest and other.make().examples is not None
+    other(lambda _: None)
+    assert all(math.isfinite(row["loss"]) and math.isfinite(row["objective"]) for row in outcome(other).state.history)
+
+
+def test_speeds_are_apart_from_what_is_the_same_on_every_machine(tmp_path: Path) -> None:
+    project = project_with(tmp_path, Event((5,), None))
+    features.run(project)
+    finish(project, "maf")
+    entry = project.entries["iaf"]
+    distill.run(project, entry)
+    evaluate.run(project, entry)
+    for folder in (project.artifacts("features"), project.made(entry), project.artifacts("evaluate", entry)):
+        metrics, cost = (read_json(folder / name) for name in ("metrics.json", "cost.json"))
+        assert not set(metrics) & set(cost) and cost["weights"] in {
+            file_digest(path / "model.safetensors") for path in (project.artifacts("features"), project.made(entry))
+        }
+        assert not [name for name in metrics if (metric := metric_of(name)) is not None and metric.timed]
+    measured = result(project, entry)
+    assert measured["samples_per_s"] > 0 and measured["train_seconds"] > 0
+    (project.made(entry) / "model.safetensors").write_bytes(b"other weights")
+    assert result(project, entry)["train_seconds"] is None, "what other weights cost says nothing of these"
 
 
 def test_the_event_in_a_config_keeps_its_order(tmp_path: Path) -> None:
     project = project_with(tmp_path, Event((1, 4, 4), 6, ordered=False))
-    folder = finish(project, "vae")
+    folder = project.made(finish(project, "vae"))
     assert json.loads((folder / "config.json").read_text())["event"]["ordered"] is False
     assert load_family(folder).event == Event((1, 4, 4), 6, 0, ordered=False)

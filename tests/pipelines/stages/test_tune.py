@@ -6,28 +6,27 @@ import io
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.cluster.search import TrialResult
+from pipelines.cluster.search import TrialResult, _Proposals
 from pipelines.errors import UserError
+from pipelines.files import read_json
+from pipelines.params.entry import Entry, entry_of
 from pipelines.params.project import Project
 from pipelines.params.reading import parse
-from pipelines.params.schema import Params
+from pipelines.params.schema import Params, Search
 from pipelines.report.pictures import objective_against_parameters, rate_distortion
 from pipelines.stages import tune
+from pipelines.training.jobs import tuned
+
+from ..data.prepared_folders import write_prepared
 
 
-def searching(space: dict[str, Any], **options: Any) -> Params:
+def searching(space: dict[str, Any], **config: Any) -> Params:
     """Parameters of one GAN that is searched."""
-    code = "models/gan.py"
-    return parse(
-        {
-            "families": {"gan": {"model": "gan", **options}},
-            "train": {"entries": {"gan": {"code": code, "after": "artifacts/tune/gan/best.json"}}},
-            "tune": {"entries": {"gan": {"code": code, "space": space}}},
-        }
-    )
+    return parse({"entries": {"gan": {"model": "gan", "config": config, "search": space}}})
 
 
 def test_names_truth_null_and_lists_can_be_searched() -> None:
@@ -38,8 +37,8 @@ def test_names_truth_null_and_lists_can_be_searched() -> None:
         "hidden": {"choices": [[64], [128, 128]]},
         "beta1": {"low": 0.0, "high": 0.9},
     }
-    params = searching(space)
-    assert params.config("gan", {"hidden": [128, 128], "weight_clip": None}).hidden == (128, 128)
+    gan = entry_of(searching(space), "gan")
+    assert vars(gan.with_values({"hidden": [128, 128], "weight_clip": None}).config)["hidden"] == (128, 128)
 
 
 @pytest.mark.parametrize(
@@ -55,18 +54,46 @@ def test_names_truth_null_and_lists_can_be_searched() -> None:
 def test_a_choice_that_is_not_allowed_is_one_line(key: str, choices: list[Any], says: str) -> None:
     with pytest.raises(UserError) as caught:
         searching({key: {"choices": choices}})
-    assert str(caught.value).startswith(f"params.yaml: tune.entries.gan.space.{key}: {says}")
+    assert str(caught.value).startswith(f"params.yaml: entries.gan.search.{key}: {says}")
     assert "\n" not in str(caught.value)
 
 
 def test_values_that_do_not_fit_each_other_fail_their_trial(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     space = {"loss": {"choices": ["hinge", "wasserstein"]}, "spectral_norm": {"choices": [True, False]}}
-    project = Project(tmp_path, searching(space))
-    monkeypatch.setattr(tune, "family_job", lambda project, entry, found, *_: project.params.config(entry, found))
-    trial = tune.Trial(project, "gan", "digest")
-    trial.job({"loss": "wasserstein", "spectral_norm": True})
-    with pytest.raises(UserError, match=r"families.gan: loss: wasserstein needs a weight_clip"):
+    project, asked = Project(tmp_path, searching(space)), list[Entry]()
+    monkeypatch.setattr(tune, "data_of", lambda *_: None)
+    monkeypatch.setattr(tune, "trial_job", lambda project, entry, data: lambda report: asked.append(entry))
+    trial = tune.Trial(project, project.entries["gan"], "digest")
+    trial({"loss": "wasserstein", "spectral_norm": True}, lambda row: None)
+    assert [vars(entry.config)["loss"] for entry in asked] == ["wasserstein"]
+    with pytest.raises(UserError, match=r"entries\.gan\.config: loss: wasserstein needs a weight_clip"):
         trial({"loss": "wasserstein", "spectral_norm": False}, lambda row: None)
+
+
+def test_values_of_the_block_are_those_of_the_first_trial(tmp_path: Path) -> None:
+    space = {
+        "loss": {"choices": ["hinge", "non_saturating"]},
+        "latent": {"low": 4, "high": 64},
+        "r1": {"low": 0, "high": 1},
+    }
+    project = Project(tmp_path, searching(space, loss="non_saturating", latent=8))
+    start = tune.space_of(project, project.entries["gan"])
+    assert start.start == {"loss": "non_saturating", "latent": 8} and start.integers == {"latent"}
+    proposals = _Proposals(start, Search(trials=4))
+    first, second = (proposals.suggest(name)["parameters"] for name in ("a", "b"))
+    assert (first["loss"], first["latent"]) == ("non_saturating", 8) and 0 <= first["r1"] <= 1
+    assert second.keys() == first.keys() and second != first
+
+
+def test_a_search_that_was_switched_off_leaves_the_configuration_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `dvc exp run -S entries.gan.search=null` does, whose plan still has the stage."""
+    project = Project(tmp_path, searching({}, latent=8))
+    write_prepared(project.prepared, np.zeros((20, 1, 8, 8), np.uint8), levels=17)
+    tune.run(project, project.entries["gan"])
+    assert read_json(project.artifacts("tune", project.entries["gan"]) / "best.json")["parameters"] == {}
+    assert tuned(project, project.entries["gan"]) == project.entries["gan"]
 
 
 def results() -> list[TrialResult]:

@@ -99,7 +99,7 @@ class NotGenera:                                 # the editable install would ma
 sys.meta_path.insert(0, NotGenera())
 import mlflow, numpy as np, pandas as pd, pytest
 mlflow.set_tracking_uri(sys.argv[1])
-model = mlflow.pyfunc.load_model("models:/toy@champion")
+model = mlflow.pyfunc.load_model("models:/genera-toy@champion")
 
 def ask(task, data=None, **params):
     return model.predict(data, params={"task": task, **params})
@@ -188,7 +188,7 @@ def default_store() -> Iterator[None]:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project's folder with a new store, which takes seconds to make."""
     folder = tmp_path_factory.mktemp("made")
-    connect(folder)
+    connect(folder, "genera")
     return folder
 
 
@@ -236,18 +236,18 @@ def enter(
 ) -> Decision:
     folder = save(root / "model", mean=mean)
     metrics = {"objective": objective, "objective_name": "nll", "fid": None, **more}
-    return register(root, "toy", folder, metrics, 0.1, {"data_digest": "d", **(tags or {})}, code)
+    return register(root, "genera", "toy", folder, metrics, 0.1, {"data_digest": "d", **(tags or {})}, code)
 
 
 def champion(store: Store) -> int:
-    return int(store.client.get_model_version_by_alias("toy", "champion").version)
+    return int(store.client.get_model_version_by_alias("genera-toy", "champion").version)
 
 
 def test_measurements_within_measurements_are_metrics_under_dotted_names(root: Path) -> None:
     nested = {"nll_by_class": {"3": 1.5, "<i>four</i>": 2.5}, "outliers": {"noise": {"nll": 9.0}}, "invertible": True}
-    with stage_run(root, "evaluate", "toy", {}, {}) as run:
+    with stage_run(root, "genera", "evaluate", "toy", {}, {}) as run:
         run.log_metrics({"fid": 0.5, **nested})
-    found = connect(root).client.get_run(run.run_id).data.metrics
+    found = connect(root, "genera").client.get_run(run.run_id).data.metrics
     assert found == {
         "fid": 0.5,
         "nll_by_class.3": 1.5,
@@ -257,7 +257,9 @@ def test_measurements_within_measurements_are_metrics_under_dotted_names(root: P
 
 
 def test_a_stage_run_records_everything(root: Path) -> None:
-    with stage_run(root, "train", "toy", {"data_digest": "abc"}, {"loop": {"steps": 3}, "long": "x" * 9000}) as run:
+    with stage_run(
+        root, "genera", "train", "toy", {"data_digest": "abc"}, {"loop": {"steps": 3}, "long": "x" * 9000}
+    ) as run:
         run.log_params({"late": [1, 2]})
         run.log_metrics({"objective": 0.5, "note": "no number"}, step=7)
         run.log_history([{"step": step, "loss": 1.0 / (1 + step), "empty": None} for step in range(1500)])
@@ -268,7 +270,7 @@ def test_a_stage_run_records_everything(root: Path) -> None:
         run.log_artifact(root / "toy")
         run.set_tags({"device": "cpu"})
         run.child("trial 0", {"kl_weight": 0.3}, [{"step": 10, "objective": 2.0}, {"step": 20, "objective": 1.0}])
-    store = connect(root)
+    store = connect(root, "genera")
     done = store.client.get_run(run.run_id)
     assert done.info.status == "FINISHED"
     assert done.info.run_name == "train@toy"
@@ -288,9 +290,9 @@ def test_a_stage_run_records_everything(root: Path) -> None:
 
 @pytest.mark.parametrize(("error", "status"), [(UserError("x"), "FAILED"), (KeyboardInterrupt(), "KILLED")])
 def test_a_run_that_ends_by_an_exception_says_so(root: Path, error: BaseException, status: str) -> None:
-    with pytest.raises(type(error)), stage_run(root, "train", None, {}, {}) as run:
+    with pytest.raises(type(error)), stage_run(root, "genera", "train", None, {}, {}) as run:
         raise error
-    assert connect(root).client.get_run(run.run_id).info.status == status
+    assert connect(root, "genera").client.get_run(run.run_id).info.status == status
 
 
 def test_runs_carry_the_commit(root: Path) -> None:
@@ -299,9 +301,9 @@ def test_runs_carry_the_commit(root: Path) -> None:
     for command in (["init", "-q"], ["add", "tracked"], ["commit", "-qm", "first"]):
         subprocess.run([*git, *command], check=True)
     (root / "tracked").write_text("2")
-    with stage_run(root, "prepare", None, {}, {}) as run:
+    with stage_run(root, "genera", "prepare", None, {}, {}) as run:
         pass
-    tags = connect(root).client.get_run(run.run_id).data.tags
+    tags = connect(root, "genera").client.get_run(run.run_id).data.tags
     head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
     assert (tags["git_commit"], tags["git_dirty"]) == (head, "true")
 
@@ -311,7 +313,7 @@ def test_an_unreachable_server_warns_once_and_the_work_goes_on(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", NOBODY)
     start = time.monotonic()
-    with stage_run(tmp_path, "train", "vae", {}, {"steps": 1}) as run:
+    with stage_run(tmp_path, "genera", "train", "vae", {}, {"steps": 1}) as run:
         run.log_metrics({"loss": 1.0}, step=1)
         run.log_artifact(tmp_path)
         run.child("trial", {}, [])
@@ -330,14 +332,14 @@ def test_a_server_that_accepts_and_never_answers_does_not_hang_the_work(
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
         start = time.monotonic()
-        with stage_run(tmp_path, "train", "vae", {}, {}) as run:
+        with stage_run(tmp_path, "genera", "train", "vae", {}, {}) as run:
             run.log_metrics({"loss": 1.0}, step=1)
         assert time.monotonic() - start < 20
     assert "no answer within" in capsys.readouterr().err
 
 
 def test_a_store_that_fails_later_warns_once(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with stage_run(root, "train", "vae", {}, {}) as run:
+    with stage_run(root, "genera", "train", "vae", {}, {}) as run:
         run.log_params({"steps": 1})
         run.log_params({"steps": 2})  # MLflow refuses to change a parameter
         run.log_metrics({"loss": 1.0}, step=1)
@@ -348,7 +350,7 @@ def test_a_store_that_fails_later_warns_once(root: Path, capsys: pytest.CaptureF
 def test_a_damaged_database_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_bytes(b"no database, but long enough to look at" * 99)
     with pytest.raises(UserError, match=r"mlflow\.db: .*not a database") as caught:
-        connect(tmp_path)
+        connect(tmp_path, "genera")
     assert "\n" not in str(caught.value)
 
 
@@ -373,7 +375,7 @@ def test_addresses_are_absolute_and_shown_without_credentials(tmp_path: Path, mo
 def test_impossible_addresses_are_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     with pytest.raises(UserError, match="MLFLOW_TRACKING_URI") as caught:
-        connect(tmp_path)
+        connect(tmp_path, "genera")
     assert public(uri) in str(caught.value)
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -381,7 +383,8 @@ def test_impossible_addresses_are_one_clear_line(tmp_path: Path, monkeypatch: py
 
 def test_processes_that_meet_make_one_quiet_database(tmp_path: Path) -> None:
     script = (
-        "from pathlib import Path; from pipelines.tracking.store import connect; print(connect(Path('.')).experiment)"
+        "from pathlib import Path; from pipelines.tracking.store import connect;"
+        " print(connect(Path('.'), 'genera').experiment)"
     )
     command = [sys.executable, "-c", script]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -396,12 +399,12 @@ def test_content_is_registered_once(root: Path, code: Path) -> None:
     first = enter(root, code, 0.0, 2.0, {"teacher": "maf"})
     assert first == Decision(1, True, True, "moved: there was no champion")
     assert enter(root, code, 0.0, 2.0) == Decision(1, False, True, "already registered as version 1")
-    store = connect(root)
-    (version,) = store.client.search_model_versions("name = 'toy'")
+    store = connect(root, "genera")
+    (version,) = store.client.search_model_versions("name = 'genera-toy'")
     assert version.tags["decision"] == first.decision
     assert version.tags["teacher"] == "maf"
-    assert "# toy" in version.description and '"task": "complete"' in version.description
-    store.client.delete_registered_model_alias("toy", "champion")
+    assert "# genera-toy" in version.description and '"task": "complete"' in version.description
+    store.client.delete_registered_model_alias("genera-toy", "champion")
     assert enter(root, code, 0.0, 2.0).champion
     assert champion(store) == 1
     shutil.rmtree(root / "mlartifacts")  # a registry without the files does not have the content
@@ -410,7 +413,7 @@ def test_content_is_registered_once(root: Path, code: Path) -> None:
 
 def test_the_champion_moves_only_for_a_better_one(root: Path, code: Path) -> None:
     enter(root, code, 0.0, 2.0)
-    store = connect(root)
+    store = connect(root, "genera")
     outcomes = [
         (enter(root, code, 0.1, 1.95), "kept version 1: nll 1.95 against 2,"),
         (enter(root, code, 0.2, 1.0, {"data_digest": "other"}), "not comparable, its data_digest is d and not other"),
@@ -420,13 +423,13 @@ def test_the_champion_moves_only_for_a_better_one(root: Path, code: Path) -> Non
     for decision, why in outcomes:
         assert not decision.champion
         assert why in decision.decision
-        assert store.client.get_model_version("toy", str(decision.version)).tags["decision"] == decision.decision
+        assert store.client.get_model_version("genera-toy", str(decision.version)).tags["decision"] == decision.decision
     assert champion(store) == 1
     better = enter(root, code, 0.5, 1.5)
     assert better.champion
     assert "1.5 against 2" in better.decision
     assert champion(store) == better.version == 6
-    store.client.delete_model_version_tag("toy", "6", "decision")  # killed before it was written down
+    store.client.delete_model_version_tag("genera-toy", "6", "decision")  # killed before it was written down
     assert enter(root, code, 0.5, 1.5).champion
 
 
@@ -441,7 +444,7 @@ def test_damaged_models_are_refused(root: Path, code: Path, damage: str) -> None
     else:
         save_file({"other": torch.zeros(1)}, weights)
     with pytest.raises(UserError, match="dvc repro") as caught:
-        register(root, "toy", folder, {}, 0.0, {}, code)
+        register(root, "genera", "toy", folder, {}, 0.0, {}, code)
     assert "\n" not in str(caught.value)
 
 
@@ -469,10 +472,10 @@ def test_a_model_offers_what_its_family_can(root: Path, code: Path) -> None:
     import mlflow
 
     folder = save(root / "model", "plain", conditional=False)
-    register(root, "plain", folder, {"objective": 1.0, "objective_name": "fid"}, 0.0, {}, code)
+    register(root, "genera", "plain", folder, {"objective": 1.0, "objective_name": "fid"}, 0.0, {}, code)
     mlflow.set_tracking_uri(tracking_uri(root))
     try:
-        model = mlflow.pyfunc.load_model("models:/plain@champion")
+        model = mlflow.pyfunc.load_model("models:/genera-plain@champion")
     finally:
         mlflow.set_tracking_uri(None)
     assert len(model.predict(None, params={"task": "sample", "n": 3})) == 3

@@ -120,7 +120,7 @@ def test_examples_and_memory_are_counted_across_interruptions(tmp_path: Path) ->
 
 MEMORY = """
 import torch
-from pipelines.training.machine import peak_mib
+from pipelines.device import peak_mib
 
 before = peak_mib(torch.device("cpu"))
 much = torch.ones(500, 1 << 18)  # float32: a mebibyte each

@@ -17,7 +17,7 @@ from pipelines.errors import UserError
 from pipelines.params.data_section import Data
 from pipelines.params.data_section import Source as Settings
 
-SHARED = Path(__file__).parents[3].parent / "shared" / "data"
+SHARED = Path(__file__).parents[4].parent / "shared" / "data"
 ADAPTER: TypeAdapter[Any] = TypeAdapter(Data)
 
 

@@ -57,7 +57,7 @@ def test_a_process_that_is_killed_is_one_line() -> None:
 
 WAITING = """
 import time
-from pipelines.sources import parallel
+from pipelines.data.sources import parallel
 
 if __name__ == "__main__":
     parallel._cores = lambda: 2

@@ -1,0 +1,368 @@
+"""Every number that is measured about an entry, once: its name, unit, direction, digits, and what it is.
+
+The table of the page and of the terminal, the paragraphs, the CSV files, the model card and the lists in
+docs/metrics.md are all made of `METRICS`. Names are those of metrics.json and cost.json; a * stands for a part that
+depends on the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cache
+from types import MappingProxyType
+from typing import Any, Literal
+
+from .numerals import number, rounded
+
+LIKELIHOOD, QUALITY, USE, SPEED, COST, ABILITIES = (
+    "Likelihood", "Sample quality", "Codes and use", "Speed", "Cost", "Abilities"
+)  # fmt: skip
+GROUPS = (LIKELIHOOD, QUALITY, USE, SPEED, COST, ABILITIES)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One measured quantity.
+
+    `title` heads its column; `unit` follows its values, `scale` says how to read one that has no unit. `better` is the
+    direction: lower, higher, or nearest to `half`. `shown` says whether it is in the summary table. Those that are
+    `timed` depend on the machine: they stand in cost.json, and no two runs agree on them. `split`, `examples` and
+    `samples` say what it was measured on: the last two name the numbers that count it. `in_features`: it is of
+    distances in the features that `fid_features` names. `source` is whose idea it was.
+    """
+
+    name: str
+    group: str
+    title: str
+    help: str
+    unit: str = ""
+    scale: str = ""
+    better: Literal["lower", "higher", "half"] | None = None
+    digits: int = 3
+    shown: bool = False
+    timed: bool = False
+    split: str = ""
+    examples: str = ""
+    samples: str = ""
+    in_features: bool = False
+    source: str = ""
+
+    @property
+    def reading(self) -> str:
+        """What stands under its title."""
+        return self.unit or self.scale
+
+    @property
+    def extreme(self) -> str:
+        """What its best value is among others."""
+        return {"lower": "lowest", "higher": "highest"}.get(self.better or "", "best")
+
+    def badness(self, value: float) -> float:
+        """What is less the better a value is."""
+        return {"lower": value, "higher": -value, "half": abs(value - 0.5)}[self.better or "lower"]
+
+    def worse(self, value: float, than: float) -> bool:
+        """Does a value look worse than another one?"""
+        return self.badness(rounded(value, self.digits)) > self.badness(rounded(than, self.digits))
+
+    def text(self, value: float) -> str:
+        """A value with its unit."""
+        return f"{number(float(value), self.digits)} {self.unit}".strip()
+
+    def of(self, row: Mapping[str, Any]) -> str:
+        """The value of a row with its unit, and with ≤ if it is but a bound."""
+        return f"{'≤ ' if is_bound(row, self.name) else ''}{self.text(row[self.name])}"
+
+
+_ALL = (
+    # Likelihood
+    Metric(
+        "nll_bits_per_dim", LIKELIHOOD, "NLL",
+        "Negative log-likelihood of test examples, divided by their number of dimensions. ≤ marks an upper "
+        "bound.",
+        unit="bits/dim", better="lower", digits=4, shown=True, split="test", examples="nll_examples",
+    ),
+    Metric(
+        "nll_nats", LIKELIHOOD, "NLL",
+        "Negative log-likelihood per test example. Vectors are standardised by the training split for it, and "
+        "a density of real numbers can exceed 1, so that it falls below zero. ≤ marks an upper bound.",
+        unit="nats", better="lower", digits=4, shown=True, split="test", examples="nll_examples",
+    ),
+    Metric(
+        "nll_standard_error", LIKELIHOOD, "Standard error of NLL",
+        "Standard deviation over test examples, divided by √N.",
+        unit="nats", split="test", examples="nll_examples",
+    ),
+    Metric(
+        "bayes_accuracy", LIKELIHOOD, "Bayes accuracy",
+        "Share of test examples whose label y has the largest p(x | y): a conditional density is a classifier "
+        "by Bayes' rule.",
+        scale="0–1", better="higher", shown=True, split="test", examples="nll_examples",
+    ),
+    Metric(
+        "conditional_nll_*", LIKELIHOOD, "NLL given the label",
+        "Negative log p(x | y) of test examples with their true labels; the other likelihoods have the labels "
+        "summed out.",
+        scale="as NLL", better="lower", digits=4, split="test", examples="nll_examples",
+    ),
+    Metric(
+        "nll_by_class.*", LIKELIHOOD, "NLL of a class", "Negative log p(x) of the test examples of each class.",
+        scale="as NLL", better="lower", digits=4, split="test", examples="nll_by_class_examples.*",
+    ),
+    Metric(
+        "outliers.*.nll", LIKELIHOOD, "NLL of foreign examples",
+        "Negative log p(x) of examples that are none of the data.",
+        scale="as NLL", digits=4, split="foreign", examples="outliers.*.examples",
+    ),
+    Metric(
+        "outliers.*.likelihood_auroc", LIKELIHOOD, "Likelihood AUROC",
+        "Probability that log p(x) is higher for a test example than for a foreign one: 1 always notices, ½ "
+        "cannot tell.",
+        scale="½ cannot tell", better="higher", split="foreign", examples="outliers.*.examples",
+        source="Nalisnick et al., 2019, [arXiv:1810.09136](https://arxiv.org/abs/1810.09136)",
+    ),
+    Metric(
+        "outliers.*.typicality_auroc", LIKELIHOOD, "Typicality AUROC",
+        "The same of -|log p(x) - mean log p of training examples|, which notices what is too likely as well.",
+        scale="½ cannot tell", better="higher", split="foreign", examples="outliers.*.examples",
+        source="Nalisnick et al., 2019, [arXiv:1906.02994](https://arxiv.org/abs/1906.02994)",
+    ),
+    Metric(
+        "objective", LIKELIHOOD, "Validation objective",
+        "What decides about the best weights, on the validation split: the likelihood, else what codes lose, "
+        "else FID. `objective_name` says which.",
+        scale="see its name", better="lower", digits=4, split="val",
+    ),
+    # Sample quality
+    Metric(
+        "fid", QUALITY, "FID",
+        "Fréchet distance between Gaussians fitted to the features of samples and of test examples.",
+        scale="features", better="lower", shown=True, split="test", examples="fid_references", samples="fid_samples",
+        in_features=True, source="Heusel et al., 2017, [arXiv:1706.08500](https://arxiv.org/abs/1706.08500)",
+    ),
+    Metric(
+        "kid", QUALITY, "KID",
+        "Kernel distance between the features of samples and of test examples, with (x·y/F + 1)³. Unbiased, so "
+        "it can fall below zero.",
+        scale="features", better="lower", shown=True, split="test", examples="fid_references", samples="fid_samples",
+        in_features=True, source="Bińkowski et al., 2018, [arXiv:1801.01401](https://arxiv.org/abs/1801.01401)",
+    ),
+    Metric(
+        "precision", QUALITY, "Precision",
+        "Share of samples that lie near some test example: are the samples realistic?",
+        scale="0–1", better="higher", shown=True, split="test", examples="prdc_examples", samples="prdc_examples",
+        in_features=True, source="Kynkäänniemi et al., 2019, [arXiv:1904.06991](https://arxiv.org/abs/1904.06991)",
+    ),
+    Metric(
+        "recall", QUALITY, "Recall",
+        "Share of test examples that lie near some sample: is everything in the data also generated?",
+        scale="0–1", better="higher", shown=True, split="test", examples="prdc_examples", samples="prdc_examples",
+        in_features=True, source="as precision",
+    ),
+    Metric(
+        "density", QUALITY, "Density",
+        "Like precision, but counts how many test examples are near: outliers mislead it less. Can exceed 1.",
+        scale="from 0", better="higher", shown=True, split="test", examples="prdc_examples", samples="prdc_examples",
+        in_features=True, source="Naeem et al., 2020, [arXiv:2002.09797](https://arxiv.org/abs/2002.09797)",
+    ),
+    Metric(
+        "coverage", QUALITY, "Coverage",
+        "Like recall, but with neighbourhoods around the test examples, so that outlying samples mislead it "
+        "less.",
+        scale="0–1", better="higher", shown=True, split="test", examples="prdc_examples", samples="prdc_examples",
+        in_features=True, source="as density",
+    ),
+    Metric(
+        "classes_covered", QUALITY, "Classes",
+        "How many classes have at least a tenth of their share of the test examples among the samples, both as "
+        "the classifier of the features sees them: fewer than there are is a sign of mode collapse.",
+        scale="covered", better="higher", shown=True, split="test", examples="fid_references", samples="fid_samples",
+        in_features=True,
+    ),
+    Metric(
+        "diversity", QUALITY, "Diversity",
+        "Mean distance of two samples, divided by that of two test examples, in features.",
+        scale="1 is right", split="test", in_features=True,
+    ),
+    Metric(
+        "memorisation", QUALITY, "Memorisation",
+        "Probability that a sample lies nearer to its nearest training example than a test example does, in "
+        "features: well above ½ the model repeats what it has seen, well below it samples lie apart from all "
+        "data.",
+        scale="½ if none", shown=True, split="train, test", examples="fid_references", samples="fid_samples",
+        in_features=True, source="Meehan et al., 2020, [arXiv:2004.05675](https://arxiv.org/abs/2004.05675)",
+    ),
+    Metric(
+        "copied", QUALITY, "Near-copies",
+        "Share of samples nearer to a training example than all but one in a hundred test examples; blank "
+        "where there are fewer than a hundred.",
+        scale="0.01 if none", split="train, test", examples="fid_references", samples="fid_samples", in_features=True,
+    ),
+    Metric(
+        "marginal_distance", QUALITY, "Columns",
+        "Distance (1-Wasserstein) between the distributions of each column of samples and of test examples, in "
+        "standard deviations of the test column, averaged over columns that vary.",
+        scale="÷ SD", better="lower", shown=True, split="test", examples="fid_references", samples="fid_samples",
+    ),
+    Metric(
+        "correlation_distance", QUALITY, "Correlations",
+        "How far the correlation of each pair of columns differs between samples and test examples, on "
+        "average.",
+        scale="0–2", better="lower", shown=True, split="test", examples="fid_references", samples="fid_samples",
+    ),
+    Metric(
+        "two_sample_auc", QUALITY, "Two-sample test",
+        "Area under the ROC curve of a classifier that learns to tell samples from test examples: ½ if it "
+        "cannot.",
+        scale="½ is best", better="half", shown=True, split="test", examples="fid_references", samples="fid_samples",
+        source="Lopez-Paz & Oquab, 2016, [arXiv:1610.06545](https://arxiv.org/abs/1610.06545)",
+    ),
+    Metric(
+        "synthetic_score", QUALITY, "Trained on samples",
+        "What a predictor that is trained on samples reaches on test examples: accuracy for the labels of a "
+        "conditional model, else the mean R² for up to four columns given the others (`score_name`).",
+        scale="score on test", better="higher", shown=True, split="test", examples="fid_references",
+        samples="score_examples", source="Esteban et al., 2017, [arXiv:1706.02633](https://arxiv.org/abs/1706.02633)",
+    ),
+    Metric(
+        "real_score", QUALITY, "Trained on data",
+        "The same of a predictor that is trained on as many training examples.",
+        scale="score on test", better="higher", split="train, test", examples="fid_references",
+    ),
+    # Codes and use
+    Metric(
+        "completion_error", USE, "Completion",
+        "Error of what is drawn for missing parts of test examples, divided by that of the mean example: "
+        "several masks, two completions each. A good model cannot reach 0, since what is missing is not "
+        "certain.",
+        scale="÷ mean", better="lower", shown=True, split="test", examples="completion_examples",
+    ),
+    Metric(
+        "completion_diversity", USE, "Diversity of completions",
+        "Root mean squared distance of two completions of one example, divided by the error of the mean "
+        "example.",
+        scale="÷ mean", split="test", examples="completion_examples",
+    ),
+    Metric(
+        "reconstruction_rmse", USE, "RMSE",
+        "Reconstruction: root mean squared error of decoded codes of test examples, divided by that of the "
+        "mean example: 0 is perfect, 1 no better than the mean.",
+        scale="÷ SD", better="lower", shown=True, split="test",
+    ),
+    Metric(
+        "prior_gap", USE, "Prior gap",
+        "Mean distance from draws of the prior N(0, I) to the nearest code of a test example, divided by that "
+        "from codes to the nearest other one. About 1 where codes are spread as the prior is; more where the "
+        "prior has holes, or dimensions that codes do not use. Codes of a VAE are the means of its posteriors, "
+        "narrower than the prior.",
+        scale="1 if none", shown=True, split="test",
+    ),
+    Metric(
+        "probe_accuracy", USE, "Linear probe",
+        "Share of test examples whose label a logistic regression on the frozen features of the model finds "
+        "(codes, or the last hidden layer of a discriminator). The head of the page has that on the raw data.",
+        scale="0–1", better="higher", shown=True, split="test",
+        source="Alain & Bengio, 2016, [arXiv:1610.01644](https://arxiv.org/abs/1610.01644)",
+    ),
+    # Speed
+    Metric(
+        "samples_per_s", SPEED, "Sampling",
+        "Median throughput of drawing samples, and the sequential network passes that one batch of them needs.",
+        unit="samples/s", better="higher", shown=True, timed=True,
+    ),
+    Metric(
+        "log_probs_per_s", SPEED, "Scoring",
+        "Median throughput of computing the log-likelihood or its bound, of a conditional model that of one "
+        "label, and the sequential passes for one batch.",
+        unit="examples/s", better="higher", shown=True, timed=True,
+    ),
+    Metric(
+        "sampling_speed.*", SPEED, "Sampling by batch size", "Median throughput of drawing samples, by batch size.",
+        unit="samples/s", better="higher", timed=True,
+    ),
+    Metric(
+        "scoring_speed.*", SPEED, "Scoring by batch size", "Median throughput of scoring, by batch size.",
+        unit="examples/s", better="higher", timed=True,
+    ),
+    Metric(
+        "sampling_passes", SPEED, "Passes of sampling",
+        "Network passes one after the other that a batch of samples needs.",
+        unit="passes", better="lower",
+    ),
+    Metric(
+        "scoring_passes", SPEED, "Passes of scoring",
+        "Network passes one after the other that scoring a batch needs.",
+        unit="passes", better="lower",
+    ),
+    Metric(
+        "sampling_growth", SPEED, "Growth of sampling",
+        "Operations one after the other for a sample of twice the dimensions, divided by those for one: 1 if "
+        "parallel, 2 if number by number.",
+        scale="1 if parallel", better="lower",
+    ),
+    # Cost
+    Metric(
+        "train_seconds", COST, "Training",
+        "Wall-clock time of the final training, without the search of its hyperparameters.",
+        unit="s", better="lower", shown=True, timed=True, split="train",
+    ),
+    Metric(
+        "train_steps", COST, "Optimiser steps", "Optimiser steps of the final training.",
+        unit="steps", split="train",
+    ),
+    Metric(
+        "train_examples_per_s", COST, "Training speed", "Throughput of the final training.",
+        unit="examples/s", better="higher", timed=True, split="train",
+    ),
+    Metric(
+        "train_peak_mib", COST, "Peak memory",
+        "Most memory of a training process: on a GPU that of tensors, else all that was resident, libraries "
+        "included.",
+        unit="MiB", better="lower", timed=True, split="train",
+    ),
+    Metric(
+        "train_flops", COST, "Operations of a training step",
+        "Floating-point operations of matrix products and convolutions of a training step per example, forward "
+        "and backward; a multiplication and an addition are two.",
+        unit="FLOP", better="lower", split="train",
+    ),
+    Metric("sampling_flops", COST, "Operations of a sample", "The same of one sample.", unit="FLOP", better="lower"),
+    Metric("parameters", COST, "Parameters", "Learned numbers in the model.", unit="numbers", shown=True),
+    # Abilities
+    Metric(
+        "parallel_sampling", ABILITIES, "Parallel",
+        "Parallel sampling: is the number of passes for a sample independent of the number of dimensions?",
+        shown=True,
+    ),
+    Metric(
+        "invertible", ABILITIES, "Invertible", "Can every example be encoded and decoded back without loss?",
+        shown=True,
+    ),
+    Metric(
+        "inversion_error", ABILITIES, "Error of the inverse",
+        "Largest |decode(encode(x)) - x| over 256 test examples, in levels, or in standard deviations of a "
+        "column; it is invertible below half a level, or 0.01 standard deviations.",
+        scale="levels or SD", better="lower", split="test",
+    ),
+)  # fmt: skip
+
+METRICS: Mapping[str, Metric] = MappingProxyType({metric.name: metric for metric in _ALL})
+
+
+def is_bound(row: Mapping[str, Any], name: str) -> bool:
+    """Is a number of a row but an upper bound on the likelihood?"""
+    return name in ("nll_bits_per_dim", "nll_nats") and row.get("nll_kind") == "bound"
+
+
+@cache
+def metric_of(name: str) -> Metric | None:
+    """The metric of this name, or whose pattern it matches; None for what is no measurement."""
+    return METRICS.get(name) or next((each for each in _ALL if "*" in each.name and fnmatchcase(name, each.name)), None)
+
+
+def counterpart(name: str, metric: Metric, counted: str) -> str:
+    """The name that `counted` stands for beside `name`: what the * of the metric is in it, it is there."""
+    before, _, after = metric.name.partition("*")
+    return counted.replace("*", name.removeprefix(before).removesuffix(after))

@@ -1,0 +1,66 @@
+"""An entry: a named experiment with all that its block in params.yaml says and inherits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from models.catalogue import family_class
+from models.contract import Density, Family, FamilyConfig, Reconstruction
+
+from .schema import Dimension, Distill, Params, Train
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A named experiment with all that its block says and inherits: looked up once, and then handed on.
+
+    `loop` are the settings that it is trained or distilled with, `space` what is searched, `teacher` the entry that it
+    is distilled from. `found` are the values that its search found, which `config` then has.
+    """
+
+    name: str
+    model: str
+    config: FamilyConfig
+    loop: Train | Distill
+    space: Mapping[str, Dimension] = field(default_factory=dict)
+    teacher: Entry | None = None
+    found: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def stage(self) -> Literal["train", "distill"]:
+        """The stage that makes it."""
+        return "distill" if isinstance(self.loop, Distill) else "train"
+
+    @property
+    def family(self) -> type[Family]:
+        """The class of its family."""
+        return family_class(self.model)
+
+    @property
+    def judged_by_samples(self) -> bool:
+        """Has its family neither likelihood nor codes, so that trainings are validated by samples, in features?"""
+        return not issubclass(self.family, Density | Reconstruction)
+
+    @property
+    def seed(self) -> int:
+        """The seed that it is trained or distilled with."""
+        return self.loop.seed
+
+    def with_values(self, found: Mapping[str, Any]) -> Entry:
+        """The entry with these values in its configuration. Raises pydantic's ValidationError for one not allowed."""
+        config = configured(self.model, {**vars(self.config), **found})
+        return replace(self, config=config, found=dict(found))
+
+
+def configured(model: str, values: Mapping[str, Any]) -> FamilyConfig:
+    """A configuration of a family. Raises pydantic's ValidationError for what is not allowed."""
+    return family_class(model).Config(**values)
+
+
+def entry_of(params: Params, name: str) -> Entry:
+    """An entry of parameters that were found right."""
+    block = params.entries[name]
+    teacher = None if block.distill is None else entry_of(params, block.distill.teacher)
+    return Entry(name, block.model, configured(block.model, block.config), params.loop_of(name), block.space, teacher)

@@ -1,0 +1,227 @@
+"""dvc.yaml: the plan of the workflow, written from params.yaml by `genera plan`, like a lock file.
+
+A stage for each step and entry:
+
+    code → prepare → features → tune@<entry> → train@<entry> → distill@<entry> → evaluate@<entry> → compare → register
+
+Each depends on what it reads, and on one small file of the stage `code`, which says what its settings and its code
+mean. So the plan changes where entries come and go or are searched, and hardly elsewhere: values may change under it.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from ..errors import UserError
+from ..files import write_text
+from .schema import Params
+from .yaml_file import content
+
+FILE = "dvc.yaml"
+HEAD = "# Written by `genera plan` from params.yaml, as a lock file is: `make repro` does so first. Do not edit it.\n"
+CODE = "artifacts/code"
+SUMMARY = "artifacts/prepare/summary.json"
+FEATURES = "artifacts/features/model.safetensors"
+DATA = "data/prepared"
+REGISTERED = "artifacts/register/registered.json"
+CURVE = {"x": "step", "y": "objective", "title": "validation objective (lower is better)"}
+SHOWN = ("completions.npz", "latents.npz", "neighbours.npz", "samples.npy", "temperatures.npy")
+KEY, ITEM = "${key}", "${item}"  # DVC's names for an entry of a foreach, and for its value
+
+
+def best(entry: str) -> str:
+    """The file with the best parameters that the search of an entry found."""
+    return f"artifacts/tune/{entry}/best.json"
+
+
+def write_plan(root: Path, params: Params) -> bool:
+    """Write dvc.yaml, unless it is the plan of these parameters already. Was it written?"""
+    text, path = plan_text(params), root / FILE
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return False
+    write_text(path, text)
+    return True
+
+
+def plan_text(params: Params) -> str:
+    """The plan as YAML."""
+    from .entry import entry_of  # imports PyTorch, which the stage `code` does without
+
+    entries = [entry_of(params, name) for name in params.entries]
+    judged = {entry.name for entry in entries if entry.judged_by_samples}
+    yaml, text = YAML(), io.StringIO()
+    yaml.width = 120
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.dump({"stages": plan(params, judged)}, text)
+    lines = text.getvalue().splitlines()
+    spaced = [f"\n{line}" if line.startswith("  ") and line[2] != " " else line for line in lines]
+    return HEAD + "\n".join(spaced) + "\n"
+
+
+def plan(params: Params, judged: set[str]) -> dict[str, Any]:
+    """The stages of the workflow; `judged` are the entries that are validated by their samples, in features."""
+    blocks = params.entries
+    first = {name: FEATURES if name in judged else SUMMARY for name in blocks}
+    made = {name: f"artifacts/{block.stage}/{name}" for name, block in blocks.items()}
+    searched = [name for name, block in blocks.items() if block.space]
+    trained = {name: best(name) if name in searched else first[name] for name in blocks if not blocks[name].distill}
+    students = {name: made.get(block.distill.teacher, "") for name, block in blocks.items() if block.distill}
+    files = [path for path in (params.evaluate.inception, params.evaluate.foreign) if path]
+    return {
+        "code": {
+            "desc": "Say in a small file for each stage and entry what its settings and its code mean.",
+            "cmd": "genera code",
+            "deps": ["models", "pipelines"],
+            "params": [{"params.yaml": None}],
+            "outs": [CODE],
+        },
+        "prepare": {
+            "desc": "Read the data source, split it, write the one format that all families read, and a page about it.",
+            "cmd": "genera prepare",
+            "deps": [f"{CODE}/prepare.json", *params.data.read_paths],
+            "outs": [DATA, "report/data.html"],
+            "metrics": [{SUMMARY: {"cache": False}}],
+        },
+        "features": {
+            "desc": "Make the features in which samples are measured, by a classifier or of principal components.",
+            "cmd": "genera features",
+            "deps": [f"{CODE}/features.json", DATA, SUMMARY],
+            **_training("artifacts/features"),
+        },
+        **_each(
+            "tune",
+            {name: first[name] for name in searched},
+            "Search the parameters of an entry.",
+            deps=[DATA, ITEM],
+            outs=[f"artifacts/tune/{KEY}"],
+        ),
+        **_each(
+            "train",
+            trained,
+            "Train an entry on the data, with the parameters that its search found.",
+            deps=[DATA, ITEM],
+            **_training(f"artifacts/train/{KEY}"),
+        ),
+        **_each(
+            "distill",
+            students,
+            "Teach a student the density of its teacher, and compare the two.",
+            deps=[FEATURES, DATA, ITEM, *files[: bool(params.evaluate.inception)]],
+            **_training(f"artifacts/distill/{KEY}"),
+        ),
+        **_each(
+            "evaluate",
+            made,
+            "Measure a finished entry.",
+            deps=[FEATURES, DATA, ITEM, *files],
+            outs=[f"artifacts/evaluate/{KEY}/{name}" for name in SHOWN],
+            metrics=[{f"artifacts/evaluate/{KEY}/metrics.json": {"cache": False}}],
+        ),
+        "compare": {
+            "desc": "Put everything that was measured on one page.",
+            "cmd": "genera compare",
+            "deps": [
+                f"{CODE}/compare.json",
+                FEATURES,
+                DATA,
+                *made.values(),
+                *(f"artifacts/evaluate/{name}" for name in made),
+                *(f"artifacts/tune/{name}" for name in searched),
+            ],
+            "outs": ["report/numbers.csv", "report/seeds.csv"],  # beside pages, in which timings stand
+        },
+        "register": {
+            "desc": "Bring the finished models into the MLflow registry.",
+            "cmd": "genera register",
+            "deps": [f"{CODE}/register.json", *made.values(), *(f"artifacts/evaluate/{name}" for name in made)],
+            "outs": [REGISTERED],
+        },
+    }
+
+
+def _training(folder: str) -> dict[str, Any]:
+    """What a stage that trains leaves in a folder."""
+    return {
+        "outs": [f"{folder}/config.json", f"{folder}/model.safetensors"],
+        "metrics": [{f"{folder}/metrics.json": {"cache": False}}],
+        "plots": [{f"{folder}/history.csv": dict(CURVE)}],
+    }
+
+
+def _each(stage: str, entries: Mapping[str, str], desc: str, deps: list[str], **made: Any) -> dict[str, Any]:
+    """A stage for each of the entries, if there are any; the value of each is what it waits for."""
+    if not entries:
+        return {}
+    body = {"desc": desc, "cmd": f"genera {stage} {KEY}", "deps": [f"{CODE}/{stage}/{KEY}.json", *deps], **made}
+    return {stage: {"foreach": dict(entries), "do": body}}
+
+
+def forget_lost_registry(root: Path) -> bool:
+    """Make the models be registered again where the project's own registry was removed. Was it?
+
+    The registry is no output of a stage, since what is in it depends on all that was ever registered there.
+    """
+    record = root / REGISTERED
+    if os.environ.get("MLFLOW_TRACKING_URI") or (root / "mlflow.db").exists() or not record.exists():
+        return False
+    record.unlink()
+    return True
+
+
+# Is the plan current?
+
+
+def complain_of_stale_plan(root: Path, params: Params) -> None:
+    """Raise `UserError` unless dvc.yaml has every stage that the parameters need, with all that it must wait for.
+
+    More stages than are needed do no harm: an experiment that fixes a searched parameter goes on under its plan.
+    """
+    there, needed = planned(root), _dependencies(plan(params, judged=set()))
+    missing = [name for name in needed if name not in there]
+    gone = [name for name in there if name not in needed and name.partition("@")[2] not in ("", *params.entries)]
+    waiting = {name: deps - there[name] - {SUMMARY} for name, deps in needed.items() if name in there}
+    problems = [
+        *(f"has no stage {name}" for name in missing),
+        *(f"has a stage {name}, and there is no such entry" for name in gone),
+        *(f"{name} does not wait for {', '.join(sorted(deps))}" for name, deps in waiting.items() if deps),
+    ]
+    if problems:
+        more = f" (and {len(problems) - 1} more of this kind)" if len(problems) > 1 else ""
+        raise UserError(f"{FILE}: is not the plan of params.yaml: {problems[0]}{more}; run `genera plan`")
+
+
+def complain_of_unplanned(root: Path, stage: str, entry: str) -> None:
+    """Raise `UserError` where dvc.yaml has no such stage."""
+    if f"{stage}@{entry}" not in planned(root):
+        raise UserError(f"{FILE}: has no stage {stage}@{entry}: run `genera plan`, which writes it from params.yaml")
+
+
+def planned(root: Path) -> dict[str, set[str]]:
+    """The stages of dvc.yaml by their names, each with what it depends on."""
+    path = root / FILE
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file: run `genera plan`, which writes it from params.yaml")
+    found = content(path)
+    if not isinstance(found, Mapping) or not isinstance(found.get("stages"), Mapping):
+        raise UserError(f"{FILE}: has no stages: run `genera plan`, which writes them from params.yaml")
+    return _dependencies(found["stages"])
+
+
+def _dependencies(stages: Mapping[str, Any]) -> dict[str, set[str]]:
+    return {name: set(map(str, deps)) for name, deps in _unfolded(stages)}
+
+
+def _unfolded(stages: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    """Each stage with its dependencies, those of a foreach one by one."""
+    for name, stage in stages.items():
+        if "foreach" not in stage:
+            yield name, stage.get("deps", [])
+            continue
+        for key, item in stage["foreach"].items():
+            yield f"{name}@{key}", [str(dep).replace(KEY, key).replace(ITEM, str(item)) for dep in stage["do"]["deps"]]

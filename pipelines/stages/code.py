@@ -1,0 +1,74 @@
+"""Stage `code`: what the settings and the code of each stage and entry mean, in a small file each.
+
+The other stages depend on their file alone, and not on folders of code or on sections of params.yaml: a reworded
+comment runs this stage, which takes a moment, and nothing else. Nothing here imports PyTorch.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from models.catalogue import module_of
+
+from ..files import write_json
+from ..identity import code_digest
+from ..params.plan import CODE, complain_of_stale_plan
+from ..params.schema import Block, Params
+
+Meaning = tuple[
+    str, dict[str, Any], tuple[str, ...]
+]  # where it is written, settings, the modules that code begins with
+
+
+def run(root: Path, params: Params) -> None:
+    """Write artifacts/code/<stage>.json and artifacts/code/<stage>/<entry>.json."""
+    complain_of_stale_plan(root, params)
+    folder = root / CODE
+    shutil.rmtree(folder, ignore_errors=True)
+    for name, settings, roots in meanings(params):
+        write_json(folder / f"{name}.json", {"code": code_digest(*roots), "settings": settings})
+
+
+def meanings(params: Params) -> Iterator[Meaning]:
+    """What each stage and entry depends on."""
+    evaluate = params.evaluate.model_dump(mode="json", exclude={"classifier"})
+    reader = f"pipelines.data.sources.{params.data.reader}"
+    data = ("pipelines.stages.prepare", reader, "pipelines.data.prepared", "pipelines.data.rows")
+    yield "prepare", {"data": params.data.model_dump(mode="json")}, data
+    yield "features", {"classifier": params.classifier.model_dump(mode="json")}, ("pipelines.stages.features",)
+    for name, block in params.entries.items():
+        yield from _of_entry(params, name, block, evaluate)
+    whole = {"entries": {name: _role(block) for name, block in params.entries.items()}}
+    shown = {key: evaluate[key] for key in ("inception", "references", "samples", "temperatures")}
+    yield "compare", {**whole, "evaluate": shown}, ("pipelines.stages.compare",)
+    settings = {"project": params.name, **whole, "register": params.register_.model_dump(mode="json")}
+    yield "register", settings, ("pipelines.stages.register",)
+
+
+def _of_entry(params: Params, name: str, block: Block, evaluate: dict[str, Any]) -> Iterator[Meaning]:
+    family = f"models.{module_of(block.model)}"
+    loop = params.loop_of(name).model_dump(mode="json")
+    settings = {"model": block.model, "config": block.config, "loop": loop}
+    space = {key: dimension.model_dump(mode="json") for key, dimension in block.space.items()}
+    if block.distill is not None:
+        teacher = f"models.{module_of(params.entries[block.distill.teacher].model)}"
+        yield f"distill/{name}", {**settings, "evaluate": evaluate}, ("pipelines.stages.distill", family, teacher)
+    else:
+        yield f"train/{name}", {**settings, "searched": sorted(space)}, ("pipelines.stages.train", family)
+    if space:
+        search = {"space": space, "search": params.defaults.search.model_dump(mode="json")}
+        yield f"tune/{name}", {**settings, **search}, ("pipelines.stages.tune", family)
+    yield f"evaluate/{name}", {"evaluate": evaluate}, ("pipelines.stages.evaluate", family)
+
+
+def _role(block: Block) -> dict[str, Any]:
+    """What the stages that look at all entries know of one."""
+    return {
+        "model": block.model,
+        "stage": block.stage,
+        "teacher": None if block.distill is None else block.distill.teacher,
+        "searched": sorted(block.space),
+    }

@@ -1,0 +1,195 @@
+"""dvc.yaml is the plan of params.yaml: every stage waits for what it reads, and a stale plan is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from pipelines.errors import UserError
+from pipelines.files import read_json
+from pipelines.params.plan import complain_of_stale_plan, complain_of_unplanned, plan_text, planned, write_plan
+from pipelines.params.reading import load, parse
+from pipelines.params.schema import Params
+from pipelines.stages import code
+
+ROOT = Path(__file__).parents[3]
+
+
+def params_of(**blocks: Any) -> Params:
+    return parse({"entries": blocks})
+
+
+SEARCHED = {"model": "vae", "search": {"kl_weight": {"low": 0.5, "high": 2.0}}}
+
+
+@pytest.fixture
+def planned_project(tmp_path: Path) -> Path:
+    """A project with a plan of an entry that is searched, one that is judged by samples, a teacher and a student."""
+    student = {"model": "iaf", "distill": {"teacher": "maf", "batch_size": 8}}
+    params = params_of(vae=SEARCHED, gan={"model": "gan"}, maf={"model": "maf"}, iaf=student)
+    assert write_plan(tmp_path, params)
+    return tmp_path
+
+
+def test_the_committed_plan_is_current() -> None:
+    assert (ROOT / "dvc.yaml").read_text(encoding="utf-8") == plan_text(load(ROOT / "params.yaml"))
+
+
+def test_a_plan_that_is_current_is_not_written_again(planned_project: Path) -> None:
+    student = {"model": "iaf", "distill": {"teacher": "maf", "batch_size": 8}}
+    params = params_of(vae=SEARCHED, gan={"model": "gan"}, maf={"model": "maf"}, iaf=student)
+    assert not write_plan(planned_project, params)
+
+
+def test_stages_wait_for_what_they_read(planned_project: Path) -> None:
+    stages = planned(planned_project)
+    assert list(stages) == [
+        *("code", "prepare", "features", "tune@vae", "train@vae", "train@gan", "train@maf", "distill@iaf"),
+        *(f"evaluate@{entry}" for entry in ("vae", "gan", "maf", "iaf")),
+        *("compare", "register"),
+    ]
+    for name, deps in stages.items():
+        stage, _, entry = name.partition("@")
+        own = f"artifacts/code/{stage}/{entry}.json" if entry else f"artifacts/code/{stage}.json"
+        assert (own in deps) == (name != "code")
+    assert "artifacts/tune/vae/best.json" in stages["train@vae"]
+    assert "artifacts/features/model.safetensors" in stages["train@gan"]
+    assert "artifacts/features/model.safetensors" not in stages["train@maf"], "a likelihood is not judged in features"
+    assert {"artifacts/train/maf", "artifacts/features/model.safetensors"} <= stages["distill@iaf"]
+    assert "artifacts/distill/iaf" in stages["evaluate@iaf"]
+    for entry in ("vae", "gan", "maf", "iaf"):
+        assert (
+            f"artifacts/evaluate/{entry}" in stages["compare"] and f"artifacts/evaluate/{entry}" in stages["register"]
+        )
+    assert not any("cost.json" in dep for deps in stages.values() for dep in deps)
+
+
+def test_files_that_parameters_name_are_watched(tmp_path: Path) -> None:
+    table = {"source": "csv", "path": "rows.csv", "test_path": "test.csv"}
+    raw = {"data": table, "entries": {"maf": {"model": "maf"}}, "evaluate": {"foreign": "other.npy"}}
+    write_plan(tmp_path, parse(raw))
+    stages = planned(tmp_path)
+    assert {"rows.csv", "test.csv"} <= stages["prepare"] and "other.npy" in stages["evaluate@maf"]
+
+
+def test_dvc_reads_the_plan(planned_project: Path) -> None:
+    """Its names are those that DVC gives, and it complains of nothing."""
+    program = Path(sys.executable).with_name("dvc")
+    (planned_project / "params.yaml").write_text("entries: {}\n")
+    for command in (["git", "init", "-q"], [program, "init", "-q"]):
+        subprocess.run(command, cwd=planned_project, check=True)
+    done = subprocess.run(
+        [program, "stage", "list", "--name-only"], cwd=planned_project, capture_output=True, text=True, check=True
+    )
+    assert sorted(done.stdout.split()) == sorted(planned(planned_project))
+
+
+# Is it current?
+
+
+@pytest.mark.parametrize(
+    ("blocks", "message"),
+    [
+        ({"made": {"model": "made"}}, r"has no stage train@made \(and \d+ more of this kind\)"),
+        ({"gan": None}, r"has a stage train@gan, and there is no such entry"),
+        ({"maf": {"model": "maf", "search": {"blocks": {"low": 2, "high": 4}}}}, "has no stage tune@maf"),
+        (
+            {"iaf": {"model": "iaf", "distill": {"teacher": "other", "batch_size": 8}}, "other": {"model": "maf"}},
+            "other",
+        ),
+    ],
+    ids=["new", "gone", "searched", "other teacher"],
+)
+def test_a_stale_plan_is_one_line(planned_project: Path, blocks: dict[str, Any], message: str) -> None:
+    student = {"model": "iaf", "distill": {"teacher": "maf", "batch_size": 8}}
+    known = {"vae": SEARCHED, "gan": {"model": "gan"}, "maf": {"model": "maf"}, "iaf": student, **blocks}
+    params = params_of(**{name: block for name, block in known.items() if block is not None})
+    with pytest.raises(UserError, match=message) as caught:
+        complain_of_stale_plan(planned_project, params)
+    assert re.fullmatch(r"dvc\.yaml: is not the plan of params\.yaml: .*; run `genera plan`", str(caught.value))
+
+
+@pytest.mark.parametrize(
+    "vae",
+    [{**SEARCHED, "config": {"latent": 4}}, {**SEARCHED, "search": None}, {**SEARCHED, "train": {"steps": 3}}],
+    ids=["value", "no search", "settings"],
+)
+def test_experiments_go_on_under_the_plan(planned_project: Path, vae: dict[str, Any]) -> None:
+    student = {"model": "iaf", "distill": {"teacher": "maf", "batch_size": 8}}
+    params = params_of(vae=vae, gan={"model": "gan"}, maf={"model": "maf"}, iaf=student)
+    complain_of_stale_plan(planned_project, params)
+
+
+def test_an_unplanned_entry_is_one_line(planned_project: Path) -> None:
+    complain_of_unplanned(planned_project, "train", "maf")
+    with pytest.raises(UserError, match=r"^dvc\.yaml: has no stage train@made: run `genera plan`"):
+        complain_of_unplanned(planned_project, "train", "made")
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "stages: 3"])
+def test_what_is_no_plan_is_one_line(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UserError, match="there is no such file: run `genera plan`"):
+        planned(tmp_path)
+    (tmp_path / "dvc.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"^dvc\.yaml: has no stages: run `genera plan`"):
+        planned(tmp_path)
+
+
+# The stage `code`
+
+
+def test_every_stage_has_a_file_of_what_it_depends_on(planned_project: Path) -> None:
+    student = {"model": "iaf", "distill": {"teacher": "maf", "batch_size": 8}}
+    params = params_of(vae=SEARCHED, gan={"model": "gan"}, maf={"model": "maf"}, iaf=student)
+    code.run(planned_project, params)
+    wanted = {dep for deps in planned(planned_project).values() for dep in deps if dep.startswith("artifacts/code/")}
+    folder = planned_project / "artifacts/code"
+    assert {path.relative_to(planned_project).as_posix() for path in folder.rglob("*.json")} == wanted
+    assert read_json(folder / "train/vae.json")["settings"]["searched"] == ["kl_weight"]
+
+
+def changed_settings(before: Params, after: Params) -> list[str]:
+    """The stages whose settings differ."""
+    first, second = ({name: settings for name, settings, _ in code.meanings(params)} for params in (before, after))
+    return [name for name in second if json.dumps(first.get(name)) != json.dumps(second[name])]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "stages"),
+    [
+        ("entries.maf.config.weight_decay", 0.5, ["train/maf"]),
+        ("entries.vae.config.latent", 8, ["train/vae", "tune/vae"]),
+        ("entries.vae.search.kl_weight.low", 0.3, ["tune/vae"]),
+        ("entries.gan.search", None, ["train/gan", "compare", "register"]),
+        ("entries.iaf.distill.steps", 3, ["distill/iaf"]),
+        ("cluster.workers", 2, []),
+        ("cluster.storage", "elsewhere", []),
+        ("register.min_improvement", 0.1, ["register"]),
+        ("project", "mine", ["register"]),
+        ("evaluate.classifier.steps", 3, ["features"]),
+        ("data.seed", 1, ["prepare"]),
+        ("defaults.search.trials", 9, ["tune/vae", "tune/gan"]),
+    ],
+)
+def test_a_changed_setting_makes_just_those_stale_that_it_matters_to(path: str, value: Any, stages: list[str]) -> None:
+    raw = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
+    *parents, key = path.split(".")
+    section = raw
+    for parent in parents:
+        section = section[parent]
+    section[key] = value
+    assert changed_settings(load(ROOT / "params.yaml"), parse(raw)) == stages
+
+
+def test_a_default_that_is_written_out_changes_nothing() -> None:
+    raw = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
+    raw["entries"]["maf"]["train"]["patience"] = None
+    raw["data"]["palette"] = None
+    assert changed_settings(load(ROOT / "params.yaml"), parse(raw)) == []
