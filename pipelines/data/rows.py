@@ -74,8 +74,8 @@ class Rows:
     def take(self, index: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """The rows `index` (n,), in that order, into `out` where it is given. Threads may do so at the same time.
 
-        The file is read from front to back, neighbours by one call, and told beforehand what is wanted: a disk then
-        looks for many rows at once.
+        The file is read from front to back, neighbours by one call, and the system is asked beforehand for what is
+        wanted: a disk then looks for many rows at once.
         """
         taken = np.empty((len(index), *self.shape[1:]), self.dtype) if out is None else out
         if len(index) and not 0 <= index.min() <= index.max() < len(self):

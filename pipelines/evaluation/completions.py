@@ -86,7 +86,7 @@ def draw(
     each: int,
     seed: int,
 ) -> Completions:
-    """`each` completions of examples x (E, *event) for each of the masks, by a seed; the model is told no labels."""
+    """`each` completions of examples x (E, *event) for each of the masks, by a seed; the model is given no labels."""
     flags = torch.from_numpy(np.stack(list(known.values()))).to(x.device)
     event = x.shape[1:]
     wide = (len(flags), len(x), each, *event)

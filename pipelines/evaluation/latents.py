@@ -12,7 +12,7 @@
     map           the codes of test examples in a plane, with draws of the prior N(0, I) in the same plane, and for
                   codes of two dimensions a grid of the prior's quantiles, decoded
 
-A conditional model is told the label of the example that a path, a traversal or a grid starts from. So its paths join
+A conditional model is given the label of the example that a path, a traversal or a grid starts from. So its paths join
 examples of one class; those of an unconditional model join different classes, where there are any. Directions are those
 of unconditional models alone: a conditional one keeps label and code apart to begin with.
 """
@@ -42,7 +42,7 @@ STRENGTHS = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0)  # multiples of a direction
 MAPPED = 1000  # test examples, and draws of the prior
 SIDE = 15  # of a decoded grid over two dimensions
 
-Told = tuple[Tensor, Tensor | None]  # examples, and labels if there are any
+Labelled = tuple[Tensor, Tensor | None]  # examples, and labels if there are any
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Coded(NamedTuple):
 
 @dataclass(frozen=True)
 class Coder:
-    """A family's codes, a batch at a time; a conditional one is told labels (N,), any other is told none."""
+    """A family's codes, a batch at a time; a conditional one is given labels (N,), any other none."""
 
     family: Latent
     event: Event
@@ -131,14 +131,14 @@ class Coder:
         x = torch.cat([self.family.decode(*part) for part in self._parts(z, labels)]).double()
         return x if self.event.levels is None else x.nan_to_num().clamp(0, self.event.levels - 1)
 
-    def _parts(self, rows: Tensor, labels: Tensor | None) -> list[Told]:
+    def _parts(self, rows: Tensor, labels: Tensor | None) -> list[Labelled]:
         parts = rows.split(BATCH)
-        told = labels.split(BATCH) if self.conditional and labels is not None else [None] * len(parts)
-        return list(zip(parts, told, strict=True))
+        given = labels.split(BATCH) if self.conditional and labels is not None else [None] * len(parts)
+        return list(zip(parts, given, strict=True))
 
 
 def look_into(
-    family: Latent, event: Event, conditional: bool, test: Told, train: Told, seed: int
+    family: Latent, event: Event, conditional: bool, test: Labelled, train: Labelled, seed: int
 ) -> tuple[Latents, Coded]:
     """What is shown of the codes of test examples, and what can be measured of them."""
     coder, (x, labels) = Coder(family, event, conditional), test
@@ -161,12 +161,12 @@ def look_into(
 
     # One call decodes all: a model that decodes number by number needs as many steps for hundreds of codes as for one.
     parts = [codes, *(path.flatten(0, 1) for path in paths), traversal.flatten(0, 1), grid, directions.flatten(0, 1)]
-    told: Tensor | None = None
+    given: Tensor | None = None
     if labels is not None:
         along = labels[first].repeat_interleave(len(at))
         rest = [labels[:1].expand(len(part)) for part in parts[3:]]
-        told = torch.cat([labels, along, along, *rest])
-    decoded = coder.decode(torch.cat(parts), told).split([len(part) for part in parts])
+        given = torch.cat([labels, along, along, *rest])
+    decoded = coder.decode(torch.cat(parts), given).split([len(part) for part in parts])
     shown = [part.to(torch.float16).cpu().numpy() for part in decoded[1:]]
     shaped = event.shape
     made = Latents(
@@ -250,7 +250,7 @@ def _quantiles(codes: Tensor) -> Tensor:
 
 
 def _directions(
-    coder: Coder, codes: Tensor, labels: NDArray[np.int64], train: Told, at_most: int
+    coder: Coder, codes: Tensor, labels: NDArray[np.int64], train: Labelled, at_most: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], Tensor]:
     """Rows (A,) of test examples, the classes (A, 2) from which and to which they go, and their codes (A, Q, L)."""
     nothing = np.zeros(0, np.int64), np.zeros((0, 2), np.int64), codes.new_zeros(0, len(STRENGTHS), codes.shape[1])

@@ -127,7 +127,7 @@ def too_few(params: Params, test: Any) -> Iterator[str]:
 
 def _distillations(params: Params) -> Iterator[str]:
     """Teachers that do not exist or teach each other, and pairs that cannot work together."""
-    told = set[str]()
+    reported = set[str]()
     for student, block in params.entries.items():
         if block.distill is None:
             continue
@@ -136,9 +136,9 @@ def _distillations(params: Params) -> Iterator[str]:
             others = ", ".join(name for name in params.entries if name != student) or "there are none"
             yield f"{where}.teacher: {teacher!r} is not allowed: must be one of the other entries: {others}"
         elif circle := _circle(params, student):
-            if not told & set(circle):
+            if not reported & set(circle):
                 yield f"{where}.teacher: {' → '.join(circle)} is a circle: one of them must be trained on the data"
-            told |= set(circle)
+            reported |= set(circle)
         else:
             yield from _pair(params, student, teacher)
         if params.loop_of(student).batch_size == "all":

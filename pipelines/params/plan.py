@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -41,11 +42,22 @@ def best(entry: str) -> str:
 
 
 def write_plan(root: Path, params: Params) -> bool:
-    """Write dvc.yaml, unless it is the plan of these parameters already. Was it written?"""
+    """Write dvc.yaml, unless it is the plan of these parameters already; dvc.lock forgets stages that it has not.
+
+    Was it written?
+    """
     text, path = plan_text(params), root / FILE
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return False
     write_text(path, text)
+    lock = root / "dvc.lock"
+    if lock.is_file():
+        known, names = lock.read_text(encoding="utf-8"), planned(root)
+        # Each stage is a block that begins with its name, two spaces deep.
+        blocks = re.split(r"^(?=  [^\s:]+:$)", known, flags=re.MULTILINE)
+        kept = [block for block in blocks if not block.startswith("  ") or block.partition(":")[0].strip() in names]
+        if len(kept) < len(blocks):
+            write_text(lock, "".join(kept))
     return True
 
 

@@ -113,8 +113,8 @@ class DistillDefaults(Loop):
     """What the student minimises."""
 
     warm_start_steps: int = Field(default=0, ge=0)
-    """Steps in which the student first learns by heart what the teacher makes of the same noise: block by block where
-    both are stacks of as many affine blocks in the same orders, such as a maf and an iaf of five blocks each."""
+    """Steps of a regression before the distillation: the student fits what the teacher makes of the same noise, block
+    by block where both are stacks of as many affine blocks in the same orders, such as a maf and an iaf of five each."""
 
 
 class Distill(DistillDefaults):

@@ -83,8 +83,8 @@ def cells(rows: Sequence[Mapping[str, Any]], column: Metric) -> list[Cell]:
     """
     values: list[Any] = [row.get(column.name) for row in rows]
     known = {rounded(value, column.digits) for value in values if measured(value)}
-    told = not all(is_bound(row, column.name) for row in rows if measured(row.get(column.name)))
-    best = min(known, key=column.badness) if column.better and len(known) > 1 and told else None
+    comparable = not all(is_bound(row, column.name) for row in rows if measured(row.get(column.name)))
+    best = min(known, key=column.badness) if column.better and len(known) > 1 and comparable else None
     return [_cell(row, value, column, best) for row, value in zip(rows, values, strict=True)]
 
 

@@ -33,7 +33,7 @@ def completed(meta: Meta, made: Completions, labels_drawn: bool, approximation: 
         return None
     about = "Part of an example of the test split is taken away, and the model draws what is missing, several times."
     if labels_drawn:
-        about += " It is not told the label, but draws one first, from what is known."
+        about += " It is not given the label, but draws one first, from what is known."
     about += " Missing pixels are pink." if meta["kind"] == "image" else " The known part is shaded."
     show = _images if meta["kind"] == "image" else _sequences
     return Completed(about, [show(meta, made, mask, approximation) for mask in range(len(made.masks))])

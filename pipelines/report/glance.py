@@ -161,8 +161,8 @@ def _memorised(rows: Sequence[Row]) -> str:
 
 
 def _student(entry: str, rows: Sequence[Row], students: Students) -> str:
-    told = against_teacher(entry, rows, students[entry])
-    return f"`{entry}`, taught by `{students[entry].teacher}`: {told}." if told else ""
+    words = against_teacher(entry, rows, students[entry])
+    return f"`{entry}`, taught by `{students[entry].teacher}`: {words}." if words else ""
 
 
 def _cheapest(rows: Sequence[Row], students: Students) -> str:

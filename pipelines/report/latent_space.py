@@ -32,7 +32,7 @@ class LatentSpace:
 
 
 def latent_space(meta: Meta, made: Latents, conditional: bool, lossless: bool = False) -> LatentSpace | None:
-    """Show the codes of an entry; None if it has none. `conditional`: is the model told labels?
+    """Show the codes of an entry; None if it has none. `conditional`: is the model given labels?
 
     `lossless`: do examples come back from their codes as they were?
     """
@@ -45,7 +45,7 @@ def latent_space(meta: Meta, made: Latents, conditional: bool, lossless: bool = 
         about += " The code has as many numbers as an example, so one number of it changes little."
     if conditional:
         about += (
-            " The model is told the label beside the code: paths join examples of one class, traversals keep the label"
+            " The model is given the label beside the code: paths join examples of one class, traversals keep the label"
             " of their example, and codes need not hold the class. So there are no directions from labels to show."
         )
     exhibits = [_map(meta, made)]
@@ -112,7 +112,7 @@ def _manifold(meta: Meta, made: Latents, conditional: bool) -> list[Exhibit]:
     """The decoded grid over a plane of codes."""
     if not len(made.grid):
         return []
-    of_class = f", told the class {meta['class_names'][made.start_label[0]]}" if conditional else ""
+    of_class = f", given the class {meta['class_names'][made.start_label[0]]}" if conditional else ""
     caption = (
         f"Manifold: decoded codes at {SIDE}×{SIDE} quantiles of the prior N(0, 1)²{of_class}; z1 grows from left to"
         " right, z2 from the bottom to the top, as on the map."

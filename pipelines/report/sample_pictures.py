@@ -28,16 +28,16 @@ def temperature_row(
     if not x.size:
         return None
     names = [f"{temperature:g}" for temperature in temperatures]
-    told = None if labels is None or not meta["class_names"] else [meta["class_names"][label] for label in labels]
+    classes = None if labels is None or not meta["class_names"] else [meta["class_names"][label] for label in labels]
     if meta["kind"] == "image":
-        about = f"; the classes from left to right: {', '.join(told)}" if told else ""
+        about = f"; the classes from left to right: {', '.join(classes)}" if classes else ""
         caption = f"The same noise in each column, drawn at the temperatures at the left{about}. {CHAOS}."
         alt = f"Grid of {x.shape[1]} samples at each of the temperatures {', '.join(names)}"
         return _grid(meta, x, names, alt, caption)
     if meta["channels"] == "columns":
         return _planes(meta, x, names, labels)
     x = x[:, :TEMPERED_CLIPS]  # of vectors that are series there are as many as points of a scatter plot
-    kinds = told[:TEMPERED_CLIPS] if told else [str(number + 1) for number in range(x.shape[1])]
+    kinds = classes[:TEMPERED_CLIPS] if classes else [str(number + 1) for number in range(x.shape[1])]
     titles = [f"temperature {name}, {kind}" for name in names for kind in kinds]
     flat = x.reshape(-1, *x.shape[2:])
     caption = f"The same noise, drawn at each temperature. {CHAOS}. Each card shows {about_clips(meta, flat)}."
@@ -101,8 +101,8 @@ def _plane_figure(meta: Meta, x: NDArray[Any], names: Sequence[str], labels: NDA
         shown = points[finite]
         low, high = columns[0]["min"], columns[0]["max"]
         if len(columns) > 1:
-            told = None if coloured is None else coloured[finite]
-            scatter(axes, shown[:, 0], shown[:, 1], told, meta["class_names"], size=4)
+            colours = None if coloured is None else coloured[finite]
+            scatter(axes, shown[:, 0], shown[:, 1], colours, meta["class_names"], size=4)
             axes.set(ylim=(columns[1]["min"], columns[1]["max"]) if columns[1]["min"] < columns[1]["max"] else None)
         else:
             axes.hist(shown[:, 0], np.linspace(low, high if high > low else low + 1, BINS + 1), color=COLOURS[0])

@@ -40,7 +40,7 @@ class Standing:
 
     @property
     def third(self) -> Literal["best", "first", "middle", "last"]:
-        """Is it the best, or in the first or last third? Of fewer than three values only the best is told."""
+        """Is it the best, or in the first or last third? Of fewer than three values only the best stands out."""
         if self.rank == 1:
             return "best"
         if self.of < 3:
@@ -70,7 +70,7 @@ def leaders(rows: Sequence[Row], measure: Metric) -> list[Row]:
 
 
 def level(best: Row, row: Row, measure: Metric) -> bool:
-    """Can the value of a row not be told from that of the best?"""
+    """Is the value of a row indistinguishable from that of the best?"""
     value, lead = row[measure.name], best[measure.name]
     if row is best or not measure.worse(value, lead):
         return True

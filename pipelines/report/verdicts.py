@@ -270,14 +270,14 @@ def _samples(row: Row, rows: Sequence[Row]) -> Finding | None:
         parts.append("The quality of its samples was not measured: they are not all finite numbers.")
     precision, recall = value_of(row, "precision"), value_of(row, "recall")
     if precision is not None and recall is not None:
-        told = "as realistic as they are varied"
+        words = "as realistic as they are varied"
         if precision - recall > UNEVEN:
-            told = "more realistic than varied"
+            words = "more realistic than varied"
         elif recall - precision > UNEVEN:
-            told = "more varied than realistic"
+            words = "more varied than realistic"
         if min(precision, recall) >= 1 - UNEVEN:
-            told = "realistic and varied"
-        parts.append(f"They are {told} (precision {number(precision)}, recall {number(recall)}).")
+            words = "realistic and varied"
+        parts.append(f"They are {words} (precision {number(precision)}, recall {number(recall)}).")
     auc = value_of(row, "two_sample_auc")
     if auc is not None:
         able = "hardly tells" if abs(auc - 0.5) < TELLING else "tells"
@@ -458,8 +458,8 @@ def _student(row: Row, rows: Sequence[Row], students: Students) -> Finding | Non
     student = students.get(str(row["entry"]))
     if student is None:
         return None
-    told = against_teacher(str(row["entry"]), rows, student)
-    return Finding("likeness to its teacher", f"Student of `{student.teacher}`: {told}.") if told else None
+    words = against_teacher(str(row["entry"]), rows, student)
+    return Finding("likeness to its teacher", f"Student of `{student.teacher}`: {words}.") if words else None
 
 
 def against_teacher(entry: str, rows: Sequence[Row], student: Student) -> str:
@@ -478,9 +478,9 @@ def against_teacher(entry: str, rows: Sequence[Row], student: Student) -> str:
     before, after = student.teacher_fid, student.student_fid
     if before is not None and after is not None:
         way = "rose" if FID.worse(after, before) else "fell" if FID.worse(before, after) else "stayed"
-        told = f"its FID {way} from {number(before)} to {number(after)}"
+        words = f"its FID {way} from {number(before)} to {number(after)}"
         ends = interval(by_name.get(student.teacher, {}), FID.name)
-        parts.append(f"{told}, within the interval" if ends and ends[0] <= after <= ends[1] else told)
+        parts.append(f"{words}, within the interval" if ends and ends[0] <= after <= ends[1] else words)
     if student.two_sample_auc is not None:
         auc = number(student.two_sample_auc)
         parts.append(f"a classifier tells the samples of the two apart with AUC {auc} (½ cannot tell)")

@@ -82,8 +82,8 @@ def at_temperatures(subject: Subject) -> torch.Tensor:
 
 def _sampled(family: Family, labels: np.ndarray, seed: int, temperature: float = 1.0) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
-    told = torch.from_numpy(labels) if family.classes else None
-    return family.sample(len(labels), told, temperature, generator)
+    given = torch.from_numpy(labels) if family.classes else None
+    return family.sample(len(labels), given, temperature, generator)
 
 
 def _save(path: Path, x: torch.Tensor) -> None:

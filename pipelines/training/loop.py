@@ -117,7 +117,7 @@ class Training:
     # One step
 
     def _step(self) -> None:
-        if not self.module.training:  # validation left it so; to tell all its parts takes time
+        if not self.module.training:  # validation left it so; to switch all its parts takes time
             self.module.train()
         for player in self.task.players:
             if self.state.step % player.every == 0:

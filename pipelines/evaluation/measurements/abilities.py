@@ -42,8 +42,8 @@ def inversion_error(subject: Subject) -> float | None:
     if not isinstance(family, Invertible):
         return None
     x, labels = subject.test.head(INVERTED)
-    told = labels if family.classes else None
-    apart = (family.decode(family.encode(x, told), told).double() - x.double()).abs()
+    given = labels if family.classes else None
+    apart = (family.decode(family.encode(x, given), given).double() - x.double()).abs()
     if event.levels is None:
         unit = torch.tensor([max(column["std"], 1e-8) for column in subject.data.meta["columns"]])
         apart = apart / unit.to(apart)

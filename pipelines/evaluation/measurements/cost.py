@@ -38,7 +38,7 @@ def sampling_flops(family: Family) -> int:
 def speeds(subject: Subject) -> dict[str, Any]:
     """Examples per second by batch size; those of the largest batches under names of their own, and what they hold for.
 
-    A conditional density is told a label: p(x) itself takes as many scores as there are labels.
+    A conditional density is given a label: p(x) itself takes as many scores as there are labels.
     """
     settings, family = subject.settings, subject.family
     sampling: dict[str, float] = {}

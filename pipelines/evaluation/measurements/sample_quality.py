@@ -75,12 +75,12 @@ def _of_tables(subject: Subject) -> dict[str, Any]:
     }
     train, of_train = _rows(subject.train, ROWS)
     labels = np.arange(min(ROWS, len(train))) % max(1, subject.family.classes)
-    told = torch.from_numpy(labels) if subject.family.classes else None
-    made = draw(subject.family, len(labels), seed, told).cpu().numpy()
+    given = torch.from_numpy(labels) if subject.family.classes else None
+    made = draw(subject.family, len(labels), seed, given).cpu().numpy()
     return measured | {
-        "synthetic_score": score_on_real(made, labels if told is not None else None, test, of_test),
-        "real_score": score_on_real(train, of_train if told is not None else None, test, of_test),
-        "score_name": "accuracy" if told is not None else "R²",
+        "synthetic_score": score_on_real(made, labels if given is not None else None, test, of_test),
+        "real_score": score_on_real(train, of_train if given is not None else None, test, of_test),
+        "score_name": "accuracy" if given is not None else "R²",
         "score_examples": len(labels),
     }
 

@@ -169,7 +169,7 @@ def _alone(data: Prepared, x: np.ndarray) -> bytes:
 def test_sounds_can_be_heard_and_say_what_is_known(tmp_path: Path) -> None:
     data = prepared_folder(tmp_path, "tones")
     shown = completed(data.meta, guesses(data, Guess(256)), True, Autoregressive.approximation)
-    assert shown is not None and "It is not told the label, but draws one first" in shown.about
+    assert shown is not None and "It is not given the label, but draws one first" in shown.about
     prefix, gap = shown.exhibits
     assert [item.title.partition(", ")[2] for item in prefix.items] == ["real", "completion 1", "completion 2"] * 2
     assert all(item.sound and "first half known" in item.alt for item in prefix.items)

@@ -48,6 +48,14 @@ def test_a_plan_that_is_current_is_not_written_again(planned_project: Path) -> N
     assert not write_plan(planned_project, params)
 
 
+def test_a_new_plan_forgets_the_locks_of_stages_that_are_gone(planned_project: Path) -> None:
+    blocks = {name: f"  {name}:\n    cmd: genera {name}\n    outs:\n    - path: x\n" for name in ("code", "train@gan")}
+    lock = planned_project / "dvc.lock"
+    lock.write_text("schema: '2.0'\nstages:\n" + "".join(blocks.values()))
+    assert write_plan(planned_project, params_of(vae=SEARCHED))
+    assert lock.read_text() == "schema: '2.0'\nstages:\n" + blocks["code"]
+
+
 def test_stages_wait_for_what_they_read(planned_project: Path) -> None:
     stages = planned(planned_project)
     assert list(stages) == [
