@@ -114,7 +114,7 @@ class DistillDefaults(Loop):
 
     warm_start_steps: int = Field(default=0, ge=0)
     """Steps of a regression before the distillation: the student fits what the teacher makes of the same noise, block
-    by block where both are stacks of as many affine blocks in the same orders, such as a maf and an iaf of five each."""
+    by block where both are stacks of as many affine blocks in the same orders, such as a maf and an iaf of five."""
 
 
 class Distill(DistillDefaults):
