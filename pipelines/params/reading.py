@@ -42,6 +42,9 @@ def parse(raw: Any) -> Params:
 
 def structured(raw: Any) -> Params:
     """The sections of the file: names first, then keys, types and ranges."""
+    if not isinstance(raw, Mapping):
+        what = "is empty" if raw is None else f"holds {raw!r:.40} instead of sections"
+        raise UserError(f"{FILE}: {what}; `genera profile digits` writes one to begin with")
     found = [*_moved(raw), *_names(raw)]
     if found:
         raise UserError("\n".join(f"{FILE}: {line}" for line in found))
@@ -61,9 +64,9 @@ def checked(params: Params) -> Params:
     return params
 
 
-def _moved(raw: Any) -> Iterator[str]:
+def _moved(raw: Mapping[str, Any]) -> Iterator[str]:
     """What stands where it stood in the layout of an earlier version."""
-    if not isinstance(raw, Mapping) or "families" not in raw:
+    if "families" not in raw:
         return
     for key, where in MOVED.items():
         if key in raw:
@@ -72,9 +75,11 @@ def _moved(raw: Any) -> Iterator[str]:
         yield EVALUATED
 
 
-def _names(raw: Any) -> Iterator[str]:
-    """Names of entries that a shell, DVC or a path would take for something else."""
-    entries = raw.get("entries") if isinstance(raw, Mapping) else None
+def _names(raw: Mapping[str, Any]) -> Iterator[str]:
+    """Names of entries that a shell, DVC or a path would take for something else, and a file without entries."""
+    entries = raw.get("entries")
+    if "entries" in raw and not entries:
+        yield "entries: is empty: give at least one, such as `vae: {model: vae}`"
     for name in entries if isinstance(entries, Mapping) else ():
         if not (isinstance(name, str) and re.fullmatch(NAME.strip("^$"), name)):
             yield (

@@ -20,7 +20,7 @@ from pipelines.params.checks import complain_of_misfits, section_digest
 from pipelines.params.profiles import expanded
 from pipelines.params.project import Project
 from pipelines.params.reading import load, parse
-from pipelines.params.schema import Distill, Params, Section, Train
+from pipelines.params.schema import Distill, Section, Train
 
 DELETE = object()
 Changes = dict[str, Any]
@@ -473,9 +473,22 @@ def test_parameters_cannot_be_changed(root: Path) -> None:
         params.data.seed = 1
 
 
-@pytest.mark.parametrize("content", [None, [], "text", 3])
-def test_a_file_that_holds_no_sections_is_one_line(content: Any) -> None:
-    assert refusal(content) == [f"params.yaml: {content!r} is not allowed: must be a valid dictionary"]
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (None, "is empty"),
+        ([], "holds [] instead of sections"),
+        ("text", "holds 'text' instead of sections"),
+        (3, "holds 3 instead of sections"),
+    ],
+)
+def test_a_file_that_holds_no_sections_is_one_line(content: Any, what: str) -> None:
+    assert refusal(content) == [f"params.yaml: {what}; `genera profile digits` writes one to begin with"]
+
+
+@pytest.mark.parametrize("content", [{"entries": {}}, {"entries": None}])
+def test_a_file_without_an_entry_is_refused(content: Any) -> None:
+    assert refusal(content) == ["params.yaml: entries: is empty: give at least one, such as `vae: {model: vae}`"]
 
 
 @pytest.mark.parametrize(
@@ -483,7 +496,7 @@ def test_a_file_that_holds_no_sections_is_one_line(content: Any) -> None:
     [
         (b"entries: {gmm: [1\n", "expected ',' or ']'"),
         (b"entries:\n\tgmm: 1\n", "'\\t' that cannot start any token"),
-        (b"data: {seed: 1}\ndata: {seed: 2}\n", 'duplicate key "data"'),
+        (b"entries:\n  gmm: {}\n  gmm: {}\n", "line 3: 'gmm' is given twice in the same block"),
         (b"data: !!python/object/apply:os.system [echo]\n", "could not determine a constructor"),
         (b"data: \xff\xfe\n", "can't decode byte 0xff"),
         (b"data: \x00\n", "unacceptable character"),
@@ -496,7 +509,7 @@ def test_what_is_no_yaml_is_one_line_that_names_the_file(tmp_path: Path, content
     with pytest.raises(UserError) as caught:
         load(file)
     (line,) = str(caught.value).splitlines()
-    assert line.startswith(f"{file}: is no YAML: ")
+    assert line.startswith(f"{file}: ")
     assert says in line
 
 
@@ -509,7 +522,7 @@ def test_a_yaml_error_says_the_line(tmp_path: Path) -> None:
           source: [digits
         """)
     )
-    with pytest.raises(UserError, match="line 3"):
+    with pytest.raises(UserError, match="lines 3 to 4"):
         load(file)
 
 
@@ -521,7 +534,7 @@ def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_only_entries_are_required() -> None:
-    assert parse({"entries": {}}) == Params(entries={})
+    assert list(parse({"entries": {"vae": {"model": "vae"}}}).entries) == ["vae"]
 
 
 TABLE = {"source": "csv", "path": "x.csv", "test_count": 0.1, "label": "kind"}

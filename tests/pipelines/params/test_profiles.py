@@ -173,7 +173,7 @@ def test_committed_changes_may_be_left(project: Path) -> None:
 
 def test_a_profile_with_a_mistake_changes_nothing(project: Path) -> None:
     before = (project / "params.yaml").read_text()
-    (project / "profiles" / "broken.yaml").write_text("data: {source: nowhere}\nentries: {}\n")
+    (project / "profiles" / "broken.yaml").write_text("data: {source: nowhere}\nentries: {vae: {model: vae}}\n")
     with pytest.raises(UserError, match="nowhere"):
         switch(project, "broken")
     assert (project / "params.yaml").read_text() == before and not (project / "dvc.yaml").exists()
