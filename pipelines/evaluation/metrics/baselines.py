@@ -17,6 +17,8 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from .threads import one_thread
+
 TAPS = 16
 WINDOWS = 2**20  # that are in memory at once
 SMOOTHING = 1.0  # is added to each count, so that nothing is impossible
@@ -31,6 +33,7 @@ def unigram(train: Iterable[NDArray[np.uint8]], test: NDArray[np.uint8], levels:
     return float(bits[test].mean())
 
 
+@one_thread()
 def linear_predictor(train: NDArray[np.uint8], test: NDArray[np.uint8], levels: int) -> float:
     """Bits per number of test sequences (M, T), for a predictor fitted to training sequences (N, T)."""
     parts = np.array_split(train, max(1, train.size // WINDOWS))

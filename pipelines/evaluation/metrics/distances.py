@@ -11,7 +11,10 @@ from sklearn.metrics import pairwise_distances
 from sklearn.metrics.pairwise import polynomial_kernel
 from sklearn.neighbors import NearestNeighbors
 
+from .threads import one_thread
 
+
+@one_thread()
 def fid(real: np.ndarray, fake: np.ndarray) -> float:
     """Fréchet distance of two Gaussians, ‖μ₁ - μ₂‖² + tr(Σ₁ + Σ₂ - 2 (Σ₁ Σ₂)^½).
 
@@ -32,6 +35,7 @@ def _root(x: np.ndarray) -> np.ndarray:
     return (vectors * np.sqrt(values.clip(0))).T
 
 
+@one_thread()
 def kid(real: np.ndarray, fake: np.ndarray) -> float:
     """Unbiased squared maximum mean discrepancy with the kernel (x·y/F + 1)³."""
     real, fake = real.astype(np.float64), fake.astype(np.float64)
@@ -46,6 +50,7 @@ def kid(real: np.ndarray, fake: np.ndarray) -> float:
     return float(terms - 2 * kernel(real, fake).mean())
 
 
+@one_thread()
 def prdc(real: np.ndarray, fake: np.ndarray, neighbours: int) -> dict[str, float]:
     """Precision, recall, density and coverage with balls that reach to the k-th nearest neighbour."""
     real_radius, fake_radius = _radii(real, neighbours), _radii(fake, neighbours)

@@ -23,6 +23,7 @@ from scipy.stats import t as student
 from sklearn.metrics.pairwise import polynomial_kernel
 
 from .distances import fid, kid
+from .threads import one_thread
 
 BLOCKS = 20  # at most; of a small set each example is one
 LEVEL = 0.95
@@ -39,6 +40,7 @@ def fid_interval(real: Array, fake: Array) -> Interval:
     return max(0.0, low), high
 
 
+@one_thread()
 def kid_interval(real: Array, fake: Array) -> Interval:
     """The interval of `kid` of features (N, F) and (M, F), by sums of the blocks of its kernel matrices."""
     real, fake = _shuffled(real).astype(np.float64), _shuffled(fake).astype(np.float64)

@@ -22,11 +22,14 @@ from torch.nn import functional as F
 
 from models.contract import Event
 
+from .threads import one_thread
+
 FITTED = 4000  # examples of the training split, at most
 SCORED = 10_000  # examples of the test split, at most
 ITERATIONS = 300  # of L-BFGS; more change the accuracy no more
 
 
+@one_thread()
 def probe_accuracy(
     train: NDArray[Any], train_labels: NDArray[Any], test: NDArray[Any], test_labels: NDArray[Any]
 ) -> float | None:

@@ -21,6 +21,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from sklearn.metrics import r2_score
 
 from ...data.rows import spread
+from .threads import one_thread
 
 PREDICTED = 4  # columns, evenly spread, that are predicted where there are no labels
 ROWS = 5000  # to learn from, and to be judged by, at most
@@ -35,6 +36,7 @@ def marginal_distance(samples: NDArray[Any], test: NDArray[Any]) -> float | None
     return float(np.mean(distances)) if distances else None
 
 
+@one_thread()
 def correlation_distance(samples: NDArray[Any], test: NDArray[Any]) -> float | None:
     """The distance of the correlations of samples (N, D) and test rows (M, D); None for fewer than two columns.
 

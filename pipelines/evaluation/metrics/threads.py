@@ -1,0 +1,15 @@
+"""Results that are the same to the last bit, however many threads a machine has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from threadpoolctl import threadpool_limits
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Linear algebra of NumPy in one thread: several add in another order, and round differently. Also a decorator."""
+    with threadpool_limits(1, user_api="blas"):
+        yield
