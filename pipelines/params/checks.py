@@ -69,7 +69,8 @@ def misfits(params: Params, event: Event, exact: bool = True) -> Iterator[str]:
         where, config = f"{FILE}: entries.{name}", configured(block.model, block.config)
         refusal = family_class(block.model).refusal(event)
         if refusal is not None:
-            yield f"{where}.model: {refusal} ({gives}); families that would fit: {', '.join(suitable(event))}"
+            known = refusal if exact else refusal.replace(f" of shape {event.shape}", "")
+            yield f"{where}.model: {known} ({gives}); families that would fit: {', '.join(suitable(event))}"
         elif config.conditional and not event.classes:
             source = f"data.source {params.data.source}"
             yield f"{where}.config: conditional: true needs labels, and {source} gives none here"
