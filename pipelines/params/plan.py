@@ -152,7 +152,7 @@ def plan(params: Params, judged: set[str]) -> dict[str, Any]:
             "desc": "Bring the finished models into the MLflow registry.",
             "cmd": "genera register",
             "deps": [f"{CODE}/register.json", *made.values(), *(f"artifacts/evaluate/{name}" for name in made)],
-            "outs": [REGISTERED],
+            "outs": [{REGISTERED: {"cache": False}}],  # what a cache has says nothing about the registry
         },
     }
 
