@@ -22,6 +22,7 @@ CATALOGUE = {
     "made": "made:MADE",
     "maf": "maf:MAF",
     "nice": "nice:NICE",
+    "nsf": "nsf:NSF",
     "pixelcnn": "pixelcnn:PixelCNN",
     "pixelrnn": "pixelrnn:PixelRNN",
     "progressive_gan": "progressive_gan:ProgressiveGAN",
