@@ -53,15 +53,15 @@ def build(model: str, config: FamilyConfig, event: Event) -> Family:
     return family_class(model)(config, event)
 
 
-def check(model: str, config: FamilyConfig, event: Event) -> None:
-    """Raise `UnsuitableEvent` if the configuration cannot model the event.
+def check(model: str, config: FamilyConfig, event: Event) -> Family:
+    """The family without its weights; raises `UnsuitableEvent` if the configuration cannot model the event.
 
-    The family is built on the meta device, where tensors have shapes and no numbers: so its size costs nothing.
+    It is built on the meta device, where tensors have shapes and no numbers: so its size costs nothing.
     """
     import torch
 
     with torch.device("meta"):
-        build(model, config, event)
+        return build(model, config, event)
 
 
 def _place(model: str) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -11,7 +11,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import ValidationError
 
 from models.catalogue import CATALOGUE, check, family_class, suitable
-from models.contract import Event, RealDensity, Reparameterised, UnsuitableEvent, config_fields
+from models.contract import Event, Family, RealDensity, Reparameterised, UnsuitableEvent, config_fields
+from models.distillation import Distillation
 
 from ..errors import UserError
 from ..files import text_digest
@@ -19,7 +20,7 @@ from .data_section import Source
 from .entry import configured
 from .messages import FILE, lines, reason, suggestion
 from .plan import SUMMARY
-from .schema import Dimension, Params
+from .schema import Dimension, Distill, Params
 
 
 def problems(params: Params) -> list[str]:
@@ -61,10 +62,10 @@ def _events(params: Params) -> Iterator[str]:
 def misfits(params: Params, event: Event, exact: bool = True) -> Iterator[str]:
     """A line for each entry that cannot model an event: why not, and where it could be families that would.
 
-    Families are built for it, without weights, so that their configurations are looked at, too; where only the kind of
-    the event is known, and nothing `exact`, the family alone is asked.
+    Families are built for it, without weights, so that their configurations are looked at, too, and students with their
+    teachers; where only the kind of the event is known, and nothing `exact`, the family alone is asked.
     """
-    gives = f"data.source {params.data.source} gives {event.kind}s"
+    gives, built = f"data.source {params.data.source} gives {event.kind}s", dict[str, Family]()
     for name, block in params.entries.items():
         where, config = f"{FILE}: entries.{name}", configured(block.model, block.config)
         refusal = family_class(block.model).refusal(event)
@@ -76,9 +77,25 @@ def misfits(params: Params, event: Event, exact: bool = True) -> Iterator[str]:
             yield f"{where}.config: conditional: true needs labels, and {source} gives none here"
         elif exact:
             try:
-                check(block.model, config, event)
+                built[name] = check(block.model, config, event)
             except UnsuitableEvent as error:
                 yield f"{where}.config: {error} (examples have the shape {event.shape})"
+    yield from _misfit_pairs(params, built)
+
+
+def _misfit_pairs(params: Params, built: Mapping[str, Family]) -> Iterator[str]:
+    """A line for each student that cannot learn from its teacher in the way that is asked for."""
+    for name, family in built.items():
+        settings = params.loop_of(name)
+        if (
+            isinstance(settings, Distill)
+            and settings.teacher in built
+            and not any(_pair(params, name, settings.teacher))
+        ):
+            try:
+                Distillation(family, built[settings.teacher], **settings.options)
+            except UnsuitableEvent as error:
+                yield f"{FILE}: entries.{name}.distill: {error}"
 
 
 def expected_event(data: Source) -> Event | None:

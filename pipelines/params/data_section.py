@@ -179,7 +179,7 @@ class Digits(ImageOptions, Source):
     share of the examples."""
 
     test_count: Count = 400
-    """Examples in the test split, which only `evaluate` reads; below 1 a share of the examples."""
+    """Examples in the test split, by which nothing is decided; below 1 a share of the examples."""
 
     @property
     def read_paths(self) -> list[str]:

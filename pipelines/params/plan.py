@@ -152,7 +152,8 @@ def plan(params: Params, judged: set[str]) -> dict[str, Any]:
             "desc": "Bring the finished models into the MLflow registry.",
             "cmd": "genera register",
             "deps": [f"{CODE}/register.json", *made.values(), *(f"artifacts/evaluate/{name}" for name in made)],
-            "outs": [{REGISTERED: {"cache": False}}],  # what a cache has says nothing about the registry
+            # What DVC keeps of earlier runs says nothing about the registry: with these it takes nothing from there.
+            "outs": [{REGISTERED: {"cache": False, "persist": True}}],
         },
     }
 

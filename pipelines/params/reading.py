@@ -22,6 +22,7 @@ MOVED = {  # where what stood under these keys in earlier versions stands now
     "distill": "distill.entries.<entry> is entries.<entry>.distill, without code; distill.seed and distill.val_samples"
     " are defaults.distill",
 }
+ALLOWED = "is not allowed as a name: must begin with a small letter, and go on with small letters, digits, - and _"
 EVALUATED = "evaluate.entries: is no longer needed: all entries are evaluated"
 
 
@@ -76,13 +77,16 @@ def _moved(raw: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _names(raw: Mapping[str, Any]) -> Iterator[str]:
-    """Names of entries that a shell, DVC or a path would take for something else, and a file without entries."""
-    entries = raw.get("entries")
+    """Names that a shell, DVC or a path would take for something else, and a file without entries."""
+    entries, project = raw.get("entries"), raw.get("project")
+    if isinstance(project, str) and not _is_name(project):
+        yield f"project: {project!r} {ALLOWED}"
     if "entries" in raw and not entries:
         yield "entries: is empty: give at least one, such as `vae: {model: vae}`"
     for name in entries if isinstance(entries, Mapping) else ():
-        if not (isinstance(name, str) and re.fullmatch(NAME.strip("^$"), name)):
-            yield (
-                f"entries: {name!r} is not allowed as a name: must begin with a small letter, and go on with small"
-                " letters, digits, - and _"
-            )
+        if not (isinstance(name, str) and _is_name(name)):
+            yield f"entries: {name!r} {ALLOWED}"
+
+
+def _is_name(text: str) -> bool:
+    return re.fullmatch(NAME.strip("^$"), text) is not None

@@ -1,7 +1,7 @@
 """`params.yaml`: every knob of the workflow, documented where it is defined, validated before anything starts.
 
 Each section of the file is a class below. An entry is a named experiment: a block with its family, its configuration
-and how it is trained; what it does not say it inherits from `defaults` (see `project.Entry`, which has both).
+and how it is trained; what it does not say it inherits from `defaults` (see `entry.Entry`, which has both).
 
 Nothing here imports PyTorch, so that reading the file costs little; what families say of it is in `checks`.
 """
@@ -122,6 +122,11 @@ class Distill(DistillDefaults):
 
     teacher: str
     """The entry that is imitated. It must be a density."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Those of `models.distillation.Distillation`."""
+        return {"warm_start_steps": self.warm_start_steps, **self.loss.model_dump()}
 
 
 class Dimension(Section):

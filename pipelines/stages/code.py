@@ -7,7 +7,7 @@ comment runs this stage, which takes a moment, and nothing else. Nothing here im
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,10 @@ from models.catalogue import module_of
 
 from ..files import write_json
 from ..identity import code_digest
-from ..params.plan import CODE, complain_of_stale_plan
+from ..params.plan import CODE, complain_of_stale_plan, planned
 from ..params.schema import Block, Params
 
-Meaning = tuple[
-    str, dict[str, Any], tuple[str, ...]
-]  # where it is written, settings, the modules that code begins with
+Meaning = tuple[str, dict[str, Any], tuple[str, ...]]  # its stage, settings, the modules that its code begins with
 
 
 def run(root: Path, params: Params) -> None:
@@ -28,19 +26,19 @@ def run(root: Path, params: Params) -> None:
     complain_of_stale_plan(root, params)
     folder = root / CODE
     shutil.rmtree(folder, ignore_errors=True)
-    for name, settings, roots in meanings(params):
+    for name, settings, roots in meanings(params, planned(root)):
         write_json(folder / f"{name}.json", {"code": code_digest(*roots), "settings": settings})
 
 
-def meanings(params: Params) -> Iterator[Meaning]:
-    """What each stage and entry depends on."""
+def meanings(params: Params, stages: Container[str] = ()) -> Iterator[Meaning]:
+    """What each stage and entry depends on; of `stages` that are planned, also a search that now searches nothing."""
     evaluate = params.evaluate.model_dump(mode="json", exclude={"classifier"})
     reader = f"pipelines.data.sources.{params.data.reader}"
     data = ("pipelines.stages.prepare", reader, "pipelines.data.prepared", "pipelines.data.rows")
     yield "prepare", {"data": params.data.model_dump(mode="json")}, data
     yield "features", {"classifier": params.classifier.model_dump(mode="json")}, ("pipelines.stages.features",)
     for name, block in params.entries.items():
-        yield from _of_entry(params, name, block, evaluate)
+        yield from _of_entry(params, name, block, evaluate, f"tune@{name}" in stages)
     whole = {"entries": {name: _role(block) for name, block in params.entries.items()}}
     shown = {key: evaluate[key] for key in ("inception", "references", "samples", "temperatures")}
     yield "compare", {**whole, "evaluate": shown}, ("pipelines.stages.compare",)
@@ -48,7 +46,7 @@ def meanings(params: Params) -> Iterator[Meaning]:
     yield "register", settings, ("pipelines.stages.register",)
 
 
-def _of_entry(params: Params, name: str, block: Block, evaluate: dict[str, Any]) -> Iterator[Meaning]:
+def _of_entry(params: Params, name: str, block: Block, evaluate: dict[str, Any], tuned: bool) -> Iterator[Meaning]:
     family = f"models.{module_of(block.model)}"
     loop = params.loop_of(name).model_dump(mode="json")
     settings = {"model": block.model, "config": block.config, "loop": loop}
@@ -58,7 +56,7 @@ def _of_entry(params: Params, name: str, block: Block, evaluate: dict[str, Any])
         yield f"distill/{name}", {**settings, "evaluate": evaluate}, ("pipelines.stages.distill", family, teacher)
     else:
         yield f"train/{name}", {**settings, "searched": sorted(space)}, ("pipelines.stages.train", family)
-    if space:
+    if space or tuned:
         search = {"space": space, "search": params.defaults.search.model_dump(mode="json")}
         yield f"tune/{name}", {**settings, **search}, ("pipelines.stages.tune", family)
     yield f"evaluate/{name}", {"evaluate": evaluate}, ("pipelines.stages.evaluate", family)

@@ -72,9 +72,8 @@ def _student_task(project: Project, digest: str, entry: Entry) -> Task:
         distillation = Distillation(
             student,
             teacher,
-            warm_start_steps=settings.warm_start_steps,
             waveform=waveform(data.event.levels, data.meta["encoding"]),
-            **settings.loss.model_dump(),
+            **settings.options,
         )
     except UnsuitableEvent as error:
         raise UserError(f"params.yaml: entries.{entry.name}.distill: {error}") from None

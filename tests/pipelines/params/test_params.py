@@ -266,7 +266,10 @@ BAD: dict[str, tuple[Changes, str]] = {
         {"evaluate.neighbours": 400},
         "evaluate.neighbours: 400 is not allowed: must be less than evaluate.samples, evaluate.references and the *",
     ),
-    "name of a project": ({"project": "My project"}, "project: 'My project' is not allowed: *"),
+    "name of a project": (
+        {"project": "My project"},
+        "project: 'My project' is not allowed as a name: must begin with *",
+    ),
     "word for workers": (
         {"cluster.workers": "all"},
         "cluster.workers: 'all' is not allowed: must be 'auto' or must be a valid integer",
@@ -576,6 +579,26 @@ def test_configurations_are_tried_on_the_real_size_where_it_is_known() -> None:
     (line,) = refusal({"data": {**odd, "resize": [7, 9]}, "entries": entries})
     assert line.startswith("params.yaml: entries.gan.config: architecture: dcgan halves images")
     parse({"data": odd, "entries": entries})
+
+
+@pytest.mark.parametrize(
+    ("of_teacher", "distill", "says"),
+    [
+        ({"alpha": 0.1}, {}, "student and teacher need the same alpha and dequantisation: *"),
+        ({}, {"loss": {"scale": 4.0}}, "scale needs Gaussian conditionals: *"),
+        ({}, {"loss": {"power": 1.0}}, "power compares the spectra of sequences, such as audio"),
+    ],
+)
+def test_students_and_teachers_are_tried_before_anything_trains(
+    of_teacher: dict[str, Any], distill: dict[str, Any], says: str
+) -> None:
+    small = {"blocks": 1, "hidden": [8]}
+    blocks = {
+        "maf": {"model": "maf", "config": {**small, **of_teacher}},
+        "iaf": {"model": "iaf", "config": small, "distill": {"teacher": "maf", "steps": 1, "batch_size": 2, **distill}},
+    }
+    (line,) = refusal({"entries": blocks})
+    assert matches(line, f"params.yaml: entries.iaf.distill: {says}"), line
 
 
 def test_prepared_data_is_asked_where_parameters_do_not_tell(tmp_path: Path) -> None:
