@@ -13,8 +13,10 @@ from typing import Any
 
 from models.catalogue import module_of
 
+from ..errors import UserError
 from ..files import write_json
 from ..identity import code_digest
+from ..params.messages import FILE
 from ..params.plan import CODE, complain_of_stale_plan, planned
 from ..params.schema import Block, Params
 
@@ -24,10 +26,22 @@ Meaning = tuple[str, dict[str, Any], tuple[str, ...]]  # its stage, settings, th
 def run(root: Path, params: Params) -> None:
     """Write artifacts/code/<stage>.json and artifacts/code/<stage>/<entry>.json."""
     complain_of_stale_plan(root, params)
+    _complain_of_missing_files(root, params)
     folder = root / CODE
     shutil.rmtree(folder, ignore_errors=True)
     for name, settings, roots in meanings(params, planned(root)):
         write_json(folder / f"{name}.json", {"code": code_digest(*roots), "settings": settings})
+
+
+def _complain_of_missing_files(root: Path, params: Params) -> None:
+    """Raise `UserError` for files that params.yaml names and that are not there. DVC would say what, and not why."""
+    named = {f"data.{key}": path for key, path in params.data if path in params.data.read_paths}
+    named |= {f"evaluate.{key}": getattr(params.evaluate, key) for key in ("inception", "foreign")}
+    missing = [
+        f"{FILE}: {key}: {path}: does not exist" for key, path in named.items() if path and not (root / path).exists()
+    ]
+    if missing:
+        raise UserError("\n".join(f"{line}; put the data there, or correct the path" for line in missing))
 
 
 def meanings(params: Params, stages: Container[str] = ()) -> Iterator[Meaning]:

@@ -87,10 +87,24 @@ def test_files_that_parameters_name_are_watched(tmp_path: Path) -> None:
     assert {"rows.csv", "test.csv"} <= stages["prepare"] and "other.npy" in stages["evaluate@maf"]
 
 
+def test_files_that_are_not_there_are_a_line_each(tmp_path: Path) -> None:
+    table = {"source": "csv", "path": "rows.csv", "test_path": "test.csv"}
+    params = parse({"data": table, "entries": {"maf": {"model": "maf"}}, "evaluate": {"foreign": "other.npy"}})
+    write_plan(tmp_path, params)
+    (tmp_path / "test.csv").touch()
+    with pytest.raises(UserError) as caught:
+        code.run(tmp_path, params)
+    says = "does not exist; put the data there, or correct the path"
+    assert str(caught.value).splitlines() == [
+        f"params.yaml: data.path: rows.csv: {says}",
+        f"params.yaml: evaluate.foreign: other.npy: {says}",
+    ]
+
+
 def test_dvc_reads_the_plan(planned_project: Path) -> None:
     """Its names are those that DVC gives, and it complains of nothing."""
     program = Path(sys.executable).with_name("dvc")
-    (planned_project / "params.yaml").write_text("entries: {}\n")
+    (planned_project / "params.yaml").write_text("entries: {vae: {model: vae}}\n")
     for command in (["git", "init", "-q"], [program, "init", "-q"]):
         subprocess.run(command, cwd=planned_project, check=True)
     done = subprocess.run(
