@@ -60,8 +60,13 @@ def check(model: str, config: FamilyConfig, event: Event) -> Family:
     """
     import torch
 
-    with torch.device("meta"):
-        return build(model, config, event)
+    from .contract import UnsuitableEvent
+
+    try:
+        with torch.device("meta"):
+            return build(model, config, event)
+    except (OverflowError, RuntimeError, TypeError) as error:  # what PyTorch says of tensors that cannot be
+        raise UnsuitableEvent(f"no such network can be built: {str(error).splitlines()[0]}") from None
 
 
 def _place(model: str) -> tuple[str, str]:

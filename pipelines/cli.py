@@ -43,7 +43,7 @@ def _run(stage: str, name: str | None = None) -> None:
         raise UserError(f"{stage}: {name!r} is not allowed: must be one of the entries of params.yaml: {allowed}")
     if stage in ("train", "distill") and entry.stage != stage:
         raise UserError(f"{stage}: {name!r} is not allowed: it is {MADE_BY[entry.stage]}: genera {entry.stage} {name}")
-    complain_of_unplanned(project.root, stage, name)
+    complain_of_unplanned(project.root, stage, name, entry.judged_by_samples)
     module.run(project, entry)
 
 
@@ -145,15 +145,15 @@ def params() -> None:
 def plan() -> None:
     """Write dvc.yaml, the plan of the workflow, from params.yaml."""
     from .params.checks import complain_of_misfits
-    from .params.plan import forget_lost_registry, write_plan
+    from .params.plan import forget_what_was_lost, write_plan
     from .params.project import Project
 
     project = Project.here()
     complain_of_misfits(project.root, project.params)
     if write_plan(project.root, project.params):
         print("plan: dvc.yaml was written from params.yaml")
-    if forget_lost_registry(project.root):
-        print("plan: mlflow.db is gone: the models will be registered again")
+    for lost in forget_what_was_lost(project.root):
+        print(f"plan: {lost}")
 
 
 def main() -> None:

@@ -30,7 +30,13 @@ PLUMBING = (
     "pipelines.files",
     "pipelines.git",
     "pipelines.identity",
-    "pipelines.params",  # what is set counts by its value
+    *(
+        f"pipelines.params.{name}"  # what is set counts by its value; an entry and what it implies do by their code
+        for name in (
+            *("checks", "data_section", "effective", "messages", "plan", "profiles", "project", "reading", "schema"),
+            *("section", "yaml_file"),
+        )
+    ),
     "pipelines.progress",
     "pipelines.tracking.record",
     "pipelines.tracking.run",

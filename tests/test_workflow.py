@@ -200,7 +200,10 @@ def test_one_parameter_of_maf_redoes_only_what_depends_on_it(project: Path) -> N
 def test_a_registry_that_lost_the_models_gets_them_again(project: Path, quick: dict[str, str]) -> None:
     for _ in range(2):  # what DVC keeps of the first time must not stand in for the second
         (project / "mlflow.db").unlink()
-        assert "the models will be registered again" in run(project, "genera", "plan", **quick).stdout
+        assert (
+            "mlflow.db has lost the models: they will be registered again"
+            in run(project, "genera", "plan", **quick).stdout
+        )
         assert stages_run(run(project, "dvc", "repro", **quick)) == ["register"]
 
 

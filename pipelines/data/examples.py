@@ -20,7 +20,8 @@ from models.noise import Noise
 from ..device import device
 from ..params.project import Project
 from .prepared import Prepared
-from .rows import Rows, spread
+from .rows import Rows
+from .spread import spread
 
 AHEAD = 3  # batches of streamed examples that are read before they are asked for
 

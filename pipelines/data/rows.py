@@ -16,6 +16,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from ..errors import UserError
+from .spread import spread
 
 CHUNK_BYTES = 8 << 20
 MOST_BUFFERS = 1024  # of one preadv; POSIX calls it IOV_MAX
@@ -151,8 +152,3 @@ class RowsWriter:
         }
         npy.write_array_header_1_0(header, described)
         return header.getvalue()
-
-
-def spread(count: int, at_most: int) -> np.ndarray:
-    """Numbers of at most `at_most` rows, evenly spread over `count`: data may be sorted, so the first few mislead."""
-    return np.arange(count) if count <= at_most else np.arange(at_most) * count // at_most

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from models.contract import Completion, Event
 
-from ..data.rows import spread
+from ..data.spread import spread
 from .array_record import ArrayRecord
 
 COMPLETED = {"image": 4, "sequence": 2, "vector": 0}  # examples of the test split

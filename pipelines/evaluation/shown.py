@@ -6,7 +6,7 @@ import numpy as np
 
 from models.contract import Event
 
-from ..data.rows import spread
+from ..data.spread import spread
 
 ROWS = 8  # of a grid of images
 WIDEST = 16  # columns of a grid

@@ -16,7 +16,7 @@ from models.principal import PrincipalComponents
 
 from ..data.examples import Examples
 from ..data.prepared import Prepared
-from ..data.rows import spread
+from ..data.spread import spread
 from .metrics.collapse import classes_covered, collapse_concerns, mean_distance
 from .metrics.distances import fid
 from .metrics.likelihood import Likelihood, objective_name, score

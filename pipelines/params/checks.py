@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from pathlib import Path, PurePath
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -17,10 +17,13 @@ from models.distillation import Distillation
 from ..errors import UserError
 from ..files import text_digest
 from .data_section import Source
-from .entry import configured
+from .entry import configured, takes_integers
 from .messages import FILE, lines, reason, suggestion
-from .plan import SUMMARY
-from .schema import Dimension, Distill, Params
+from .plan import SECTION, SUMMARY
+from .reading import unknown_families, unknown_teachers
+from .schema import Block, Dimension, Distill, Params
+
+OUTPUTS = ("data/prepared", "artifacts", "report")  # the folders that the workflow writes
 
 
 def problems(params: Params) -> list[str]:
@@ -33,9 +36,9 @@ def problems(params: Params) -> list[str]:
 
 def _families(params: Params) -> Iterator[str]:
     """Families that the catalogue lacks, and configurations that their family refuses."""
+    yield from unknown_families(params)
     for name, block in params.entries.items():
         if block.model not in CATALOGUE:
-            yield f"{FILE}: entries.{name}.model: {block.model!r} is not allowed{suggestion(block.model, CATALOGUE)}"
             continue
         try:
             configured(block.model, block.config)
@@ -44,9 +47,15 @@ def _families(params: Params) -> Iterator[str]:
 
 
 def _data(params: Params) -> Iterator[str]:
-    """A test split that nobody gives."""
+    """A test split that nobody gives, and data where the workflow writes."""
     if params.data.drawn_test is None and not params.data.own_test:
         yield f"{FILE}: data.test_count: is missing: no test split is named; give a count or a share such as 0.1"
+    for path in params.data.read_paths:
+        parts = PurePath(os.path.normpath(path)).parts
+        for output in OUTPUTS:
+            shared = min(len(parts), len(PurePath(output).parts))
+            if parts[:shared] == PurePath(output).parts[:shared]:
+                yield f"{FILE}: data.path: {path!r} is not allowed: the workflow writes {output}; keep data elsewhere"
 
 
 # Entries and the data
@@ -78,9 +87,23 @@ def misfits(params: Params, event: Event, exact: bool = True) -> Iterator[str]:
         elif exact:
             try:
                 built[name] = check(block.model, config, event)
+                yield from _misfit_values(params, name, event)
             except UnsuitableEvent as error:
                 yield f"{where}.config: {error} (examples have the shape {event.shape})"
     yield from _misfit_pairs(params, built)
+
+
+def _misfit_values(params: Params, name: str, event: Event) -> Iterator[str]:
+    """A line for each searched value with which an entry could not model an event."""
+    block = params.entries[name]
+    for key, dimension in block.space.items():
+        for value in _tried(block, key, dimension):
+            try:
+                check(block.model, configured(block.model, {**block.config, key: value}), event)
+            except ValidationError:
+                continue  # not allowed in any event, as is said elsewhere, or with other searched values alone
+            except UnsuitableEvent as error:
+                yield f"{FILE}: entries.{name}.search.{key}: {value!r} is not allowed: {error}"
 
 
 def _misfit_pairs(params: Params, built: Mapping[str, Family]) -> Iterator[str]:
@@ -93,7 +116,8 @@ def _misfit_pairs(params: Params, built: Mapping[str, Family]) -> Iterator[str]:
             and not any(_pair(params, name, settings.teacher))
         ):
             try:
-                Distillation(family, built[settings.teacher], **settings.options)
+                teacher, loss = built[settings.teacher], settings.loss.model_dump()
+                Distillation(family, teacher, warm_start_steps=settings.warm_start_steps, **loss)
             except UnsuitableEvent as error:
                 yield f"{FILE}: entries.{name}.distill: {error}"
 
@@ -114,11 +138,13 @@ def section_digest(data: Source) -> str:
 
 def complain_of_misfits(root: Path, params: Params) -> None:
     """Raise `UserError` for entries that cannot model the prepared data, if there is any that these parameters made."""
-    path = root / SUMMARY
-    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    if known.get("section") != section_digest(params.data):
+    try:
+        known, made_of = (json.loads((root / path).read_text(encoding="utf-8")) for path in (SUMMARY, SECTION))
+        if made_of != {"section": section_digest(params.data), "data": known["digest"]}:
+            return
+        event = Event.of({key: known[key] for key in ("shape", "levels", "classes", "ordered")})
+    except (OSError, ValueError, KeyError, TypeError):  # not there yet, or not whole: `prepare` will write them
         return
-    event = Event.of({key: known[key] for key in ("shape", "levels", "classes", "ordered")})
     found = list(misfits(params, event))
     if found:
         raise UserError("\n".join(found))
@@ -145,15 +171,13 @@ def too_few(params: Params, test: Any) -> Iterator[str]:
 
 def _distillations(params: Params) -> Iterator[str]:
     """Teachers that do not exist or teach each other, and pairs that cannot work together."""
+    yield from unknown_teachers(params)
     reported = set[str]()
     for student, block in params.entries.items():
-        if block.distill is None:
+        if block.distill is None or block.distill.teacher not in params.entries:
             continue
         where, teacher = f"{FILE}: entries.{student}.distill", block.distill.teacher
-        if teacher not in params.entries:
-            others = ", ".join(name for name in params.entries if name != student) or "there are none"
-            yield f"{where}.teacher: {teacher!r} is not allowed: must be one of the other entries: {others}"
-        elif circle := _circle(params, student):
+        if circle := _circle(params, student):
             if not reported & set(circle):
                 yield f"{where}.teacher: {' → '.join(circle)} is a circle: one of them must be trained on the data"
             reported |= set(circle)
@@ -204,10 +228,7 @@ def _searches(params: Params) -> Iterator[str]:
 
 def _values(params: Params, name: str, key: str, dimension: Dimension, where: str) -> Iterator[str]:
     block = params.entries[name]
-    bounds: list[Any] = [value for value in (dimension.low, dimension.high) if value is not None]
-    if takes_integers(config_fields(family_class(block.model).Config)[key].annotation):  # kept as floats
-        bounds = [int(value) if value.is_integer() else value for value in bounds]
-    for value in dimension.choices or bounds:
+    for value in _tried(block, key, dimension):
         try:
             configured(block.model, {**block.config, key: value})
         except ValidationError as error:
@@ -219,9 +240,12 @@ def _values(params: Params, name: str, key: str, dimension: Dimension, where: st
         yield f"{first}: the first trial takes it, and it is not in entries.{name}.search.{key}; search: null fixes it"
 
 
-def takes_integers(annotation: Any) -> bool:
-    """Is a range of a parameter with this annotation one of integers? It may be null, too."""
-    if get_origin(annotation) is Annotated:
-        return takes_integers(get_args(annotation)[0])
-    members = get_args(annotation) if isinstance(annotation, UnionType) or get_origin(annotation) is Union else ()
-    return annotation is int or (float not in members and any(takes_integers(member) for member in members))
+def _tried(block: Block, key: str, dimension: Dimension) -> list[Any]:
+    """The values by which a searched parameter is judged: its choices, or the ends of its range."""
+    if dimension.choices:
+        return list(dimension.choices)
+    ends: list[Any] = [value for value in (dimension.low, dimension.high) if value is not None]
+    field = config_fields(family_class(block.model).Config).get(key)
+    if field is not None and takes_integers(field.annotation):  # kept as floats
+        return [int(value) if value.is_integer() else value for value in ends]
+    return ends

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from .section import Section
+from .section import Input, Section, Seed
 
 Kind = Literal["image", "sequence", "vector"]
 Side = Annotated[int, Field(ge=1)]
@@ -55,17 +55,17 @@ class Source(Section):
     source: str
     """Where the data comes from."""
 
-    path: str = "data/raw"
+    path: Input = "data/raw"
     """The file or folder that is read, from the project's folder on. DVC watches it, so it must stay in params.yaml."""
 
-    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")
     """Name of the folder under data/prepared; null takes the name of the source."""
 
     val_count: Count = 0.1
     """Examples in the validation split, which alone decides about early stopping, search and champions; below 1 a
     share of the examples. Unused where the source has a validation split."""
 
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
     """Seed of everything that is drawn: the splits, which are stratified by label, noise and clusters."""
 
     publish: str | None = None
@@ -424,7 +424,7 @@ class Table(Source):
     test_count: Count | None = None
     """Examples in the test split, below 1 a share of them; null keeps that of `test_path`."""
 
-    test_path: str | None = None
+    test_path: Input | None = None
     """File with the official test split."""
 
     columns: list[str] = Field(default_factory=lambda: ["*"], min_length=1)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from models.catalogue import family_class
 from models.contract import Density, Family, FamilyConfig, Reconstruction
@@ -64,3 +65,11 @@ def entry_of(params: Params, name: str) -> Entry:
     block = params.entries[name]
     teacher = None if block.distill is None else entry_of(params, block.distill.teacher)
     return Entry(name, block.model, configured(block.model, block.config), params.loop_of(name), block.space, teacher)
+
+
+def takes_integers(annotation: Any) -> bool:
+    """Is a range of a parameter with this annotation one of integers? It may be null, too."""
+    if get_origin(annotation) is Annotated:
+        return takes_integers(get_args(annotation)[0])
+    members = get_args(annotation) if isinstance(annotation, UnionType) or get_origin(annotation) is Union else ()
+    return annotation is int or (float not in members and any(takes_integers(member) for member in members))

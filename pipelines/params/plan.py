@@ -13,7 +13,9 @@ from __future__ import annotations
 import io
 import os
 import re
+import sqlite3
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +30,10 @@ FILE = "dvc.yaml"
 HEAD = "# Written by `genera plan` from params.yaml, as a lock file is: `make repro` does so first. Do not edit it.\n"
 CODE = "artifacts/code"
 SUMMARY = "artifacts/prepare/summary.json"
+SECTION = "artifacts/prepare/section.json"
 FEATURES = "artifacts/features/model.safetensors"
 DATA = "data/prepared"
+NUMBERS, PAGE = "report/numbers.csv", "report/index.html"
 REGISTERED = "artifacts/register/registered.json"
 CURVE = {"x": "step", "y": "objective", "title": "validation objective (lower is better)"}
 SHOWN = ("completions.npz", "latents.npz", "neighbours.npz", "samples.npy", "temperatures.npy")
@@ -47,18 +51,21 @@ def write_plan(root: Path, params: Params) -> bool:
     Was it written?
     """
     text, path = plan_text(params), root / FILE
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
-        return False
-    write_text(path, text)
-    lock = root / "dvc.lock"
-    if lock.is_file():
-        known, names = lock.read_text(encoding="utf-8"), planned(root)
-        # Each stage is a block that begins with its name, two spaces deep.
-        blocks = re.split(r"^(?=  [^\s:]+:$)", known, flags=re.MULTILINE)
-        kept = [block for block in blocks if not block.startswith("  ") or block.partition(":")[0].strip() in names]
-        if len(kept) < len(blocks):
-            write_text(lock, "".join(kept))
-    return True
+    current = path.is_file() and path.read_text(encoding="utf-8") == text
+    if not current:
+        write_text(path, text)
+    _forget_stages(root / "dvc.lock", set(planned(root)))
+    return not current
+
+
+def _forget_stages(lock: Path, known: set[str]) -> None:
+    """Leave only the known stages in dvc.lock, in which each is a block that begins with its name, two spaces deep."""
+    if not lock.is_file():
+        return
+    blocks = re.split(r"^(?=  [^\s:]+:$)", lock.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    kept = [block for block in blocks if not block.startswith("  ") or block.partition(":")[0].strip() in known]
+    if len(kept) < len(blocks):
+        write_text(lock, "".join(kept))
 
 
 def plan_text(params: Params) -> str:
@@ -84,7 +91,7 @@ def plan(params: Params, judged: set[str]) -> dict[str, Any]:
     searched = [name for name, block in blocks.items() if block.space]
     trained = {name: best(name) if name in searched else first[name] for name in blocks if not blocks[name].distill}
     students = {name: made.get(block.distill.teacher, "") for name, block in blocks.items() if block.distill}
-    files = [path for path in (params.evaluate.inception, params.evaluate.foreign) if path]
+    inception, foreign = ([path] if path else [] for path in (params.evaluate.inception, params.evaluate.foreign))
     return {
         "code": {
             "desc": "Say in a small file for each stage and entry what its settings and its code mean.",
@@ -124,14 +131,14 @@ def plan(params: Params, judged: set[str]) -> dict[str, Any]:
             "distill",
             students,
             "Teach a student the density of its teacher, and compare the two.",
-            deps=[FEATURES, DATA, ITEM, *files[: bool(params.evaluate.inception)]],
+            deps=[FEATURES, DATA, ITEM, *inception],
             **_training(f"artifacts/distill/{KEY}"),
         ),
         **_each(
             "evaluate",
             made,
             "Measure a finished entry.",
-            deps=[FEATURES, DATA, ITEM, *files],
+            deps=[FEATURES, DATA, ITEM, *inception, *foreign],
             outs=[f"artifacts/evaluate/{KEY}/{name}" for name in SHOWN],
             metrics=[{f"artifacts/evaluate/{KEY}/metrics.json": {"cache": False}}],
         ),
@@ -146,7 +153,8 @@ def plan(params: Params, judged: set[str]) -> dict[str, Any]:
                 *(f"artifacts/evaluate/{name}" for name in made),
                 *(f"artifacts/tune/{name}" for name in searched),
             ],
-            "outs": ["report/numbers.csv", "report/seeds.csv"],  # beside pages, in which timings stand
+            # Beside them stand pages with timings, which DVC does not know: so it must not restore these two alone.
+            "outs": [{NUMBERS: {"persist": True}}, {"report/seeds.csv": {"persist": True}}],
         },
         "register": {
             "desc": "Bring the finished models into the MLflow registry.",
@@ -175,16 +183,33 @@ def _each(stage: str, entries: Mapping[str, str], desc: str, deps: list[str], **
     return {stage: {"foreach": dict(entries), "do": body}}
 
 
-def forget_lost_registry(root: Path) -> bool:
-    """Make the models be registered again where the project's own registry was removed. Was it?
+def forget_what_was_lost(root: Path) -> Iterator[str]:
+    """Make stages run again that wrote what DVC does not know, if that is gone; a sentence says which.
 
-    The registry is no output of a stage, since what is in it depends on all that was ever registered there.
+    The registry is no output of a stage, since what is in it depends on all that was ever registered there. The page of
+    the report is none since there are timings on it.
     """
-    record = root / REGISTERED
-    if os.environ.get("MLFLOW_TRACKING_URI") or (root / "mlflow.db").exists() or not record.exists():
+    if (root / NUMBERS).exists() and not (root / PAGE).exists():
+        (root / NUMBERS).unlink()
+        yield f"{PAGE} is gone: the report will be written again"
+    if (
+        not os.environ.get("MLFLOW_TRACKING_URI")
+        and (root / REGISTERED).exists()
+        and not _has_models(root / "mlflow.db")
+    ):
+        (root / REGISTERED).unlink()
+        yield "mlflow.db has lost the models: they will be registered again"
+
+
+def _has_models(database: Path) -> bool:
+    """Are there registered models in the database of the project?"""
+    if not database.exists():
         return False
-    record.unlink()
-    return True
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        try:
+            return connection.execute("SELECT 1 FROM registered_models LIMIT 1").fetchone() is not None
+        except sqlite3.Error:
+            return False
 
 
 # Is the plan current?
@@ -209,10 +234,13 @@ def complain_of_stale_plan(root: Path, params: Params) -> None:
         raise UserError(f"{FILE}: is not the plan of params.yaml: {problems[0]}{more}; run `genera plan`")
 
 
-def complain_of_unplanned(root: Path, stage: str, entry: str) -> None:
-    """Raise `UserError` where dvc.yaml has no such stage."""
-    if f"{stage}@{entry}" not in planned(root):
-        raise UserError(f"{FILE}: has no stage {stage}@{entry}: run `genera plan`, which writes it from params.yaml")
+def complain_of_unplanned(root: Path, stage: str, name: str, in_features: bool) -> None:
+    """Raise `UserError` where dvc.yaml has no such stage, or one that does not wait for features that it needs."""
+    deps = planned(root).get(f"{stage}@{name}")
+    if deps is None:
+        raise UserError(f"{FILE}: has no stage {stage}@{name}: run `genera plan`, which writes it from params.yaml")
+    if in_features and stage in ("tune", "train") and not deps & {FEATURES, best(name)}:
+        raise UserError(f"{FILE}: {stage}@{name} does not wait for {FEATURES}: run `genera plan`")
 
 
 def planned(root: Path) -> dict[str, set[str]]:
@@ -223,7 +251,10 @@ def planned(root: Path) -> dict[str, set[str]]:
     found = content(path)
     if not isinstance(found, Mapping) or not isinstance(found.get("stages"), Mapping):
         raise UserError(f"{FILE}: has no stages: run `genera plan`, which writes them from params.yaml")
-    return _dependencies(found["stages"])
+    try:
+        return _dependencies(found["stages"])
+    except (AttributeError, KeyError, TypeError):
+        raise UserError(f"{FILE}: is damaged: run `genera plan`, which writes it from params.yaml") from None
 
 
 def _dependencies(stages: Mapping[str, Any]) -> dict[str, set[str]]:

@@ -16,7 +16,8 @@ What names its kind stands for itself elsewhere too: `data` with a `source`, a s
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,10 @@ def switch(root: Path, name: str, force: bool = False) -> None:
     if name not in profiles:
         raise UserError(f"profile: {name!r} is not allowed: must be one of {', '.join(profiles) or 'profiles/*.yaml'}")
     text, target = expanded(profiles, name), root / "params.yaml"
-    params = parse(YAML(typ="safe", pure=True).load(text))
+    try:
+        params = parse(YAML(typ="safe", pure=True).load(text))
+    except UserError as error:  # of the file that it would become
+        raise UserError(str(error).replace("params.yaml:", f"profiles/{name}.yaml:")) from None
     if target.exists() and not force:
         current = target.read_text(encoding="utf-8")
         if current.strip() != git_output(root, "show", "HEAD:./params.yaml") and current not in _known(profiles):
@@ -67,10 +71,11 @@ def expanded(profiles: Mapping[str, Path], name: str) -> str:
     return text.getvalue()
 
 
-def _known(profiles: Mapping[str, Path]) -> set[str]:
-    return {expanded(profiles, name) for name in profiles if "base" in content(profiles[name])} | {
-        path.read_text(encoding="utf-8") for path in profiles.values()
-    }
+def _known(profiles: Mapping[str, Path]) -> Iterator[str]:
+    """What the profiles are as parameter files, without those that have mistakes."""
+    for name in profiles:
+        with suppress(UserError):
+            yield expanded(profiles, name)
 
 
 def _whole(profiles: Mapping[str, Path], name: str, above: tuple[str, ...]) -> Any:
@@ -86,15 +91,16 @@ def _whole(profiles: Mapping[str, Path], name: str, above: tuple[str, ...]) -> A
     base = difference.pop("base", None)
     if base is None:
         return profiles[name].read_text(encoding="utf-8")
+    blocks = difference.pop("entries", {})
+    if not isinstance(blocks, dict):
+        raise UserError(f"profiles/{name}.yaml: entries: must be a mapping of names to blocks")
     whole = _whole(profiles, str(base), (*above, name))
     if isinstance(whole, str):
         whole = YAML().load(whole)
     _keep(whole["entries"], difference.pop("keep", None), name)
-    for entry, block in difference.get("entries", {}).items():
-        if block is None:
-            whole["entries"].pop(entry, None)
-    difference["entries"] = {key: block for key, block in difference.get("entries", {}).items() if block is not None}
-    _merge(whole, difference)
+    dropped = [entry for entry, block in blocks.items() if block is None]
+    _drop(whole["entries"], dropped, f"profiles/{name}.yaml: entries")
+    _merge(whole, {**difference, "entries": {key: block for key, block in blocks.items() if block is not None}})
     return whole
 
 
@@ -102,12 +108,27 @@ def _keep(entries: Any, kept: Any, name: str) -> None:
     """Leave the entries that are to be kept."""
     if kept is None:
         return
-    unknown = [entry for entry in kept if entry not in entries]
-    if unknown:
-        where = f"profiles/{name}.yaml: keep: {unknown[0]!r} is not allowed"
-        raise UserError(f"{where}: must be entries of its base: {', '.join(entries)}")
-    for entry in [entry for entry in entries if entry not in kept]:
-        del entries[entry]
+    where = f"profiles/{name}.yaml: keep"
+    if not isinstance(kept, list):
+        raise UserError(
+            f"{where}: {kept!r} is not allowed: must be a list of entries of its base: {', '.join(entries)}"
+        )
+    _complain_of_unknown(kept, entries, where)
+    _drop(entries, [entry for entry in entries if entry not in kept], where)
+
+
+def _drop(entries: Any, names: list[Any], where: str) -> None:
+    """Take the named entries out of those of a base."""
+    _complain_of_unknown(names, entries, where)
+    for name in names:
+        del entries[name]
+
+
+def _complain_of_unknown(names: list[Any], entries: Any, where: str) -> None:
+    """Raise `UserError` for a name that is none of the entries."""
+    for name in names:
+        if name not in entries:
+            raise UserError(f"{where}: {name!r} is not allowed: must be an entry of its base: {', '.join(entries)}")
 
 
 def _merge(whole: Any, difference: Mapping[str, Any]) -> None:

@@ -9,8 +9,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from models.catalogue import CATALOGUE
+
 from ..errors import UserError
-from .messages import FILE, lines
+from .messages import FILE, lines, suggestion
 from .schema import NAME, Params
 from .yaml_file import content
 
@@ -22,7 +24,10 @@ MOVED = {  # where what stood under these keys in earlier versions stands now
     "distill": "distill.entries.<entry> is entries.<entry>.distill, without code; distill.seed and distill.val_samples"
     " are defaults.distill",
 }
-ALLOWED = "is not allowed as a name: must begin with a small letter, and go on with small letters, digits, - and _"
+ALLOWED = (
+    "is not allowed as a name: must begin with a small letter, and go on with small letters, digits, - and _, to a"
+    " length of 100"
+)
 EVALUATED = "evaluate.entries: is no longer needed: all entries are evaluated"
 
 
@@ -33,7 +38,11 @@ def load(path: Path) -> Params:
 
 def read(path: Path) -> Params:
     """The same without asking the families what they say of their configurations: PyTorch is not imported."""
-    return structured(content(path))
+    params = structured(content(path))
+    found = [*unknown_families(params), *unknown_teachers(params)]
+    if found:
+        raise UserError("\n".join(found))
+    return params
 
 
 def parse(raw: Any) -> Params:
@@ -65,6 +74,22 @@ def checked(params: Params) -> Params:
     return params
 
 
+def unknown_families(params: Params) -> Iterator[str]:
+    """Families that the catalogue lacks."""
+    for name, block in params.entries.items():
+        if block.model not in CATALOGUE:
+            yield f"{FILE}: entries.{name}.model: {block.model!r} is not allowed{suggestion(block.model, CATALOGUE)}"
+
+
+def unknown_teachers(params: Params) -> Iterator[str]:
+    """Teachers that are no entries."""
+    for name, block in params.entries.items():
+        if block.distill is not None and block.distill.teacher not in params.entries:
+            others = ", ".join(other for other in params.entries if other != name) or "there are none"
+            where = f"{FILE}: entries.{name}.distill.teacher: {block.distill.teacher!r} is not allowed"
+            yield f"{where}: must be one of the other entries: {others}"
+
+
 def _moved(raw: Mapping[str, Any]) -> Iterator[str]:
     """What stands where it stood in the layout of an earlier version."""
     if "families" not in raw:
@@ -79,14 +104,10 @@ def _moved(raw: Mapping[str, Any]) -> Iterator[str]:
 def _names(raw: Mapping[str, Any]) -> Iterator[str]:
     """Names that a shell, DVC or a path would take for something else, and a file without entries."""
     entries, project = raw.get("entries"), raw.get("project")
-    if isinstance(project, str) and not _is_name(project):
+    if isinstance(project, str) and not re.fullmatch(NAME, project):
         yield f"project: {project!r} {ALLOWED}"
     if "entries" in raw and not entries:
         yield "entries: is empty: give at least one, such as `vae: {model: vae}`"
     for name in entries if isinstance(entries, Mapping) else ():
-        if not (isinstance(name, str) and _is_name(name)):
+        if not (isinstance(name, str) and re.fullmatch(NAME, name)):
             yield f"entries: {name!r} {ALLOWED}"
-
-
-def _is_name(text: str) -> bool:
-    return re.fullmatch(NAME.strip("^$"), text) is not None

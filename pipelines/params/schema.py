@@ -14,9 +14,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from .data_section import Data, Digits
-from .section import Section
+from .section import Input, Section, Seed
 
-NAME = r"^[a-z][a-z0-9_-]*$"  # of entries and projects: DVC splits at dots, a shell at spaces, paths at slashes
+NAME = r"^[a-z][a-z0-9_-]{0,99}$"  # of entries and projects: DVC splits at dots, a shell at spaces, paths at slashes
 
 
 class Loop(Section):
@@ -68,7 +68,7 @@ class Loop(Section):
 class Train(Loop):
     """How an entry is trained by its own losses on the data."""
 
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
     """Seed of weights, order of examples and noise. Entries that differ in nothing else are repetitions of one
     experiment: the report has their mean and its standard error."""
 
@@ -100,7 +100,7 @@ class DistillLoss(Section):
 class DistillDefaults(Loop):
     """How students are distilled, as far as their blocks do not say."""
 
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
     """Seed of weights and noise."""
 
     val_samples: int = Field(default=2048, ge=2)
@@ -122,11 +122,6 @@ class Distill(DistillDefaults):
 
     teacher: str
     """The entry that is imitated. It must be a density."""
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """Those of `models.distillation.Distillation`."""
-        return {"warm_start_steps": self.warm_start_steps, **self.loss.model_dump()}
 
 
 class Dimension(Section):
@@ -202,7 +197,7 @@ class Search(Section):
     gpus_per_trial: float = Field(default=0, ge=0)
     """GPUs that Ray reserves for a trial; may be a fraction."""
 
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
     """Seed of the proposals and of every trial."""
 
 
@@ -327,11 +322,11 @@ class Evaluate(Section):
     temperatures: list[Annotated[float, Field(gt=0)]] = Field(default=[0.5, 0.7, 0.9, 1.0, 1.2])
     """The temperatures at which the report shows the same noise."""
 
-    inception: str | None = None
+    inception: Input | None = None
     """A file with the weights of the Inception network that the original FID uses, for images: quality is then measured
     in its features, and comparable with published numbers. Slow without a GPU. Null takes those of `classifier`."""
 
-    foreign: str | None = None
+    foreign: Input | None = None
     """A file (.npy) of examples of another data set, in the units and shape of this one, which densities should find
     less likely than test examples; null has those alone that need no file."""
 
@@ -339,7 +334,7 @@ class Evaluate(Section):
     """Compile the steps of samplers that go number by number with torch.compile: a minute more for each entry, and then
     faster on a GPU."""
 
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
     """Seed of every sample and bound."""
 
     classifier: Classifier = Field(default_factory=Classifier)

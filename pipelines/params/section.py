@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 
 class Section(BaseModel):
@@ -11,3 +13,16 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True, allow_inf_nan=False
     )
+
+
+def _input(path: str) -> str:
+    if not path or "${" in path:
+        raise ValueError("must be a path, without ${, which DVC would fill in")
+    return path
+
+
+Input = Annotated[str, AfterValidator(_input)]
+"""A file or a folder that is read and watched, from the project's folder on."""
+
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+"""What random generators take, those of other libraries too."""

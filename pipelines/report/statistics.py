@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.rows import CHUNK_BYTES, Rows, spread
+from ..data.rows import CHUNK_BYTES, Rows
+from ..data.spread import spread
 
 MOST_ROWS = 200_000
 MOST_NUMBERS = 50_000_000  # of integers, which are only counted

@@ -20,6 +20,9 @@ from ..params.messages import FILE
 from ..params.plan import CODE, complain_of_stale_plan, planned
 from ..params.schema import Block, Params
 
+READS = ("params.data_section", "data.prepared", "data.rows")  # elsewhere plumbing, and what `prepare` is about
+COMPARED = {"inception", "references", "samples", "scored", "seed", "speed_batch", "speed_runs"}  # with the teacher
+SEARCHED = {"steps", "patience", "validate_every", "checkpoint_every", "seed"}  # are those of the search in a trial
 Meaning = tuple[str, dict[str, Any], tuple[str, ...]]  # its stage, settings, the modules that its code begins with
 
 
@@ -48,14 +51,16 @@ def meanings(params: Params, stages: Container[str] = ()) -> Iterator[Meaning]:
     """What each stage and entry depends on; of `stages` that are planned, also a search that now searches nothing."""
     evaluate = params.evaluate.model_dump(mode="json", exclude={"classifier"})
     reader = f"pipelines.data.sources.{params.data.reader}"
-    data = ("pipelines.stages.prepare", reader, "pipelines.data.prepared", "pipelines.data.rows")
+    data = ("pipelines.stages.prepare", reader, *(f"pipelines.{name}" for name in READS))
     yield "prepare", {"data": params.data.model_dump(mode="json")}, data
     yield "features", {"classifier": params.classifier.model_dump(mode="json")}, ("pipelines.stages.features",)
     for name, block in params.entries.items():
         yield from _of_entry(params, name, block, evaluate, f"tune@{name}" in stages)
     whole = {"entries": {name: _role(block) for name, block in params.entries.items()}}
+    loops = {name: params.loop_of(name).model_dump(mode="json") for name in params.entries}
+    repeated = {name: [block.config, loops[name]] for name, block in params.entries.items()}
     shown = {key: evaluate[key] for key in ("inception", "references", "samples", "temperatures")}
-    yield "compare", {**whole, "evaluate": shown}, ("pipelines.stages.compare",)
+    yield "compare", {**whole, "repeated": repeated, "evaluate": shown}, ("pipelines.stages.compare",)
     settings = {"project": params.name, **whole, "register": params.register_.model_dump(mode="json")}
     yield "register", settings, ("pipelines.stages.register",)
 
@@ -67,11 +72,13 @@ def _of_entry(params: Params, name: str, block: Block, evaluate: dict[str, Any],
     space = {key: dimension.model_dump(mode="json") for key, dimension in block.space.items()}
     if block.distill is not None:
         teacher = f"models.{module_of(params.entries[block.distill.teacher].model)}"
-        yield f"distill/{name}", {**settings, "evaluate": evaluate}, ("pipelines.stages.distill", family, teacher)
+        compared = {key: evaluate[key] for key in sorted(COMPARED)}
+        yield f"distill/{name}", {**settings, "evaluate": compared}, ("pipelines.stages.distill", family, teacher)
     else:
         yield f"train/{name}", {**settings, "searched": sorted(space)}, ("pipelines.stages.train", family)
     if space or tuned:
-        search = {"space": space, "search": params.defaults.search.model_dump(mode="json")}
+        trial = {key: value for key, value in loop.items() if key not in SEARCHED}
+        search = {"loop": trial, "space": space, "search": params.defaults.search.model_dump(mode="json")}
         yield f"tune/{name}", {**settings, **search}, ("pipelines.stages.tune", family)
     yield f"evaluate/{name}", {"evaluate": evaluate}, ("pipelines.stages.evaluate", family)
 

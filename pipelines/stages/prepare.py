@@ -12,7 +12,7 @@ from ..data.publishing import location, publish
 from ..errors import UserError
 from ..files import write_json, write_text
 from ..params.checks import misfits, section_digest, too_few
-from ..params.plan import SUMMARY
+from ..params.plan import SECTION, SUMMARY
 from ..params.project import Project
 from ..report.data_page import render_data
 from ..tracking.record import tracked
@@ -33,17 +33,18 @@ def run(project: Project) -> None:
     write_text(page, render_data(written))
     if data.publish is not None:
         print(f"prepare: published as {publish(written, location(data.publish, project.root))}")
-    write_json(project.root / SUMMARY, summary(project, written))
+    write_json(project.root / SUMMARY, summary(written))
+    # No stage depends on this: a setting that leaves the data as it is makes nothing run again.
+    write_json(project.root / SECTION, {"section": section_digest(data), "data": written.meta["digest"]})
     with tracked(project, "prepare", None, {"data": data}) as run:
         run.log_metrics(written.meta["counts"])
         run.log_artifact(page)
     _tell(project, written)
 
 
-def summary(project: Project, data: Prepared) -> dict[str, Any]:
-    """What is committed of the data: what it is, how much, and of which section of params.yaml it was made."""
-    known = {key: data.meta[key] for key in SUMMARIED}
-    return {**known, "classes": data.event.classes, "section": section_digest(project.params.data)}
+def summary(data: Prepared) -> dict[str, Any]:
+    """What is committed of the data: what it is, and how much."""
+    return {**{key: data.meta[key] for key in SUMMARIED}, "classes": data.event.classes}
 
 
 def _check(project: Project, data: Prepared) -> None:

@@ -17,8 +17,7 @@ from ..data.prepared import Prepared
 from ..errors import UserError
 from ..evaluation.validation import name_of_objective
 from ..files import text_digest, write_json, write_text
-from ..params.checks import takes_integers
-from ..params.entry import Entry
+from ..params.entry import Entry, takes_integers
 from ..params.messages import reason
 from ..params.project import Project
 from ..report.pictures import objective_against_parameters, rate_distortion, save_png

@@ -73,7 +73,8 @@ def _student_task(project: Project, digest: str, entry: Entry) -> Task:
             student,
             teacher,
             waveform=waveform(data.event.levels, data.meta["encoding"]),
-            **settings.options,
+            warm_start_steps=settings.warm_start_steps,
+            **settings.loss.model_dump(),
         )
     except UnsuitableEvent as error:
         raise UserError(f"params.yaml: entries.{entry.name}.distill: {error}") from None

@@ -10,7 +10,7 @@ import torch
 from models.contract import Density, Reconstruction
 
 from ...data.examples import Examples
-from ...data.rows import spread
+from ...data.spread import spread
 from ...errors import UserError
 from ..metrics.distances import fid, kid, prdc
 from ..metrics.intervals import fid_interval, kid_interval

@@ -12,7 +12,8 @@ from torch import Tensor
 from models.contract import Density
 
 from ...data.examples import Examples
-from ...data.rows import Rows, spread
+from ...data.rows import Rows
+from ...data.spread import spread
 from ...device import device
 from ...errors import UserError
 from ..metrics.likelihood import Likelihood, bayes_accuracy, marginal, score, score_classes, unit_name

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...data.rows import spread
+from ...data.spread import spread
 
 SHARE = 0.1  # of what is expected of a class: with less of it, it is not covered
 EXPECTED = 5  # samples; where fewer are expected, chance alone may leave none

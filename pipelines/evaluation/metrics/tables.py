@@ -20,7 +20,7 @@ from scipy.stats import wasserstein_distance
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.metrics import r2_score
 
-from ...data.rows import spread
+from ...data.spread import spread
 from .threads import one_thread
 
 PREDICTED = 4  # columns, evenly spread, that are predicted where there are no labels

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.data.rows import CHUNK_BYTES, Rows, RowsWriter, spread
+from pipelines.data.rows import CHUNK_BYTES, Rows, RowsWriter
+from pipelines.data.spread import spread
 from pipelines.errors import UserError
 
 RNG = np.random.default_rng(0)

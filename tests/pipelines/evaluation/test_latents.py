@@ -361,7 +361,7 @@ def test_a_plane_of_codes_has_a_manifold_beside_its_map(tmp_path: Path) -> None:
     assert titles(block)[:2] == ["Map of the latent space", "Manifold"] and "Directions from labels" not in titles(
         block
     )
-    assert "told the class" in block.exhibits[1].caption and "principal" not in block.exhibits[0].caption
+    assert "given the class" in block.exhibits[1].caption and "principal" not in block.exhibits[0].caption
     assert "no directions from labels" in block.about
     pairs = re.findall(r"(\d) → (\d)", block.exhibits[2].caption)
     assert len(pairs) == PAIRS["image"] and all(start == end for start, end in pairs)

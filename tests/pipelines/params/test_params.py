@@ -314,7 +314,7 @@ def test_several_mistakes_are_several_lines(changed: Callable[[Changes], dict[st
 
 
 def test_mistakes_in_several_entries_are_several_lines(changed: Callable[[Changes], dict[str, Any]]) -> None:
-    mistakes = {"entries.gmm.config.components": 0, "entries.vae.config.latent": -3, "entries.iaf.model": "oaf"}
+    mistakes = {"entries.iaf.model": "oaf", "entries.gmm.config.components": 0, "entries.vae.config.latent": -3}
     lines = refusal(changed(mistakes))
     assert [line.split(": ")[1] for line in lines] == list(mistakes)
 
@@ -327,7 +327,7 @@ def test_a_mistake_that_is_inherited_is_reported_where_it_was_made(
     assert [line.split(": ")[1] for line in lines] == [f"defaults.train.{key}", "entries.maf.train.clip_norm"]
 
 
-NAMES = ["made;touch oops", "a.b", "a/b", "Made", "1st", "-x", "", "a b", "made\n", 3]
+NAMES = ["made;touch oops", "a.b", "a/b", "Made", "1st", "-x", "", "a b", "made\n", 3, 101 * "a"]
 
 
 @pytest.mark.parametrize("name", NAMES, ids=repr)
@@ -339,7 +339,7 @@ def test_names_that_a_shell_dvc_or_a_path_would_take_for_something_else_are_refu
     (line,) = refusal(raw)
     assert line == (
         f"params.yaml: entries: {name!r} is not allowed as a name: must begin with a small letter, and go on with small"
-        " letters, digits, - and _"
+        " letters, digits, - and _, to a length of 100"
     )
 
 
@@ -606,13 +606,40 @@ def test_prepared_data_is_asked_where_parameters_do_not_tell(tmp_path: Path) -> 
     raw = {"data": {"source": "csv", "path": "x.csv", "test_count": 0.1}, "entries": {"made": {"model": "made"}}}
     raw["entries"]["made"]["config"] = {"output": "softmax"}
     params = parse(raw)
-    summary = {"shape": [6], "levels": None, "classes": 0, "ordered": True, "section": section_digest(params.data)}
+    summary = {"shape": [6], "levels": None, "classes": 0, "ordered": True, "digest": "d"}
     complain_of_misfits(tmp_path, params)
     write_json(tmp_path / "artifacts/prepare/summary.json", summary)
+    complain_of_misfits(tmp_path, params)  # it may be of other parameters
+    write_json(tmp_path / "artifacts/prepare/section.json", {"section": section_digest(params.data), "data": "d"})
     with pytest.raises(UserError, match=r"^params\.yaml: entries\.made\.config: .*\(examples have the shape \(6,"):
         complain_of_misfits(tmp_path, params)
     other = parse({**raw, "data": {**raw["data"], "path": "y.csv"}})
     complain_of_misfits(tmp_path, other)  # of other data nothing is known
+    (tmp_path / "artifacts/prepare/summary.json").write_text("<<<<<<< HEAD\n")
+    complain_of_misfits(tmp_path, params)
+
+
+def test_searched_values_are_tried_on_the_event() -> None:
+    odd = {"source": "images", "path": "x", "test_count": 0.1, "mode": "grey", "labels": None, "resize": [7, 9]}
+    search = {"architecture": {"choices": ["mlp", "dcgan"]}, "latent": {"low": 1, "high": 1e30}}
+    architecture, latent = refusal(
+        {"data": odd, "entries": {"gan": {"model": "gan", "config": {"architecture": "mlp"}, "search": search}}}
+    )
+    assert architecture.startswith("params.yaml: entries.gan.search.architecture: 'dcgan' is not allowed: ")
+    assert latent.startswith(f"params.yaml: entries.gan.search.latent: {int(1e30)} is not allowed: no such network")
+
+
+@pytest.mark.parametrize("config", [{"latent": 10**20}, {"hidden": [10**10, 10**10]}], ids=["latent", "hidden"])
+def test_networks_that_cannot_be_built_are_one_line(config: dict[str, Any]) -> None:
+    (line,) = refusal({"entries": {"vae": {"model": "vae", "config": config}}})
+    assert line.startswith("params.yaml: entries.vae.config: no such network can be built: ")
+
+
+@pytest.mark.parametrize("path", ["data", "data/prepared/x", ".", "artifacts/../artifacts"])
+def test_data_does_not_lie_where_the_workflow_writes(path: str) -> None:
+    table = {"source": "csv", "path": path, "test_count": 0.1}
+    (line,) = refusal({"data": table, "entries": {"maf": {"model": "maf"}}})[:1]
+    assert line.startswith(f"params.yaml: data.path: {path!r} is not allowed: the workflow writes ")
 
 
 def test_a_count_of_recordings_is_no_count_of_examples(root: Path) -> None:

@@ -150,9 +150,14 @@ def test_experiments_go_on_under_the_plan(planned_project: Path, vae: dict[str, 
 
 
 def test_an_unplanned_entry_is_one_line(planned_project: Path) -> None:
-    complain_of_unplanned(planned_project, "train", "maf")
+    complain_of_unplanned(planned_project, "train", "maf", in_features=False)
+    complain_of_unplanned(planned_project, "train", "gan", in_features=True)
     with pytest.raises(UserError, match=r"^dvc\.yaml: has no stage train@made: run `genera plan`"):
-        complain_of_unplanned(planned_project, "train", "made")
+        complain_of_unplanned(planned_project, "train", "made", in_features=False)
+    with pytest.raises(
+        UserError, match=r"^dvc\.yaml: train@maf does not wait for artifacts/features/model\.safetensors"
+    ):
+        complain_of_unplanned(planned_project, "train", "maf", in_features=True)
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "stages: 3"])
@@ -186,11 +191,11 @@ def changed_settings(before: Params, after: Params) -> list[str]:
 @pytest.mark.parametrize(
     ("path", "value", "stages"),
     [
-        ("entries.maf.config.weight_decay", 0.5, ["train/maf"]),
-        ("entries.vae.config.latent", 8, ["train/vae", "tune/vae"]),
+        ("entries.maf.config.weight_decay", 0.5, ["train/maf", "compare"]),
+        ("entries.vae.config.latent", 8, ["train/vae", "tune/vae", "compare"]),
         ("entries.vae.search.kl_weight.low", 0.3, ["tune/vae"]),
         ("entries.gan.search", None, ["train/gan", "compare", "register"]),
-        ("entries.iaf.distill.steps", 3, ["distill/iaf"]),
+        ("entries.iaf.distill.steps", 3, ["distill/iaf", "compare"]),
         ("cluster.workers", 2, []),
         ("cluster.storage", "elsewhere", []),
         ("register.min_improvement", 0.1, ["register"]),

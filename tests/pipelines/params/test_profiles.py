@@ -106,7 +106,7 @@ def test_a_difference_changes_what_it_says_and_leaves_the_rest(profiles: dict[st
         (
             "a",
             "{base: whole, keep: [maff]}",
-            r"^profiles/a\.yaml: keep: 'maff' is not allowed: must be entries of its base",
+            r"^profiles/a\.yaml: keep: 'maff' is not allowed: must be an entry of its base",
         ),
         ("a", "[1]", r"^profiles/a\.yaml: must be a mapping with data"),
     ],

@@ -165,7 +165,7 @@ def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
         pytest.skip("a disk of our own cannot be mounted here")
     (tmp_path / "disk").mkdir()
     np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 256, (4096, 32, 32), dtype=np.uint8))
-    params = {"entries": {}, "data": {**NPY, "path": str(tmp_path / "x.npy"), "test_count": 500}}
+    params = {"entries": {"vae": {"model": "vae"}}, "data": {**NPY, "path": str(tmp_path / "x.npy"), "test_count": 500}}
     (tmp_path / "params.yaml").write_text(json.dumps(params))
     command = [*private, "bash", "-c", TINY, "bash", str(tmp_path / "disk"), str(tmp_path), str(GENERA)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
@@ -239,7 +239,9 @@ def test_a_killed_command_is_completed_by_the_next(tmp_path: Path) -> None:
         )
     data = {"source": "images", "path": "images", "test_count": 100, "resize": [16, 16], "mode": "grey"}
     evaluate = {"samples": 50, "references": 50, "neighbours": 3}
-    (tmp_path / "params.yaml").write_text(json.dumps({"entries": {}, "data": data, "evaluate": evaluate}))
+    (tmp_path / "params.yaml").write_text(
+        json.dumps({"entries": {"vae": {"model": "vae"}}, "data": data, "evaluate": evaluate})
+    )
     expected = prepared(tmp_path, **data)
     process = subprocess.Popen([GENERA, "prepare"], cwd=tmp_path, stdout=subprocess.DEVNULL, start_new_session=True)
     spool = tmp_path / "data" / "prepared" / ".images.spool" / "train.npy"
