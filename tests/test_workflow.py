@@ -207,6 +207,27 @@ def test_a_registry_that_lost_the_models_gets_them_again(project: Path, quick: d
         assert stages_run(run(project, "dvc", "repro", **quick)) == ["register"]
 
 
+def test_a_change_that_is_taken_back_leaves_the_page_of_what_stands_in_the_tables(
+    project: Path, quick: dict[str, str]
+) -> None:
+    """DVC keeps the tables of earlier runs, and knows nothing of the page beside them."""
+    page, before = project / "report/index.html", (project / "params.yaml").read_text()
+    shown = re.compile(r"temperatures [\d., ]+")
+    first = shown.findall(page.read_text())
+    change(project, {"evaluate": {"temperatures": [0.6, 1.0]}})
+    assert "compare" in stages_run(run(project, "dvc", "repro", **quick))
+    assert "temperatures 0.6, 1" in shown.findall(page.read_text()) != first
+    (project / "params.yaml").write_text(before)
+    assert "compare" in stages_run(run(project, "dvc", "repro", **quick))
+    assert shown.findall(page.read_text()) == first
+    page.unlink()
+    assert (
+        "report/index.html is gone: the report will be written again" in run(project, "genera", "plan", **quick).stdout
+    )
+    assert stages_run(run(project, "dvc", "repro", **quick)) == ["compare"]
+    assert page.exists()
+
+
 IDENTITY = ("-c", "user.name=a", "-c", "user.email=a@example.org")
 
 

@@ -160,6 +160,13 @@ def test_an_unplanned_entry_is_one_line(planned_project: Path) -> None:
         complain_of_unplanned(planned_project, "train", "maf", in_features=True)
 
 
+@pytest.mark.parametrize("text", ["stages: {a: }", "stages: {a: {foreach: [b], do: {deps: []}}}"])
+def test_a_plan_that_was_damaged_by_hand_is_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "dvc.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"^dvc\.yaml: is damaged: run `genera plan`"):
+        planned(tmp_path)
+
+
 @pytest.mark.parametrize("text", ["", "[1]", "stages: 3"])
 def test_what_is_no_plan_is_one_line(tmp_path: Path, text: str) -> None:
     with pytest.raises(UserError, match="there is no such file: run `genera plan`"):

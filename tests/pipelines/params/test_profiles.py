@@ -109,6 +109,10 @@ def test_a_difference_changes_what_it_says_and_leaves_the_rest(profiles: dict[st
             r"^profiles/a\.yaml: keep: 'maff' is not allowed: must be an entry of its base",
         ),
         ("a", "[1]", r"^profiles/a\.yaml: must be a mapping with data"),
+        ("a", "{base: whole, keep: vae}", r"^profiles/a\.yaml: keep: 'vae' is not allowed: must be a list of entries"),
+        ("a", "{base: whole, entries: }", r"^profiles/a\.yaml: entries: must be a mapping of names to blocks"),
+        ("a", "{base: whole, entries: [vae]}", r"^profiles/a\.yaml: entries: must be a mapping of names to blocks"),
+        ("a", "{base: whole, entries: {x: }}", r"^profiles/a\.yaml: entries: 'x' is not allowed: must be an entry of"),
     ],
 )
 def test_what_is_wrong_with_a_difference_is_one_line(
