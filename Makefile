@@ -12,6 +12,7 @@ help: ## print this list
 
 repro: $(STAMP) ## rebuild everything that is out of date: data, searches, models, report, registry
 	@genera plan
+	@genera run
 	@dvc repro
 
 test: $(STAMP) ## run every test, in as many processes as there are CPUs, at most 4

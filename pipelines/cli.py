@@ -21,30 +21,13 @@ app = typer.Typer(
 
 Entry = Annotated[str, typer.Argument(help="An entry of params.yaml.")]
 
-MADE_BY = {"tune": "searched", "train": "trained", "distill": "distilled"}  # what stages do with an entry
-
 
 def _run(stage: str, name: str | None = None) -> None:
     """Run a stage on the project in the current folder, with its parameters validated first."""
-    from importlib import import_module
-
-    from .errors import UserError
-    from .params.plan import complain_of_unplanned
     from .params.project import Project
+    from .stages.step import step
 
-    project = Project.here()
-    module = import_module(f"{__package__}.stages.{stage}")
-    if name is None:
-        module.run(project)
-        return
-    entry = project.entries.get(name)
-    if entry is None:
-        allowed = ", ".join(project.entries)
-        raise UserError(f"{stage}: {name!r} is not allowed: must be one of the entries of params.yaml: {allowed}")
-    if stage in ("train", "distill") and entry.stage != stage:
-        raise UserError(f"{stage}: {name!r} is not allowed: it is {MADE_BY[entry.stage]}: genera {entry.stage} {name}")
-    complain_of_unplanned(project.root, stage, name, entry.judged_by_samples)
-    module.run(project, entry)
+    step(Project.here(), stage, name)
 
 
 @app.command()
@@ -56,6 +39,15 @@ def code() -> None:
     from .stages.code import run
 
     run(Path.cwd(), read(Path.cwd() / "params.yaml"))
+
+
+@app.command("run")
+def run_at_once() -> None:
+    """Do all that is out of date at once, as tasks of Ray; `dvc repro` then collects it."""
+    from .params.project import Project
+    from .stages.at_once import run
+
+    run(Project.here())
 
 
 @app.command()
@@ -144,14 +136,19 @@ def params() -> None:
 @app.command()
 def plan() -> None:
     """Write dvc.yaml, the plan of the workflow, from params.yaml."""
-    from .params.checks import complain_of_misfits
-    from .params.plan import forget_what_was_lost, write_plan
+    from .params.memory import Memory
+    from .params.plan import READ, forget_what_was_lost, write_plan
     from .params.project import Project
 
     project = Project.here()
-    complain_of_misfits(project.root, project.params)
-    if write_plan(project.root, project.params):
-        print("plan: dvc.yaml was written from params.yaml")
+    memory = Memory(project.root, "plan", READ)
+    if not memory.fresh:
+        from .params.checks import complain_of_misfits  # imports PyTorch
+
+        complain_of_misfits(project.root, project.params)
+        if write_plan(project.root, project.params):
+            print("plan: dvc.yaml was written from params.yaml")
+        memory.remember()
     for lost in forget_what_was_lost(project.root):
         print(f"plan: {lost}")
 

@@ -20,9 +20,11 @@ from .files import text_digest
 PLUMBING = (
     "models.catalogue",  # names the families: another one changes nothing for those there are
     "pipelines.cli",
+    "pipelines.cluster.address",
     "pipelines.cluster.connect",
     "pipelines.cluster.launch",
     "pipelines.cluster.quiet",
+    "pipelines.cluster.workers",
     "pipelines.data.prepared",  # what is read has a digest of its own
     "pipelines.data.publishing",
     "pipelines.data.rows",

@@ -34,6 +34,7 @@ from ray.tune.search.optuna import OptunaSearch
 from ..errors import UserError
 from ..files import read_json, write_text
 from ..params.schema import Cluster, Dimension, Search
+from ..progress import Advance, progress
 from .connect import connected, resources
 
 Report = Callable[[dict[str, float]], None]
@@ -44,6 +45,7 @@ TERMINATED, ERROR = "TERMINATED", "ERROR"  # how Ray calls finished and failed t
 WORST = 1e30  # the objective of a failure: finite, since percentiles of infinities are no numbers
 STARTS = 3  # how often a search is started afresh when workers are lost
 STARTUP_TRIALS = 10  # proposals at random before Optuna models the objective; half the trials if they are few
+_ADVANCES = dict[str, Advance]()  # of the searches under way: Ray copies the journal, and this cannot be copied
 TORN = (EOFError, pickle.UnpicklingError, ValueError, OSError, RuntimeError)  # what reading half a file raises
 
 
@@ -112,9 +114,13 @@ def search(
     folder = storage.absolute() / "search" / name
     journal = _Journal(name, folder / "trials.json", settings)
     if not journal.complete():
-        with connected(cluster):
+        with connected(cluster), progress(f"search {name}", len(journal.read()), settings.trials, "trial") as advance:
             _check_resources(settings, cluster)
-            _run(folder, trial, space, settings, journal)
+            _ADVANCES[name] = advance
+            try:
+                _run(folder, trial, space, settings, journal)
+            finally:
+                del _ADVANCES[name]
     results = journal.read()
     if all(result.objective is None for result in results):
         raise UserError(f"search {name}: every trial failed; the first with: {results[0].failure}")
@@ -359,18 +365,9 @@ class _Journal(ray_tune.Callback):
         others = [other for other in self.read() if other.number != number]
         entries = sorted([*others, result], key=lambda entry: entry.number)
         write_text(self.file, json.dumps([asdict(entry) for entry in entries], indent=1) + "\n")
-        print(self._line(result), flush=True)
-
-    def _line(self, result: TrialResult) -> str:
-        head = f"search {self.name}: trial {result.number + 1}/{self.trials} {_assignments(result.parameters)}"
         if result.failure is not None:
-            return f"{head} failed: {result.failure}"
-        if result.objective is None:
-            return f"{head} reported nothing"
-        stopped = f" (stopped at step {result.step})" if result.stopped_early else ""
-        return f"{head} objective={result.objective:.6g}{stopped}"
-
-
-def _assignments(parameters: Mapping[str, Any]) -> str:
-    values = {key: f"{value:.4g}" if isinstance(value, float) else str(value) for key, value in parameters.items()}
-    return " ".join(f"{key}={value}" for key, value in values.items())
+            print(f"search {self.name}: trial {number + 1} failed: {result.failure}", flush=True)
+        if self.name in _ADVANCES:
+            finished = [entry for entry in entries if entry.best_objective is not None]
+            best = min(finished, key=lambda entry: entry.best_objective or 0.0, default=None)
+            _ADVANCES[self.name](len(entries), "" if best is None else f"best {best.best_objective:.6g}")

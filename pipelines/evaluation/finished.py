@@ -62,9 +62,12 @@ def parameter_count(module: nn.Module) -> int:
 # What it cost: apart from metrics.json, which is the same on every machine of a kind
 
 
-def write_cost(folder: Path, weights: str, measured: Mapping[str, Any]) -> None:
-    """Write cost.json: seconds, speeds and memory of the model whose weights have this digest."""
-    write_json(folder / COST, {"weights": weights, **measured})
+def write_cost(folder: Path, weights: str, measured: Mapping[str, Any], run: str | None = None) -> None:
+    """Write cost.json: seconds, speeds and memory of the model whose weights have this digest.
+
+    `run` is the tracking run that has them, too.
+    """
+    write_json(folder / COST, {"weights": weights, "run": run, **measured})
 
 
 def cost_of(folder: Path, weights: str) -> dict[str, Any]:
@@ -75,6 +78,7 @@ def cost_of(folder: Path, weights: str) -> dict[str, Any]:
     if not (folder / COST).is_file():
         return {}
     measured = dict(read_json(folder / COST))
+    measured.pop("run", None)
     return measured if measured.pop("weights", None) == weights else {}
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .entry import Entry, entry_of
 from .reading import load
 from .schema import Params
+
+if TYPE_CHECKING:
+    from .entry import Entry
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,13 @@ class Project:
     @cached_property
     def entries(self) -> dict[str, Entry]:
         """Every entry by its name, in the order of the file."""
-        return {name: entry_of(self.params, name) for name in self.params.entries}
+        return {name: self.entry(name) for name in self.params.entries}
+
+    def entry(self, name: str) -> Entry:
+        """One entry; families of others are not imported."""
+        from .entry import entry_of  # imports PyTorch
+
+        return entry_of(self.params, name)
 
     @property
     def prepared(self) -> Path:

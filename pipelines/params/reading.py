@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from models.catalogue import CATALOGUE
 
 from ..errors import UserError
+from .memory import Memory
 from .messages import FILE, lines, suggestion
 from .schema import NAME, Params
 from .yaml_file import content
@@ -33,7 +34,11 @@ EVALUATED = "evaluate.entries: is no longer needed: all entries are evaluated"
 
 def load(path: Path) -> Params:
     """Read and validate a params.yaml; a UserError lists everything that is wrong with it, one line each."""
-    return checked(read(path))
+    memory, params = Memory(path.parent, "params", [path.name]), read(path)
+    if not memory.fresh:
+        checked(params)
+        memory.remember()
+    return params
 
 
 def read(path: Path) -> Params:

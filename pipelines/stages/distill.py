@@ -16,7 +16,7 @@ from ..data.examples import examples
 from ..data.prepared import Prepared
 from ..device import device
 from ..evaluation.feature_space import quality_features
-from ..evaluation.finished import family_config, load_family, load_features, parameter_count, weights_digest
+from ..evaluation.finished import family_config, load_family, load_features, weights_digest
 from ..evaluation.metrics.distances import fid
 from ..evaluation.metrics.likelihood import Likelihood, score, unit_name
 from ..evaluation.metrics.throughput import examples_per_second
@@ -28,7 +28,7 @@ from ..params.project import Project
 from ..tracking.record import tracked
 from ..training.jobs import new_family
 from ..training.students import student_job
-from .running import flops_of_a_step, run_job, write_outcome
+from .running import run_job, write_outcome
 
 
 def run(project: Project, entry: Entry) -> None:
@@ -50,13 +50,11 @@ def run(project: Project, entry: Entry) -> None:
             "kl_standard_error": best["standard_error"],
             **_likelihoods(project, data, student, teacher),
             **_quality(project, data, student, teacher),
-            "train_flops": flops_of_a_step(job),
-            "parameters": parameter_count(student),
+            "train_flops": done.state.flops,
+            "parameters": done.state.parameters,
             "rescues": done.state.rescues,
         }
-        speeds = _speeds(project, data, student, teacher)
-        write_outcome(project.made(entry), done, config, finite(job.name, metrics), run, speeds)
-    print(f"{job.name}: samples {speeds['speed_ratio']:.1f} times as fast as {taught_by.name}")
+        write_outcome(project.made(entry), done, config, finite(job.name, metrics), run)
 
 
 def _likelihoods(project: Project, data: Prepared, student: Family, teacher: Family) -> dict[str, Any]:
@@ -73,23 +71,27 @@ def _likelihoods(project: Project, data: Prepared, student: Family, teacher: Fam
 
 
 @torch.no_grad()
-def _speeds(project: Project, data: Prepared, student: Family, teacher: Family) -> dict[str, float]:
-    """The sampling speeds of both, measured in turns in this process.
+def speeds(project: Project, entry: Entry) -> dict[str, float]:
+    """The sampling speeds of student and teacher, measured in turns in this process.
 
     Of sounds also how many seconds of sound each makes in a second, one sound at a time.
     """
-    evaluate, rate, pair = project.params.evaluate, data.meta["sample_rate"], (student, teacher)
-    batch = evaluate.speed_batch
-    speeds = examples_per_second([partial(family.sample, batch) for family in pair], batch, evaluate.speed_runs)
+    assert entry.teacher is not None  # as of every entry that is distilled
+    torch.set_num_threads(project.params.cluster.cpus_per_worker)
+    pair = [load_family(project.made(each)).to(device()) for each in (entry, entry.teacher)]
+    evaluate, data = project.params.evaluate, Prepared.open(project.prepared)
+    batch, rate = evaluate.speed_batch, data.meta["sample_rate"]
+    found = examples_per_second([partial(family.sample, batch) for family in pair], batch, evaluate.speed_runs)
     measured = {
-        "student_samples_per_s": speeds[0],
-        "teacher_samples_per_s": speeds[1],
-        "speed_ratio": speeds[0] / speeds[1],
+        "student_samples_per_s": found[0],
+        "teacher_samples_per_s": found[1],
+        "speed_ratio": found[0] / found[1],
     }
     if rate:
         alone = examples_per_second([partial(family.sample, 1) for family in pair], 1, evaluate.speed_runs)
         seconds = data.event.dimensions / rate
         measured |= {"student_real_time_factor": alone[0] * seconds, "teacher_real_time_factor": alone[1] * seconds}
+    print(f"distill@{entry.name}: samples {measured['speed_ratio']:.1f} times as fast as {entry.teacher.name}")
     return measured
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,19 +50,25 @@ def run(project: Project, entry: Entry) -> None:
             "seed": params.evaluate.seed,
             "train_seed": entry.seed,
         }
-        speeds = cost.speeds(subject)
         completed.save(folder / "completions.npz")
         codes.save(folder / "latents.npz")
         nearest_training_examples(subject).save(folder / "neighbours.npz")
         _save(folder / "samples.npy", shown(family, params.evaluate.seed))
         _save(folder / "temperatures.npy", at_temperatures(subject))
-        write_cost(folder, weights_digest(subject.origin), speeds)
+        write_cost(folder, weights_digest(subject.origin), {}, run.run_id)
         metrics = finite(f"evaluate@{entry.name}", metrics)
         write_json(folder / METRICS, metrics)
-        run.log_metrics({**metrics, **speeds})
+        run.log_metrics(metrics)
         run.log_artifact(folder)
     objective = f"{metrics['objective_name']} {_shown(metrics['objective'], 4)}"
     print(f"evaluate@{entry.name}: {objective}, fid {_shown(metrics['fid'], 3)}; see {folder}")
+
+
+def speeds(project: Project, entry: Entry) -> dict[str, Any]:
+    """How fast the entry samples and scores."""
+    torch.set_num_threads(project.params.cluster.cpus_per_worker)
+    with torch.no_grad():
+        return cost.speeds(Subject(project, entry))
 
 
 def _shown(value: float | None, digits: int) -> str:

@@ -11,23 +11,16 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from models.contract import Batch
-from models.noise import Noise
-
 from ..cluster.launch import launch
-from ..device import device
 from ..errors import UserError
 from ..evaluation.concerns import gist
 from ..evaluation.finished import METRICS, weights_digest, write_cost, write_model
-from ..evaluation.metrics.operations import training_flops
 from ..files import write_json, write_text
 from ..params.project import Project
 from ..tracking.run import StageRun
 from ..training import checkpoint
 from ..training.jobs import Job
 from ..training.task import State
-
-COUNTED = 8  # examples of the step whose operations are counted
 
 
 @dataclass(frozen=True)
@@ -84,34 +77,20 @@ def outcome(job: Job) -> Finished:
     return Finished(groups["best"], State(**rest["state"]), job.name, job.digest)
 
 
-def flops_of_a_step(job: Job) -> float:
-    """Floating-point operations of a training step per example, forward and backward, as the last step does them."""
-    task = job.make()
-    generator, step = torch.Generator(device()).manual_seed(job.seed), torch.tensor(job.loop.steps - 1)
-    x, labels = (torch.empty(COUNTED, 0), None) if task.examples is None else task.examples.head(COUNTED)
-    batch = Batch(x.to(device()), labels, Noise(generator, len(x)), step)
-    return training_flops(task.module.train(), task.players, batch)
-
-
 def write_outcome(
     folder: Path,
     done: Finished,
     config: Mapping[str, Any],
     metrics: Mapping[str, Any],
     run: StageRun,
-    cost: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a training's files, whole or not at all, and record them; metrics.json is the last.
-
-    `cost` is what else was timed, beside the training.
-    """
+    """Write a training's files, whole or not at all, and record them; metrics.json is the last."""
     write_model(folder, done.weights, config)
     write_text(folder / "history.csv", pd.DataFrame(done.state.history).to_csv(index=False))
-    costs = {**done.cost, **(cost or {})}
-    write_cost(folder, weights_digest(folder), costs)
+    write_cost(folder, weights_digest(folder), done.cost, run.run_id)
     write_json(folder / METRICS, metrics)
     run.log_history(done.state.history)
-    run.log_metrics({**metrics, **costs}, done.state.step)
+    run.log_metrics({**metrics, **done.cost}, done.state.step)
     run.set_tags({"job_digest": done.digest})
     run.log_artifact(folder)
     steps = f"{done.state.step} steps in {done.state.seconds:.1f} s"

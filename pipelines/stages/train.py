@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from ..data.prepared import Prepared
-from ..evaluation.finished import family_config, parameter_count
+from ..evaluation.finished import family_config
 from ..evaluation.validation import name_of_objective
 from ..params.entry import Entry
 from ..params.project import Project
 from ..tracking.record import tracked
-from ..training.jobs import family_job, new_family, tuned
-from .running import flops_of_a_step, run_job, write_outcome
+from ..training.jobs import family_job, tuned
+from .running import run_job, write_outcome
 
 
 def run(project: Project, entry: Entry) -> None:
@@ -21,8 +21,8 @@ def run(project: Project, entry: Entry) -> None:
         done = run_job(project, job)
         metrics = {
             **done.metrics(name_of_objective(entry.family, data.event)),
-            "train_flops": flops_of_a_step(job),
-            "parameters": parameter_count(new_family(entry, data.event)),
+            "train_flops": done.state.flops,
+            "parameters": done.state.parameters,
             "concerns": done.concerns,
         }
         config = family_config(entry, data, found=dict(entry.found))

@@ -25,6 +25,12 @@ def tracked(project: Project, stage: str, entry: Entry | None, settings: Mapping
         yield run
 
 
+def add_to_run(project: Project, stage: str, entry: Entry, run_id: str | None, metrics: Mapping[str, Any]) -> None:
+    """Add metrics to a run that has ended, if there was one."""
+    if run_id is not None:
+        StageRun(project.root, project.params.name, stage, entry.name, run_id).log_metrics(metrics)
+
+
 def _plain(value: Any) -> Any:
     """Sections and configurations as mappings."""
     if isinstance(value, Mapping):

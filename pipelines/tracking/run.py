@@ -29,14 +29,17 @@ METRICS_PER_CALL = 1000
 
 
 class StageRun:
-    """The run of one stage. After the first failure of the store every method does nothing."""
+    """The run of one stage. After the first failure of the store every method does nothing.
 
-    def __init__(self, root: Path, experiment: str, stage: str, entry: str | None) -> None:
+    With a `run_id` it is that of an earlier run, to which something is added.
+    """
+
+    def __init__(self, root: Path, experiment: str, stage: str, entry: str | None, run_id: str | None = None) -> None:
         self.name = f"{stage}@{entry}" if entry else stage
         self.records = f"artifacts/{stage}/{entry}" if entry else f"artifacts/{stage}"
         self._tags = run_tags(root, stage, entry)
         self._store: Store | None = None
-        self._run_id: str | None = None
+        self._run_id = run_id
         try:
             self._store = connect(root, experiment)
         except UserError as error:

@@ -26,6 +26,7 @@ from ..data.examples import Feed, batch_rows
 from ..device import device, peak_mib, random_states, set_random_states
 from ..errors import UserError
 from ..evaluation.concerns import gist
+from ..evaluation.metrics.operations import training_flops
 from ..params.schema import Loop
 from ..progress import progress
 from . import checkpoint
@@ -33,6 +34,7 @@ from .players import PlayerLoss, make_optimiser, pace
 from .task import State, Task
 
 Report = Callable[[dict[str, float]], None]
+COUNTED = 8  # examples of the step whose operations are counted
 CHECK_EVERY = 50  # steps between two looks at the losses for divergence; a look waits for the GPU
 
 
@@ -107,6 +109,8 @@ class Training:
             self._validate()
             stopped = self.loop.patience is not None and self.state.waited >= self.loop.patience
             self.state.finished = last or stopped
+            if self.state.finished and self.rank == 0:
+                self._count()
         self.state.seconds += time.perf_counter() - began
         # What can be gone back to must have been found good, by a validation.
         due = validated if self.loop.rescues else step % self.loop.checkpoint_every == 0
@@ -224,6 +228,15 @@ class Training:
             if gist(concern) not in self._said and self.rank == 0:
                 print(f"{self.task.name}: step {self.state.step}: {concern}", flush=True)
             self._said.add(gist(concern))
+
+    def _count(self) -> None:
+        """Count what was trained, and the operations of a step, as the last step of the loop does them."""
+        self.state.parameters = sum(parameter.numel() for parameter in self.module.parameters())
+        generator, step = torch.Generator(self.device).manual_seed(self.seed), torch.tensor(self.loop.steps - 1)
+        examples = self.task.examples
+        x, labels = (torch.empty(COUNTED, 0), None) if examples is None else examples.head(COUNTED)
+        batch = Batch(x.to(self.device), labels, Noise(generator, len(x)), step)
+        self.state.flops = training_flops(self.module.train(), self.task.players, batch)
 
     def _agreed(self, value: float) -> float:
         """The first worker's value, so that all workers take the same decisions."""

@@ -40,7 +40,8 @@ class State:
     """Where a training stands, beside its tensors; with what was wrong at the best and at the last validation.
 
     `examples` counts those of all batches so far; `peak_mib` is the most memory that the first worker needed, in
-    mebibytes.
+    mebibytes. At the end `flops` are the floating-point operations of a step per example, forward and backward, and
+    `parameters` how many numbers were trained.
     """
 
     step: int = 0
@@ -52,6 +53,8 @@ class State:
     rescues: int = 0
     examples: int = 0
     peak_mib: float = 0.0
+    flops: float = 0.0
+    parameters: int = 0
     first_loss: dict[str, float] = field(default_factory=dict)
     loss_sum: dict[str, float] = field(default_factory=dict)
     loss_count: dict[str, int] = field(default_factory=dict)

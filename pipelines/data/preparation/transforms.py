@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from sklearn.cluster import MiniBatchKMeans
 from threadpoolctl import threadpool_limits
 
 from ...errors import UserError
@@ -104,6 +103,8 @@ class Palette(Transform):
             raise UserError(
                 f"params.yaml: data.palette: {self.colours} is not allowed: the images have {distinct} colours"
             )
+        from sklearn.cluster import MiniBatchKMeans  # takes a second
+
         kmeans = MiniBatchKMeans(self.colours, random_state=self.seed, batch_size=4096, n_init=3, max_iter=100)
         with threadpool_limits(1):  # sums of several threads differ in their last bits
             kmeans.fit(pixels.astype(np.float32))

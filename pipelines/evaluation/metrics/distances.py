@@ -7,9 +7,6 @@ Kynkäänniemi et al., 2019 (arXiv:1904.06991). Density and coverage: Naeem et a
 from __future__ import annotations
 
 import numpy as np
-from sklearn.metrics import pairwise_distances
-from sklearn.metrics.pairwise import polynomial_kernel
-from sklearn.neighbors import NearestNeighbors
 
 from .threads import one_thread
 
@@ -38,6 +35,8 @@ def _root(x: np.ndarray) -> np.ndarray:
 @one_thread()
 def kid(real: np.ndarray, fake: np.ndarray) -> float:
     """Unbiased squared maximum mean discrepancy with the kernel (x·y/F + 1)³."""
+    from sklearn.metrics.pairwise import polynomial_kernel  # takes a second, which no training needs
+
     real, fake = real.astype(np.float64), fake.astype(np.float64)
     n, m = len(real), len(fake)
 
@@ -53,6 +52,8 @@ def kid(real: np.ndarray, fake: np.ndarray) -> float:
 @one_thread()
 def prdc(real: np.ndarray, fake: np.ndarray, neighbours: int) -> dict[str, float]:
     """Precision, recall, density and coverage with balls that reach to the k-th nearest neighbour."""
+    from sklearn.metrics import pairwise_distances
+
     real_radius, fake_radius = _radii(real, neighbours), _radii(fake, neighbours)
     distance = pairwise_distances(real, fake)
     in_real_ball = distance < real_radius[:, None]
@@ -66,5 +67,7 @@ def prdc(real: np.ndarray, fake: np.ndarray, neighbours: int) -> dict[str, float
 
 def _radii(x: np.ndarray, neighbours: int) -> np.ndarray:
     """Distance of each point to its k-th nearest other one."""
+    from sklearn.neighbors import NearestNeighbors
+
     distances, _ = NearestNeighbors(n_neighbors=neighbours + 1).fit(x).kneighbors(x)
     return distances[:, -1]

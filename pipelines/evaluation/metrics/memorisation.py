@@ -14,8 +14,6 @@ Both are low for samples that are far from all data, which are bad but not copie
 from __future__ import annotations
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
-from sklearn.neighbors import NearestNeighbors
 
 RARE = 0.01  # share of test examples that lie nearer to a training example than what counts as copied
 ENOUGH = round(1 / RARE)  # test examples, of which fewer have no such percentile
@@ -23,6 +21,8 @@ ENOUGH = round(1 / RARE)  # test examples, of which fewer have no such percentil
 
 def memorisation(samples: np.ndarray, test: np.ndarray, train: np.ndarray) -> float:
     """The probability that a sample lies nearer to a training example than a test example does; features (N, F)."""
+    from sklearn.metrics import roc_auc_score  # takes a second, which not all who look at neighbours need
+
     ours, theirs = (nearest(x, train, 1)[1][:, 0] for x in (samples, test))
     return float(roc_auc_score(np.repeat([1, 0], [len(ours), len(theirs)]), -np.concatenate([ours, theirs])))
 
@@ -43,5 +43,7 @@ def copied(samples: np.ndarray, test: np.ndarray, train: np.ndarray) -> float | 
 
 def nearest(x: np.ndarray, train: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The rows (N, k) of the nearest training examples (M, F) to each x (N, F), and their distances (N, k)."""
+    from sklearn.neighbors import NearestNeighbors
+
     distances, rows = NearestNeighbors(n_neighbors=k).fit(train).kneighbors(x)
     return rows, distances

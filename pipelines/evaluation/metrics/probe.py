@@ -13,10 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -29,7 +25,6 @@ SCORED = 10_000  # examples of the test split, at most
 ITERATIONS = 300  # of L-BFGS; more change the accuracy no more
 
 
-@one_thread()
 def probe_accuracy(
     train: NDArray[Any], train_labels: NDArray[Any], test: NDArray[Any], test_labels: NDArray[Any]
 ) -> float | None:
@@ -39,11 +34,16 @@ def probe_accuracy(
     """
     if len(np.unique(train_labels)) < 2 or not (np.isfinite(train).all() and np.isfinite(test).all()):
         return None
+    from sklearn.exceptions import ConvergenceWarning  # takes a second, which `raw_numbers` does without
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=ITERATIONS))
-    with warnings.catch_warnings():
+    with one_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         probe.fit(train.astype(np.float64), train_labels)
-    return float(probe.score(test.astype(np.float64), test_labels))
+        return float(probe.score(test.astype(np.float64), test_labels))
 
 
 def raw_numbers(x: Tensor, event: Event) -> Tensor:

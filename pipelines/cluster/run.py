@@ -1,0 +1,158 @@
+"""Everything that can run at once does: tasks of Ray, each with the CPUs and GPUs that it declares.
+
+A task starts when those that it comes after have ended well, and there is room for it; of those that wait, that one
+first on which the longest way to the end hangs. A worker that dies is replaced by Ray, and its task begins again, which
+for our tasks means: goes on from its last checkpoint. What tasks print and how far they are comes over a board.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from ..errors import UserError
+from ..params.schema import Cluster
+from .address import address_of, local_cpus
+from .board import new_board, speaking
+from .connect import connected, resources
+from .display import Display, way
+from .tasks import Standing, Task
+
+POLL_SECONDS = 0.25  # between two looks at what has ended
+HANDED_ON = "MLFLOW_"  # how the variables begin that tasks get from this process, wherever they run
+
+
+def run_tasks(tasks: Sequence[Task], cluster: Cluster) -> list[Standing]:
+    """Bring all tasks to an end, but for those that depend on a failed one, and say how they stand.
+
+    UserError: the cluster is out of reach. Errors of tasks are in what is returned.
+    """
+    slots = None if address_of(cluster) else max(1, local_cpus() // cluster.cpus_per_worker)
+    display = Display(slots)
+    with ExitStack() as stack, display.shown():
+        runner = _Runner(tasks, cluster, display, stack)
+        runner.run()
+        display.end(runner.standings.values())
+        return list(runner.standings.values())
+
+
+class _Runner:
+    """The tasks under way."""
+
+    def __init__(self, tasks: Sequence[Task], cluster: Cluster, display: Display, stack: ExitStack) -> None:
+        self.cluster, self.display, self.stack = cluster, display, stack
+        self.standings = {task.name: Standing(task) for task in tasks}
+        known, seconds = {task.name: task for task in tasks}, {task.name: task.seconds or 0.0 for task in tasks}
+        self.ways = {name: way(name, known, seconds) for name in known}
+        self.running: dict[Any, Standing] = {}
+        self.board: Any = None
+
+    def run(self) -> None:
+        while True:
+            while self._take_what_was_done() or self._start():
+                pass
+            if not self.running:
+                return
+            ended, _ = ray.wait(list(self.running), timeout=POLL_SECONDS)
+            self._listen()
+            for reference in ended:
+                self._end(reference)
+            self.display.show(self.standings.values())
+
+    def _take_what_was_done(self) -> bool:
+        """Was the work of any of those that may start done before?"""
+        done = [standing for standing in self._ready() if standing.task.done_before()]
+        for standing in done:
+            standing.state = "finished"
+        return bool(done)
+
+    def _start(self) -> bool:
+        """Start one more, if one may and there is room for it."""
+        ready = self._ready()
+        if not ready:
+            return False
+        if self.board is None:
+            self.display.begin(self.standings.values())
+            self.stack.enter_context(connected(self.cluster))
+            self.board = new_board()
+        found = next((standing for standing in ready if self._has_room(standing.task)), None)
+        if found is None:
+            return False
+        found.state, found.began = "running", time.monotonic()
+        self.running[self._submit(found.task)] = found
+        return True
+
+    def _ready(self) -> list[Standing]:
+        """What waits for nothing but room, that first on which the longest way hangs."""
+        for standing in self._waiting():
+            failed = [name for name in standing.task.after if self._state(name) in ("failed", "skipped")]
+            if failed and not standing.task.alone:
+                standing.state, standing.error = "skipped", f"{failed[0]} did not end well"
+        waiting = list(self._waiting())
+        others = [each for each in waiting if not each.task.alone]
+        if not others:
+            return [] if self.running else waiting[:1]
+        ready = [each for each in others if all(self._state(name) == "finished" for name in each.task.after)]
+        return sorted(ready, key=lambda each: -self.ways[each.task.name])
+
+    def _waiting(self) -> Iterator[Standing]:
+        return (each for each in self.standings.values() if each.state == "waiting")
+
+    def _state(self, name: str) -> str:
+        return self.standings[name].state
+
+    def _has_room(self, task: Task) -> bool:
+        """Is there room on this machine? On a cluster all that is ready is asked for, so that it may grow."""
+        if address_of(self.cluster) is not None or not self.running:
+            return True
+        cpus, gpus = resources(self.cluster)
+        used = [each.task.needs(gpus) for each in self.running.values()]
+        needed = task.needs(gpus)
+        return (
+            sum(each.used_cpus for each in used) + needed.used_cpus <= cpus
+            and sum(each.used_gpus for each in used) + needed.used_gpus <= gpus
+        )
+
+    def _submit(self, task: Task) -> Any:
+        needed = task.needs(resources(self.cluster)[1])
+        remote = ray.remote(_work).options(num_cpus=needed.cpus, num_gpus=needed.gpus, name=task.name)
+        handed_on = {name: value for name, value in os.environ.items() if name.startswith(HANDED_ON)}
+        return remote.remote(task.name, task.work, self.board, handed_on)
+
+    def _listen(self) -> None:
+        """Take in what tasks have said since the last time."""
+        lines, heard = ray.get(self.board.take.remote())
+        for name, (done, total) in heard.items():
+            self.standings[name].done, self.standings[name].total = done, total
+        for line in lines:
+            self.display.say(line)
+
+    def _end(self, reference: Any) -> None:
+        standing = self.running.pop(reference)
+        standing.seconds = time.monotonic() - standing.began
+        try:
+            ray.get(reference)
+            standing.state = "finished"
+        except RayTaskError as error:
+            standing.state, standing.error = "failed", _message(error)
+        except RayError as error:  # its process died, again and again
+            standing.state, standing.error = "failed", f"its process died: {str(error).splitlines()[0]}"
+
+
+def _message(error: RayTaskError) -> str:
+    """What a user can mend is a line; of anything else developers want to see where."""
+    cause = error.cause
+    return str(cause) if isinstance(cause, UserError) else str(error)
+
+
+def _work(name: str, work: Callable[[], None], board: Any, environment: Mapping[str, str]) -> None:
+    """Runs in a worker of Ray, one task after the other."""
+    os.environ.update(environment)
+    with speaking(name, board):
+        work()
