@@ -22,7 +22,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start, too
 ROOT = Path(__file__).parent.parent
 RAY = (
     "tests/test_workflow.py",
-    "tests/pipelines/cluster/test_cluster.py",
+    "tests/pipelines/cluster/",
     "tests/pipelines/data/test_publishing.py::test_two_workers_read_the_published_data",
 )
 LONG = ("tests/test_kinds_of_data.py", "tests/pipelines/data/preparation/test_writing.py")  # whose tests share nothing

@@ -43,7 +43,7 @@ def launch(name: str, work: Work, cluster: Cluster, storage: Path) -> None:
 
 
 def needs_cluster(cluster: Cluster) -> bool:
-    """Must a cluster be asked how many workers a training gets? Not for none, nor for one per GPU where there is none."""
+    """Must a cluster be asked how many workers a training gets? Not for 0, nor for one per GPU where there is none."""
     if cluster.workers == "auto" and address_of(cluster) is None and not in_cluster():
         return cluster.gpus_per_worker > 0 and torch.cuda.is_available()
     return cluster.workers != 0

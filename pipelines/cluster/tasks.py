@@ -20,9 +20,9 @@ class Needs(NamedTuple):
 class Task:
     """A piece of work, which starts when those that it comes `after` have ended well.
 
-    `done_before` brings it to its end without Ray if its work was done before, and says whether it was. `needs` is asked
-    with the number of GPUs that there are. `seconds` are expected. One that is `alone` waits until nothing else runs,
-    and starts whatever has failed.
+    `done_before` brings it to its end without Ray if its work was done before, and says whether it was. `needs` is
+    asked with the number of GPUs that there are. `seconds` are expected. One that is `alone` waits until nothing else
+    runs, and starts whatever has failed.
     """
 
     name: str

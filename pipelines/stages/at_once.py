@@ -119,7 +119,7 @@ def tasks_of(project: Project, outdated: Collection[str], estimates: Estimates) 
 
 
 def needs(project: Project, stage: str, gpus: float) -> Needs:
-    """What a stage reserves and uses on a cluster with so many GPUs: the workers of trainings and trials reserve theirs."""
+    """What a stage reserves and uses on a cluster with so many GPUs. Workers and trials reserve theirs themselves."""
     cluster, search = project.params.cluster, project.params.defaults.search
     cpus, per_worker = float(cluster.cpus_per_worker), float(cluster.gpus_per_worker if gpus else 0)
     if stage == "tune":

@@ -5,8 +5,8 @@ DVC deletes the outputs of a stage before it runs the stage. So each that takes 
     <cluster.storage>/results/<stage>-<entry>-<digest>/
 
 where the digest is that of what the plan says it depends on: what its settings and its code mean, the data, what
-earlier stages made. `genera run` fills these folders, and `dvc repro` collects them, stage by stage; one that was killed
-between a stage and its record in dvc.lock has lost nothing. Nothing here imports PyTorch.
+earlier stages made. `genera run` fills these folders, and `dvc repro` collects them, stage by stage; what is killed
+between a stage and its record in dvc.lock loses nothing. Nothing here imports PyTorch.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
@@ -25,7 +25,7 @@ from models.noise import Noise
 from ..data.examples import Feed, batch_rows
 from ..device import device, peak_mib, random_states, set_random_states
 from ..errors import UserError
-from ..evaluation.concerns import gist
+from ..evaluation.concerns import Watch
 from ..evaluation.metrics.operations import training_flops
 from ..params.schema import Loop
 from ..progress import progress
@@ -64,7 +64,7 @@ class Training:
         self.batch_size = self._batch_size()
         self.feed = None if task.examples is None else Feed(task.examples, self._rows, loop.steps)
         self.state = State()
-        self._said: set[str] = set()  # the gists of concerns that the log has
+        self._watch = Watch(loop.steps)
         self._pending: dict[str, Tensor] = {}  # sums of losses that may still be on their way from the GPU
         self.losses = {player.name: self._parallel(PlayerLoss(player)) for player in task.players}
         moved = [player for player in task.players if player.closed_form is None]
@@ -79,7 +79,7 @@ class Training:
         self._restore()
         for row in self.state.history:
             self.report(dict(row))
-            self._said.update(gist(concern) for concern in self.task.concerns(row))
+            self._watch.stuck(int(row["step"]), self.task.concerns(row))  # what the log has already
         if self.state.finished:
             return
         if self.loop.rescues and self.state.step == 0:
@@ -109,7 +109,8 @@ class Training:
             self._validate()
             stopped = self.loop.patience is not None and self.state.waited >= self.loop.patience
             self.state.finished = last or stopped
-            if self.state.finished and self.rank == 0:
+            if self.state.finished:
+                self._voice(self._watch.unsaid(self.state.best_concerns))
                 self._count()
         self.state.seconds += time.perf_counter() - began
         # What can be gone back to must have been found good, by a validation.
@@ -215,19 +216,20 @@ class Training:
         row = {"step": self.state.step, "loss": sum(losses.values()), **named, **measured, "objective": objective}
         self.state.history.append(row)
         self.state.peak_mib = max(self.state.peak_mib, peak_mib(self.device))
-        self._voice_concerns(row)
+        self._look_for_concerns(row)
         self.state.loss_sum, self.state.loss_count = {}, {}
 
-    def _voice_concerns(self, row: Mapping[str, float]) -> None:
-        """Keep what is wrong by a validation, and say what is new of it."""
-        concerns = self.task.concerns(row)
+    def _look_for_concerns(self, row: Mapping[str, float]) -> None:
+        """Keep what is wrong by a validation, and say what does not go away."""
+        step, concerns = self.state.step, self.task.concerns(row)
         self.state.last_concerns = concerns
-        if self.state.best_step == self.state.step:
+        if self.state.best_step == step:
             self.state.best_concerns = concerns
-        for concern in concerns:
-            if gist(concern) not in self._said and self.rank == 0:
-                print(f"{self.task.name}: step {self.state.step}: {concern}", flush=True)
-            self._said.add(gist(concern))
+        self._voice(self._watch.stuck(step, concerns))
+
+    def _voice(self, concerns: Sequence[str]) -> None:
+        if concerns and self.rank == 0:
+            print(f"{self.task.name}: step {self.state.step}: {'; '.join(concerns)}", flush=True)
 
     def _count(self) -> None:
         """Count what was trained, and the operations of a step, as the last step of the loop does them."""
@@ -237,6 +239,7 @@ class Training:
         x, labels = (torch.empty(COUNTED, 0), None) if examples is None else examples.head(COUNTED)
         batch = Batch(x.to(self.device), labels, Noise(generator, len(x)), step)
         self.state.flops = training_flops(self.module.train(), self.task.players, batch)
+        self.module.zero_grad(set_to_none=True)
 
     def _agreed(self, value: float) -> float:
         """The first worker's value, so that all workers take the same decisions."""

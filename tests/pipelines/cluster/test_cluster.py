@@ -20,9 +20,9 @@ import torch
 from ray.exceptions import RayActorError
 from torch import distributed
 
-from pipelines.cluster import connect
-from pipelines.cluster import launch as launching
-from pipelines.cluster.connect import connected, endpoint, resolve_workers
+from pipelines.cluster import connect, workers
+from pipelines.cluster.address import endpoint
+from pipelines.cluster.connect import connected, resolve_workers
 from pipelines.cluster.launch import Work, launch
 from pipelines.cluster.search import OBJECTIVE, Space, Trial, TrialResult, _Proposals, search
 from pipelines.errors import UserError
@@ -40,7 +40,7 @@ def no_address(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def two_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connect, "_local_cpus", lambda: 2)
+    monkeypatch.setattr(connect, "local_cpus", lambda: 2)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
 
 
@@ -132,12 +132,12 @@ def test_launch_in_this_process(tmp_path: Path) -> None:
 
 def test_which_failure_of_a_worker_counts() -> None:
     collateral, user, died = RuntimeError("Connection closed by peer"), UserError("the loss is NaN"), RayActorError()
-    assert launching._cause([collateral, user]) is user
-    assert launching._cause([collateral, died]) is died
-    assert launching._lost_worker(died, workers=1)
-    assert launching._lost_worker(collateral, workers=2)
-    assert not launching._lost_worker(collateral, workers=1)
-    assert not launching._lost_worker(user, workers=2)
+    assert workers._cause([collateral, user]) is user
+    assert workers._cause([collateral, died]) is died
+    assert workers._lost_worker(died, workers=1)
+    assert workers._lost_worker(collateral, workers=2)
+    assert not workers._lost_worker(collateral, workers=1)
+    assert not workers._lost_worker(user, workers=2)
 
 
 def proposed(sampler: Literal["tpe", "random"], objective: Callable[[dict[str, Any]], float]) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from models.classifier import Classifier
 from models.contract import Event
 from models.principal import PrincipalComponents
 from pipelines.data.examples import Examples
-from pipelines.evaluation.concerns import gist, warnings
+from pipelines.evaluation.concerns import Watch, gist, warnings
 from pipelines.evaluation.metrics.collapse import classes_covered, collapse_concerns, mean_distance
 from pipelines.evaluation.validation import classified, collapse, family_concerns, family_validator
 from pipelines.params.schema import Loop
@@ -144,21 +144,32 @@ def lines(output: str) -> list[str]:
     return [line for line in output.splitlines() if line.startswith("test: step") and "/" not in line]
 
 
-def test_the_log_has_each_concern_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_log_has_each_concern_once_and_when_it_does_not_go_away(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     state = concerned(tmp_path).state
     said = lines(capsys.readouterr().out)
-    assert said == ["test: step 6: the objective is 7.0", "test: step 18: it is late"]
+    assert said == ["test: step 18: the objective is 21.0", "test: step 30: it is late"]
     assert state.best_step == 6 and state.best_concerns == ["the objective is 7.0"]
     assert state.last_concerns == ["the objective is 47.0", "it is late"]
 
 
 def test_a_resumed_training_does_not_repeat_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(Kill):
-        concerned(tmp_path, fail_at=24)
+        concerned(tmp_path, fail_at=37)
     assert len(lines(capsys.readouterr().out)) == 2
     state = concerned(tmp_path).state
     assert lines(capsys.readouterr().out) == []
     assert state.best_concerns == ["the objective is 7.0"] and state.last_concerns[1] == "it is late"
+
+
+def test_what_goes_away_in_time_is_not_voiced() -> None:
+    watch = Watch(100)
+    assert watch.stuck(10, ["covers 1"]) == watch.stuck(30, ["covers 3"]) == []
+    assert watch.stuck(40, []) == watch.stuck(50, ["covers 2"]) == watch.stuck(70, ["covers 2"]) == []
+    assert watch.stuck(75, ["covers 2", "it is late"]) == ["covers 2"]
+    assert watch.unsaid(["covers 4", "it is late"]) == ["it is late"]  # at the end
+    assert watch.unsaid(["it is late"]) == []
 
 
 def finished(best: list[str], last: list[str]) -> list[str]:
