@@ -41,15 +41,6 @@ def code() -> None:
     run(Path.cwd(), read(Path.cwd() / "params.yaml"))
 
 
-@app.command("run")
-def run_at_once() -> None:
-    """Do all that is out of date at once, as tasks of Ray; `dvc repro` then collects it."""
-    from .params.project import Project
-    from .stages.at_once import run
-
-    run(Project.here())
-
-
 @app.command()
 def prepare() -> None:
     """Read the data source, split it, write data/prepared."""
@@ -151,6 +142,15 @@ def plan() -> None:
         memory.remember()
     for lost in forget_what_was_lost(project.root):
         print(f"plan: {lost}")
+
+
+@app.command("run")
+def run_at_once() -> None:
+    """Do all that is out of date at once, as tasks of Ray; `dvc repro` then collects it."""
+    from .params.project import Project
+    from .stages.at_once import run
+
+    run(Project.here())
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ PLUMBING = (
     "pipelines.cluster.connect",
     "pipelines.cluster.launch",
     "pipelines.cluster.quiet",
-    "pipelines.cluster.workers",
+    "pipelines.cluster.data_parallel",
     "pipelines.data.prepared",  # what is read has a digest of its own
     "pipelines.data.publishing",
     "pipelines.data.rows",
@@ -41,7 +41,7 @@ PLUMBING = (
     ),
     "pipelines.progress",
     "pipelines.tracking.record",
-    "pipelines.tracking.run",
+    "pipelines.tracking.stage_run",
     "pipelines.tracking.store",
 )
 TEMPLATES = "templates"  # a folder beside the modules that fill them in

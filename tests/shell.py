@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -31,6 +32,20 @@ def run(folder: Path, *command: str | Path, **more: str) -> subprocess.Completed
     )
     print(done.stdout, done.stderr)
     return done
+
+
+def killed_tree(pid: int) -> None:
+    """Kill a process and all its descendants, as a machine that fails would."""
+    listing = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    parents = dict(tuple(map(int, line.split())) for line in listing.splitlines())
+    doomed = [pid]
+    for victim in doomed:
+        doomed.extend(child for child, parent in parents.items() if parent == victim)
+    for victim in doomed:
+        try:
+            os.kill(victim, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
 
 
 def interpreters() -> Iterator[str]:

@@ -22,10 +22,10 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from pipelines.files import read_json
+from pipelines.files import file_digest, read_json
 
 from .forked import quick_genera
-from .shell import interpreters, run, shell
+from .shell import HANGING, PROGRAMS, interpreters, killed_tree, run, shell
 
 pytestmark = pytest.mark.slow
 ENTRIES = ["gmm", "autoencoder", "vae", "gan", "maf", "iaf", "pixelcnn"]
@@ -161,6 +161,64 @@ def test_run_again_it_does_nothing_and_says_so(project: Path) -> None:
     assert stages_run(done) == [] and "up to date" in done.stdout
 
 
+def fresh(project: Path, folder: Path) -> Path:
+    """A folder with all that is committed of a project, in which nothing was run."""
+    for name in ("params.yaml", "dvc.yaml", ".dvcignore", ".gitignore"):
+        shutil.copy(project / name, folder)
+    for name in ("models", "pipelines"):
+        shutil.copytree(project / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for command in (("git", "init", "-q"), ("dvc", "init", "-q"), ("dvc", "config", "core.analytics", "false")):
+        assert run(folder, *command).returncode == 0
+    return folder
+
+
+def results(project: Path) -> dict[str, str]:
+    """The digests of everything that stages made, but for what it cost."""
+    folder = project / "artifacts"
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name not in ("cost.json", "versions.json")]
+    return {str(path.relative_to(folder)): file_digest(path) for path in files}
+
+
+def test_all_at_once_though_killed_ends_with_the_same_bits(project: Path, tmp_path: Path) -> None:
+    other = fresh(project, tmp_path)
+    kept = other / ".genera/results"
+    with subprocess.Popen([PROGRAMS / "genera", "run"], cwd=other, env=shell(), stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + HANGING
+        while time.monotonic() < deadline and process.poll() is None and not (kept.exists() and any(kept.iterdir())):
+            time.sleep(0.05)
+        assert process.poll() is None
+        killed_tree(process.pid)
+    done = run(other, "genera", "run")
+    assert done.returncode == 0 and "Running stage" not in done.stdout  # code and prepare are done
+    assert not re.search(r"Traceback|pid=", done.stdout + done.stderr)
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("run: to do: ") and lines[-1].startswith("run: ")
+    for name in [f"train@{entry}" for entry in TRAINED] + [f"evaluate@{entry}" for entry in ENTRIES]:
+        assert sum(line.startswith(f"{name}: ") for line in lines) <= 4
+    collected = run(other, "dvc", "repro")
+    assert collected.returncode == 0
+    stages = ["features", *(f"tune@{entry}" for entry in SEARCHED), *(f"train@{entry}" for entry in TRAINED)]
+    for stage in [*stages, "distill@iaf", *(f"evaluate@{entry}" for entry in ENTRIES)]:
+        assert f"{stage}: was finished; see " in collected.stdout
+    assert results(other) == results(project)
+    assert "samples_per_s" in read_json(other / "artifacts/evaluate/gmm/cost.json")
+    assert run(other, "genera", "run").stdout == "run: nothing that takes long is out of date\n"
+    assert stages_run(run(other, "dvc", "repro")) == []
+
+
+def test_one_that_fails_does_not_stop_the_others(project: Path, tmp_path: Path) -> None:
+    other = tmp_path / "copy"
+    shutil.copytree(project, other, ignore=shutil.ignore_patterns("mlartifacts"))
+    blocks = {"autoencoder": {"train": {"steps": 21}}, "maf": {"config": {"learning_rate": 1e30}}}
+    change(other, {"entries": blocks})
+    done = run(other, "genera", "run")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    first, last = done.stderr.splitlines()
+    assert first.startswith("error: train@maf: train@maf: diverged by step ")
+    assert last == "error: run: 1 failed; not run, since they depend on it: distill@iaf, evaluate@maf, evaluate@iaf"
+    assert "evaluate@autoencoder: val_reconstruction_error" in done.stdout
+
+
 def test_bytecode_and_touched_sources_make_nothing_run_again(project: Path) -> None:
     """In any shell Python writes bytecode, which holds its source's time, beside the sources that DVC watches."""
     for python in interpreters():
@@ -188,9 +246,9 @@ def test_a_setting_that_no_result_depends_on_makes_nothing_run_but_code(project:
     assert stages_run(run(project, "dvc", "repro")) == ["code"]
 
 
-def test_one_parameter_of_maf_redoes_only_what_depends_on_it(project: Path) -> None:
+def test_one_parameter_of_maf_redoes_only_what_depends_on_it(project: Path, quick: dict[str, str]) -> None:
     change(project, {"entries": {"maf": {"config": {"weight_decay": 0.5}}}})
-    done = run(project, "dvc", "repro")
+    done = run(project, "dvc", "repro", **quick)
     redone = ["train@maf", "distill@iaf", "evaluate@maf", "evaluate@iaf", "compare", "register"]
     assert stages_run(done) == ["code", *redone]
     versions = {entry: row["version"] for entry, row in read_json(project / "artifacts/register/versions.json").items()}
@@ -294,6 +352,7 @@ def test_a_champion_serves_from_anywhere(project: Path, tmp_path: Path) -> None:
 
 def test_a_dead_tracking_server_does_not_end_a_training(project: Path) -> None:
     dead = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
+    shutil.rmtree(project / ".genera/results")  # or it would only be collected
     done = run(project, "genera", "train", "gmm", **dead)
     assert done.returncode == 0
     assert [line for line in done.stderr.splitlines() if line] and done.stderr.count("warning: tracking") == 1
@@ -304,6 +363,7 @@ def test_a_dead_tracking_server_does_not_end_a_training(project: Path) -> None:
 
 
 def test_damaged_data_and_too_many_workers_are_one_line_each(project: Path, quick: dict[str, str]) -> None:
+    shutil.rmtree(project / ".genera/results", ignore_errors=True)
     change(project, {"cluster": {"workers": 4096}})
     done = run(project, "genera", "train", "gmm", **quick)
     change(project, {"cluster": {"workers": "auto"}})

@@ -36,7 +36,7 @@ def launch(name: str, work: Work, cluster: Cluster, storage: Path) -> None:
         if workers == 0:
             _run_here(work, cluster)
             return
-        from .workers import run_workers
+        from .data_parallel import run_workers
 
         stack.enter_context(connected(cluster))
         run_workers(name, work, cluster, workers, storage)

@@ -1,7 +1,7 @@
 """`genera run`: everything that is out of date and can run at once does so; `dvc repro` then collects it.
 
 DVC says what is out of date. `code` and `prepare`, on which all else depends, are left to it. What follows are tasks,
-which wait for each other as the plan says, and leave their results where `dvc repro` finds them (see `results.py`).
+which wait for each other as the plan says, and leave their results where `dvc repro` finds them (see `kept.py`).
 Speeds are measured at the end, when nothing else of ours runs.
 """
 
@@ -20,7 +20,7 @@ from ..params.plan import complain_of_stale_plan, planned
 from ..params.project import Project
 from ..progress import progress
 from .estimates import Estimates
-from .results import KEPT, Results
+from .kept import KEPT, Results
 from .step import TIMED, add_speeds, lacks_speeds, name_of, work
 
 FIRST = ("code", "prepare")

@@ -17,7 +17,7 @@ from ..evaluation.concerns import gist
 from ..evaluation.finished import METRICS, weights_digest, write_cost, write_model
 from ..files import write_json, write_text
 from ..params.project import Project
-from ..tracking.run import StageRun
+from ..tracking.stage_run import StageRun
 from ..training import checkpoint
 from ..training.jobs import Job
 from ..training.task import State

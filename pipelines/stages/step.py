@@ -10,7 +10,7 @@ from ..errors import UserError
 from ..files import read_json, write_json
 from ..params.plan import complain_of_unplanned
 from ..params.project import Project
-from .results import KEPT, Results
+from .kept import KEPT, Results
 
 MADE_BY = {"tune": "searched", "train": "trained", "distill": "distilled"}  # what stages do with an entry
 TIMED = {"distill": "speed_ratio", "evaluate": "samples_per_s"}  # stages that measure speeds, and one of these

@@ -11,7 +11,7 @@ from ..data.prepared import Prepared
 from ..params.entry import Entry
 from ..params.project import Project
 from ..params.section import Section
-from .run import StageRun, stage_run
+from .stage_run import StageRun, stage_run
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from ..errors import UserError
 from ..files import file_digest, read_json, text_digest
 from .card import Candidate, model_card
 from .champion import Decision, decide, is_whole, versions
-from .run import log_history, log_params, open_run, run_tags
+from .stage_run import log_history, log_params, open_run, run_tags
 from .store import Store, connect, failures, public, reason
 
 if TYPE_CHECKING:

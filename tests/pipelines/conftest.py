@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,9 +20,17 @@ def no_new_store(quick_store: None) -> None: ...
 
 
 @pytest.fixture
+def nobody() -> Iterator[str]:
+    """An address at which nobody answers: its port is taken, and nobody listens there."""
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{deaf.getsockname()[1]}"
+
+
+@pytest.fixture
 def recorded(monkeypatch: pytest.MonkeyPatch) -> MagicMock:
     """Stages without MLflow and Ray: what they are told is recorded, and jobs run right here."""
-    run = MagicMock()
+    run = MagicMock(run_id=None)
 
     @contextmanager
     def tracked(*_: Any) -> Iterator[MagicMock]:

@@ -100,7 +100,7 @@ def changed(copy: Path) -> dict[str, list[str]]:
         *("models/maf.py", "models/vae.py", "models/distillation.py", "pipelines/stages/compare.py"),
         *("pipelines/cluster/search.py", "pipelines/report/page.py", "pipelines/data/sources/digits.py"),
         *("pipelines/data/sources/audio.py", "pipelines/tracking/card.py", "pipelines/evaluation/metrics/probe.py"),
-        *("models/catalogue.py", "pipelines/cli.py", "pipelines/tracking/run.py", "pipelines/params/messages.py"),
+        *("models/catalogue.py", "pipelines/cli.py", "pipelines/tracking/stage_run.py", "pipelines/params/messages.py"),
         *("pipelines/progress.py", "pipelines/cluster/launch.py", "models/wavenet.py"),
     ]
     return changed_by(copy, "\nADDED = 1\n", *files, unet())
@@ -132,7 +132,7 @@ def test_a_network_makes_only_those_stale_that_use_it(changed: dict[str, list[st
         ("pipelines/tracking/card.py", ["register"]),
         ("models/catalogue.py", []),
         ("pipelines/cli.py", []),
-        ("pipelines/tracking/run.py", []),
+        ("pipelines/tracking/stage_run.py", []),
         ("pipelines/params/messages.py", []),
         ("pipelines/progress.py", []),
         ("pipelines/cluster/launch.py", []),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import signal
 import socket
 import subprocess
 import sys
@@ -20,7 +18,7 @@ import torch
 from ray.exceptions import RayActorError
 from torch import distributed
 
-from pipelines.cluster import connect, workers
+from pipelines.cluster import connect, data_parallel
 from pipelines.cluster.address import endpoint
 from pipelines.cluster.connect import connected, resolve_workers
 from pipelines.cluster.launch import Work, launch
@@ -28,6 +26,8 @@ from pipelines.cluster.search import OBJECTIVE, Space, Trial, TrialResult, _Prop
 from pipelines.errors import UserError
 from pipelines.files import write_json
 from pipelines.params.schema import Cluster, Dimension, Search
+
+from ...shell import killed_tree
 
 TRIALS = 8
 STEPS = 200
@@ -132,12 +132,12 @@ def test_launch_in_this_process(tmp_path: Path) -> None:
 
 def test_which_failure_of_a_worker_counts() -> None:
     collateral, user, died = RuntimeError("Connection closed by peer"), UserError("the loss is NaN"), RayActorError()
-    assert workers._cause([collateral, user]) is user
-    assert workers._cause([collateral, died]) is died
-    assert workers._lost_worker(died, workers=1)
-    assert workers._lost_worker(collateral, workers=2)
-    assert not workers._lost_worker(collateral, workers=1)
-    assert not workers._lost_worker(user, workers=2)
+    assert data_parallel._cause([collateral, user]) is user
+    assert data_parallel._cause([collateral, died]) is died
+    assert data_parallel._lost_worker(died, workers=1)
+    assert data_parallel._lost_worker(collateral, workers=2)
+    assert not data_parallel._lost_worker(collateral, workers=1)
+    assert not data_parallel._lost_worker(user, workers=2)
 
 
 def proposed(sampler: Literal["tpe", "random"], objective: Callable[[dict[str, Any]], float]) -> list[dict[str, Any]]:
@@ -273,20 +273,6 @@ def test_launch_two_workers(tmp_path: Path) -> None:
         pytest.skip("needs 2 CPUs")
     launch("two", work_of(None, tmp_path / "out.json"), Cluster(workers=2, gpus_per_worker=0), tmp_path)
     assert json.loads((tmp_path / "out.json").read_text()) == [3.0, 1]
-
-
-def killed_tree(pid: int) -> None:
-    """Kill a process and all its descendants, as a machine that fails would."""
-    listing = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    parents = dict(tuple(map(int, line.split())) for line in listing.splitlines())
-    doomed = [pid]
-    for victim in doomed:
-        doomed.extend(child for child, parent in parents.items() if parent == victim)
-    for victim in doomed:
-        try:
-            os.kill(victim, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
 
 
 @pytest.mark.slow

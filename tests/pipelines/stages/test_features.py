@@ -31,6 +31,7 @@ from pipelines.params.schema import Params
 from pipelines.report.comparison import comparison, shown_columns
 from pipelines.stages import distill, evaluate, features
 from pipelines.stages.running import outcome
+from pipelines.stages.step import add_speeds, lacks_speeds
 from pipelines.training.jobs import Job, family_job
 from pipelines.training.students import student_job
 
@@ -81,6 +82,7 @@ def test_every_kind_of_data_is_measured(tmp_path: Path, event: Event, recorded: 
     for name in project.entries:
         entry = finish(project, name)
         evaluate.run(project, entry)
+        add_speeds(project, "evaluate", name)
         row = result(project, entry)
         rows.append(row)
         assert row["fid_features"] == features_name(folder) and row["fid_references"] == 60
@@ -276,6 +278,10 @@ def test_speeds_are_apart_from_what_is_the_same_on_every_machine(tmp_path: Path)
     entry = project.entries["iaf"]
     distill.run(project, entry)
     evaluate.run(project, entry)
+    for stage in ("distill", "evaluate"):
+        assert lacks_speeds(project, stage, "iaf")
+        add_speeds(project, stage, "iaf")
+        assert not lacks_speeds(project, stage, "iaf")
     for folder in (project.artifacts("features"), project.made(entry), project.artifacts("evaluate", entry)):
         metrics, cost = (read_json(folder / name) for name in ("metrics.json", "cost.json"))
         assert not set(metrics) & set(cost) and cost["weights"] in {

@@ -81,14 +81,13 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def dependencies_digest(project: Project, name: str) -> str | None:
-    """The digest of the content of all that a stage of the plan depends on; None where some of it is not there."""
-    stages = planned(project.root)
-    if name not in stages:
-        return None
+    """The digest of the content of all that a stage of the plan depends on; None where some of that is not there."""
     try:
-        return text_digest(*(part for dep in sorted(stages[name]) for part in (dep, *_contents(project, dep))))
+        deps = planned(project.root).get(name, set())
+        parts = [part for dep in sorted(deps) for part in (dep, *_contents(project, dep))]
     except (FileNotFoundError, UserError):
         return None
+    return text_digest(*parts) if deps else None
 
 
 def _contents(project: Project, dep: str) -> Iterator[str]:
