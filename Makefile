@@ -5,29 +5,31 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3
 BOOT := .venv-uv
 UV := $(shell command -v uv 2>/dev/null || echo $(BOOT)/bin/uv)
-STAMP := .venv/.genera-$(shell cksum uv.lock pyproject.toml | cksum | cut -d' ' -f1)
+LOCKED := $(shell cksum uv.lock pyproject.toml | cksum | cut -d' ' -f1)
+RUNS := .venv/.genera-$(LOCKED)
+TESTS := .venv/.genera-tests-$(LOCKED)
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-repro: $(STAMP) ## rebuild everything that is out of date: data, searches, models, report, registry
+repro: $(RUNS) ## rebuild everything that is out of date: data, searches, models, report, registry
 	@genera plan
 	@genera run
 	@dvc repro
 
-test: $(STAMP) ## run every test, in as many processes as there are CPUs, at most 4
+test: $(TESTS) ## run every test, in as many processes as there are CPUs, at most 4
 	@python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 25
 
-lint: $(STAMP) ## check style, types and the layers
+lint: $(TESTS) ## check style, types and the layers
 	@ruff check
 	@ruff format --check
 	@mypy
 	@lint-imports
 
-ui: $(STAMP) ## show MLflow's page on http://127.0.0.1:5000
+ui: $(RUNS) ## show MLflow's page on http://127.0.0.1:5000
 	@mlflow server --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --host 127.0.0.1 --port 5000
 
-bench: $(STAMP) ## time the project against its peers; results go to benchmarks/results
+bench: $(TESTS) ## time the project against its peers; results go to benchmarks/results
 	@$(UV) sync --quiet --frozen --group bench
 	@for file in benchmarks/[a-z]*.py; do .venv/bin/python -m benchmarks.$$(basename $$file .py); done
 
@@ -35,10 +37,11 @@ clean: ## remove everything that the workflow made, checkpoints and the registry
 	git clean -fdXq artifacts
 	rm -rf .genera .dvc/cache .dvc/tmp data/prepared report mlflow.db mlartifacts
 
-# The environment, made again when the lock changes.
-$(STAMP): uv.lock pyproject.toml
+# The environment, made again when the lock changes: what running needs, and for tests what they need, too.
+$(RUNS): OPTIONS := --no-dev --inexact
+$(RUNS) $(TESTS): uv.lock pyproject.toml
 	@command -v $(UV) >/dev/null || $(PYTHON) -m pip install --quiet --target $(BOOT) uv
-	@$(UV) sync --frozen --compile-bytecode
-	@rm -f .venv/.genera-* && touch $@
+	@$(UV) sync --frozen --compile-bytecode $(OPTIONS)
+	@rm -f $(@:$(LOCKED)=)[0-9]* && touch $@
 
 .PHONY: help repro test lint ui bench clean

@@ -21,8 +21,9 @@ from ..evaluation.metrics.distances import fid
 from ..evaluation.metrics.likelihood import Likelihood, score, unit_name
 from ..evaluation.metrics.throughput import examples_per_second
 from ..evaluation.metrics.two_sample import two_sample_auc
+from ..evaluation.reference_features import reference_features
 from ..evaluation.results import finite
-from ..evaluation.validation import batches_of, classified, draw, feature_array, features_of, log_volume, spread_rows
+from ..evaluation.validation import batches_of, classified, draw, features_of, log_volume, spread_rows
 from ..params.entry import Entry
 from ..params.project import Project
 from ..tracking.record import tracked
@@ -104,8 +105,8 @@ def _quality(project: Project, data: Prepared, student: Family, teacher: Family)
     evaluate, test = project.params.evaluate, examples(project, data, "test")
     labels = torch.arange(evaluate.samples) % student.classes if student.classes else None
     samples = [draw(family, evaluate.samples, evaluate.seed, labels) for family in (student, teacher)]
-    features, _ = quality_features(project, data.event)
-    real = feature_array(features, batches_of(test, spread_rows(test, evaluate.references)))
+    features, name = quality_features(project, data.event)
+    real = reference_features(project, (features, name), test, data.digest, "test", evaluate.references)
     fakes = [features_of(features, x) for x in samples]
     fids = [fid(real, fake) if np.isfinite(fake).all() else None for fake in fakes]
     measured: dict[str, Any] = {"student_fid": fids[0], "teacher_fid": fids[1], "fid_samples": evaluate.samples}

@@ -20,7 +20,8 @@ from ...params.project import Project
 from ...params.schema import Evaluate
 from ..feature_space import quality_features
 from ..finished import load_family
-from ..validation import BATCH, batches_of, draw, feature_array, features_of, spread_rows
+from ..reference_features import reference_features
+from ..validation import draw, features_of
 
 SEARCHED = 100_000  # training examples, evenly spread, among which the nearest to a sample is searched, at most
 
@@ -99,21 +100,18 @@ class Subject:
         return self.named_features[0]
 
     @cached_property
-    def references(self) -> torch.Tensor:
-        """The rows (R,) of the test split that samples are compared with."""
-        return spread_rows(self.test, self.settings.references)
-
-    @cached_property
     def in_features(self) -> InFeatures:
         """Samples, test examples and training examples in features."""
-        searched = spread_rows(self.train, SEARCHED)
         return InFeatures(
             features_of(self.features, self.samples),
-            feature_array(self.features, batches_of(self.test, self.references)),
-            feature_array(self.features, batches_of(self.train, searched)),
+            self._reference(self.test, "test", self.settings.references),
+            self._reference(self.train, "train", SEARCHED),
         )
 
     @cached_property
     def val_features(self) -> np.ndarray:
         """The validation split in features."""
-        return feature_array(self.features, self.val.batches(BATCH))
+        return self._reference(self.val, "val", None)
+
+    def _reference(self, some: Examples, split: str, at_most: int | None) -> np.ndarray:
+        return reference_features(self.project, self.named_features, some, self.data.digest, split, at_most)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-ENOUGH = 10.0  # seconds of counted runs, after which FEWEST are enough
+ENOUGH = 3.0  # seconds of counted runs, after which FEWEST are enough
 FEWEST = 3
 
 
