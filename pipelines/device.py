@@ -7,13 +7,14 @@ import re
 import resource
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 MIB = 1 << 20
-STATUS = Path("/proc/self/status")  # of Linux
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")  # of Linux
 
 
 def device() -> torch.device:
@@ -31,6 +32,15 @@ def peak_mib(device: torch.device) -> float:
         return int(found[1]) / 1024  # what getrusage gives there is that of the parent, where that was more
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, and kibibytes everywhere else
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / MIB
+
+
+def forget_peak(device: torch.device) -> None:
+    """Let `peak_mib` begin anew: a process may have done other work before. Where that is not possible it goes on."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        with suppress(OSError):  # there is no such file elsewhere, and some containers may not write it
+            CLEAR.write_text("5")
 
 
 def random_states(generator: torch.Generator) -> dict[str, Tensor]:

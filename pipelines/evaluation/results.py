@@ -11,7 +11,7 @@ from ..params.entry import Entry
 from ..params.project import Project
 from .finished import METRICS, cost_of, weights_digest
 
-TRAINING = ("train_seconds", "train_examples_per_s", "train_peak_mib")  # of the cost of a training
+TRAINING = ("train_seconds", "train_peak_mib")  # of the cost of a training
 
 
 def result(project: Project, entry: Entry) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from models.contract import Batch, Player
 from models.noise import Noise
 
 from ..data.examples import Feed, batch_rows
-from ..device import device, peak_mib, random_states, set_random_states
+from ..device import device, forget_peak, peak_mib, random_states, set_random_states
 from ..errors import UserError
 from ..evaluation.concerns import Watch
 from ..evaluation.metrics.operations import training_flops
@@ -76,6 +76,7 @@ class Training:
 
     def run(self) -> None:
         """Resume, then step to the end."""
+        forget_peak(self.device)
         self._restore()
         for row in self.state.history:
             self.report(dict(row))

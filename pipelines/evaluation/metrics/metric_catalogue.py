@@ -305,16 +305,13 @@ _ALL = (
     # Cost
     Metric(
         "train_seconds", COST, "Training",
-        "Wall-clock time of the final training, without the search of its hyperparameters.",
+        "Wall-clock time of the final training, without the search of its hyperparameters. `genera run` trains several "
+        "entries at once, each on CPUs of its own, and each then takes longer than alone.",
         unit="s", better="lower", shown=True, timed=True, split="train",
     ),
     Metric(
         "train_steps", COST, "Optimiser steps", "Optimiser steps of the final training.",
         unit="steps", split="train",
-    ),
-    Metric(
-        "train_examples_per_s", COST, "Training speed", "Throughput of the final training.",
-        unit="examples/s", better="higher", timed=True, split="train",
     ),
     Metric(
         "train_peak_mib", COST, "Peak memory",
