@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,20 +83,21 @@ def _copy(source: Path, target: Path) -> None:
 def dependencies_digest(project: Project, name: str) -> str | None:
     """The digest of the content of all that a stage of the plan depends on; None where some of that is not there."""
     try:
-        deps = planned(project.root).get(name, set())
-        parts = [part for dep in sorted(deps) for part in (dep, *_contents(project, dep))]
+        stages = planned(project.root)
+        deps = stages.get(name, set())
+        parts = [part for dep in sorted(deps) for part in (dep, *_contents(project, stages, dep))]
     except (FileNotFoundError, UserError):
         return None
     return text_digest(*parts) if deps else None
 
 
-def _contents(project: Project, dep: str) -> Iterator[str]:
+def _contents(project: Project, stages: Container[str], dep: str) -> Iterator[str]:
     """The digests of the files of a dependency. Prepared data is known by its meta.json, which has the digest of all.
 
     What settings and code mean is asked anew: the stage `code` may not have run since they were changed.
     """
     if dep.startswith(CODE):
-        yield _meaning(project, dep.removeprefix(f"{CODE}/").removesuffix(".json"))
+        yield _meaning(project, stages, dep.removeprefix(f"{CODE}/").removesuffix(".json"))
         return
     path = project.root / dep
     if dep == DATA:
@@ -110,7 +111,6 @@ def _contents(project: Project, dep: str) -> Iterator[str]:
             yield file_digest(file)
 
 
-def _meaning(project: Project, name: str) -> str:
-    stages = planned(project.root)
+def _meaning(project: Project, stages: Container[str], name: str) -> str:
     settings, roots = next(found for each, *found in meanings(project.params, stages) if each == name)
     return json.dumps({"code": code_digest(*roots), "settings": settings}, sort_keys=True)

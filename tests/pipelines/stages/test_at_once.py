@@ -20,7 +20,12 @@ from pipelines.stages.estimates import FEATURES_SECONDS, LEAST_SECONDS, Estimate
 from pipelines.stages.kept import Results
 
 ENTRIES: dict[str, Any] = {
-    "vae": {"model": "vae", "config": {}, "train": {"batch_size": 64}, "search": {"kl_weight": {"low": 0.5, "high": 2.0}}},
+    "vae": {
+        "model": "vae",
+        "config": {},
+        "train": {"batch_size": 64},
+        "search": {"kl_weight": {"low": 0.5, "high": 2.0}},
+    },
     "maf": {"model": "maf", "config": {}, "train": {"steps": 10, "batch_size": 50}},
     "iaf": {"model": "iaf", "config": {}, "distill": {"teacher": "maf", "batch_size": 50}},
 }
