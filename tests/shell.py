@@ -16,7 +16,7 @@ from pathlib import Path
 PROGRAMS = Path(sys.executable).parent
 # What a shell has everywhere, and what a machine may need to be usable at all.
 KEPT = ("HOME", "LANG", "LOGNAME", "PATH", "TERM", "TMPDIR", "USER", "SSL_CERT_FILE", "OPENBLAS_CORETYPE")
-HANGING = 900  # seconds after which a command counts as hanging
+HANGING = 1500  # seconds after which a command counts as hanging
 
 
 def shell(**more: str) -> dict[str, str]:

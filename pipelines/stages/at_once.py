@@ -42,11 +42,15 @@ def run(project: Project) -> None:
         return
     from ..cluster.run import run_tasks
 
-    standings = run_tasks(tasks, project.params.cluster)
+    try:
+        standings = run_tasks(tasks, project.params.cluster)
+    except KeyboardInterrupt:
+        raise UserError("run: was interrupted; what is finished is kept: the same command goes on from there") from None
     for standing in standings:
         if standing.state == "finished" and standing.seconds and standing.task.name != SPEEDS:
             estimates.learn(standing.task.name, standing.seconds)
     _complain_of_failures(standings)
+    print("run: `dvc repro` now records it stage by stage")
 
 
 # What is out of date

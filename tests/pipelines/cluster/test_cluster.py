@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+import ray
 import torch
 from ray.exceptions import RayActorError
 from torch import distributed
@@ -27,7 +28,7 @@ from pipelines.errors import UserError
 from pipelines.files import write_json
 from pipelines.params.schema import Cluster, Dimension, Search
 
-from ...shell import killed_tree
+from ...shell import HANGING, killed_tree
 
 TRIALS = 8
 STEPS = 200
@@ -60,15 +61,18 @@ def test_endpoint(address: str, expected: tuple[str, int] | None) -> None:
     assert endpoint(address) == expected
 
 
+def refuse(**_: Any) -> None:
+    raise AssertionError("Ray was asked for a cluster that nobody answers for")
+
+
 def test_unreachable_address_is_one_quick_line(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as deaf:  # its port is taken, and nobody listens there
         deaf.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{deaf.getsockname()[1]}"
         monkeypatch.setenv("RAY_ADDRESS", address)
-        started = time.monotonic()
+        monkeypatch.setattr(ray, "init", refuse)  # which would wait for minutes
         with pytest.raises(UserError, match=f"RAY_ADDRESS: no Ray cluster answers at {address}") as error:
             resolve_workers(Cluster(address="ignored:1"))
-    assert time.monotonic() - started < 20
     assert "\n" not in str(error.value)
 
 
@@ -281,7 +285,7 @@ def test_killed_search_ends_like_an_undisturbed_one(undisturbed: list[TrialResul
     code += f" t.search_quadratic(pathlib.Path({str(tmp_path)!r}), 0.1)"
     journal = tmp_path / "storage" / "search" / "toy" / "trials.json"
     with subprocess.Popen([sys.executable, "-c", code]) as process:
-        deadline = time.monotonic() + 180
+        deadline = time.monotonic() + HANGING
         while time.monotonic() < deadline and not (journal.exists() and len(json.loads(journal.read_text())) >= 2):
             time.sleep(0.05)
         killed_tree(process.pid)

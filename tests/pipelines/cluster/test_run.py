@@ -20,7 +20,7 @@ from pipelines.errors import UserError
 from pipelines.params.schema import Cluster
 from pipelines.progress import Pace, progress
 
-PATIENCE = 300  # seconds after which what must happen counts as hanging
+from ...shell import HANGING
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -38,7 +38,7 @@ def task(name: str, work: Callable[[], None], *after: str, done: bool = False, a
 def noted(log: Path, name: str, wait_for: str | None = None) -> None:
     """Note that this began, wait for another to have begun, and note that this has ended."""
     (log / f"{name}-began").touch()
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + HANGING
     while wait_for is not None and not (log / f"{wait_for}-began").exists():
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -28,6 +28,8 @@ from pipelines.params.reading import parse
 from pipelines.params.schema import Params, Section
 from pipelines.stages import prepare
 
+from ...shell import HANGING
+
 GENERA = Path(sys.executable).with_name("genera")
 STAGES = ["code", "prepare", "features", "tune", "train", "distill", "evaluate", "compare", "register"]
 FULL = "error: no space is left on the disk"
@@ -55,7 +57,7 @@ def genera(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int | str | None]:
 
 
 def process(folder: Path, *command: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=HANGING)
 
 
 def files(folder: Path) -> list[str]:
