@@ -66,11 +66,13 @@ class _Runner:
             self.display.show(self.standings.values())
 
     def _take_what_was_done(self) -> bool:
-        """Was the work of any of those that may start done before?"""
-        done = [standing for standing in self._ready() if standing.task.done_before()]
-        for standing in done:
-            standing.state = "finished"
-        return bool(done)
+        """Was the work of any of those that may start done before? It takes time to find out, and is asked once."""
+        new = [standing for standing in self._ready() if not standing.asked]
+        for standing in new:
+            standing.asked = True
+            if standing.task.done_before():
+                standing.state = "finished"
+        return any(standing.state == "finished" for standing in new)
 
     def _start(self) -> bool:
         """Start one more, if one may and there is room for it."""

@@ -49,3 +49,4 @@ class Standing:
     done: int = 0
     total: int = 0
     error: str = ""
+    asked: bool = False  # whether its work was done before
