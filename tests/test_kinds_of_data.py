@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from matplotlib.figure import Figure
 from ruamel.yaml import YAML
 
 from pipelines.evaluation.completions import Completions
@@ -18,7 +19,9 @@ from pipelines.files import read_json
 from pipelines.params.profiles import expanded
 from pipelines.params.project import Project
 from pipelines.params.reading import parse
+from pipelines.report import exhibits, pictures
 from pipelines.stages import compare, distill, evaluate, features, prepare, train
+from pipelines.stages.step import add_speeds
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_store")]
 ROOT = Path(__file__).parents[1]
@@ -29,7 +32,7 @@ SMALL = {
     "denoising_autoencoder": {"latent": 2},
     "gan": {"width": 4, "latent": 4},
     "progressive_gan": {"width": 4, "latent": 4, "phase_steps": 1},
-    "diffusion": {"timesteps": 20, "sampler_steps": 2, "bound_steps": 2},
+    "diffusion": {"timesteps": 20, "sampler_steps": 2, "bound_steps": 2, "hidden": [8], "width": 8, "levels": 2},
     "nice": {"hidden": [8], "couplings": 2},
     "realnvp": {"hidden": [8], "couplings": 2, "width": 4, "residual_blocks": 0},
     "glow": {"hidden": [8], "depth": 1, "width": 4},
@@ -44,6 +47,33 @@ SMALL = {
 }
 UNSCORED = ("autoencoder", "denoising_autoencoder", "gan")  # of tables and sounds: no likelihood
 PROFILES = {path.stem: path for path in (ROOT / "profiles").glob("*.yaml")}
+
+
+@pytest.fixture(autouse=True)
+def few_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of pictures that differ in nothing but numbers one is drawn: hundreds of them take most of a test's time."""
+    draw, drawn = pictures._svg, dict[str, str]()
+    wave, waves = exhibits.wave_picture, dict[str, Figure]()
+
+    def once(figure: Figure) -> str:
+        looks: list[Any] = [figure.get_size_inches().tolist()]
+        for axes in figure.axes:
+            looks += [axes.get_title(), axes.get_xlabel(), axes.get_ylabel(), axes.get_xscale(), axes.get_yscale()]
+            looks += [type(part) for part in axes.get_children()]
+        key = repr(looks)
+        if key not in drawn:
+            drawn[key] = draw(figure)
+        return drawn[key]
+
+    def one(signal: np.ndarray, *about: Any) -> Figure:
+        key = repr((len(signal), about))
+        if key not in waves:
+            waves[key] = wave(signal, *about)
+        return waves[key]
+
+    monkeypatch.setattr(pictures, "_svg", once)
+    monkeypatch.setattr(exhibits, "wave_picture", one)
+    monkeypatch.setattr(exhibits, "PAIRED", 3)
 
 
 def toy(profile: str, data: dict[str, Any], keep: tuple[str, ...] = (), drop: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -71,8 +101,11 @@ def rebuild(root: Path, raw: dict[str, Any]) -> tuple[Project, dict[str, dict[st
     features.run(project)
     for entry in sorted(project.entries.values(), key=lambda entry: entry.stage == "distill"):
         (distill if entry.teacher else train).run(project, entry)
+        if entry.teacher:
+            add_speeds(project, "distill", entry.name)
     for entry in project.entries.values():
         evaluate.run(project, entry)
+        add_speeds(project, "evaluate", entry.name)
     compare.run(project)
     rows = csv.DictReader((root / "report" / "comparison.csv").read_text().splitlines())
     return project, {row["entry"]: row for row in rows}

@@ -33,6 +33,8 @@ SEQUENCE = Event((1, 16), 16, 3)
 TOKENS = Event((1, 12), 5, 3, ordered=False)
 EVENTS = (IMAGE, COLOUR, VECTOR, PALETTE, SEQUENCE)
 
+READY: dict[str, Family] = {}
+
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -73,6 +75,13 @@ class Case:
         x, labels = examples(self.event, 64)
         family.initialise(x, labels, torch.Generator().manual_seed(0))
         return perturbed(family, jitter)
+
+    def ready(self) -> Family:
+        """The same in evaluation, built once for all tests, which must leave it as it is."""
+        key = repr((self.model, self.event, self.options))
+        if key not in READY:
+            READY[key] = self.build().eval()
+        return READY[key]
 
     def __str__(self) -> str:
         options = "-".join(f"{key}={value}" for key, value in self.options.items())

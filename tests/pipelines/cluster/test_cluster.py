@@ -280,13 +280,13 @@ def test_launch_two_workers(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_killed_search_ends_like_an_undisturbed_one(undisturbed: list[TrialResult], tmp_path: Path) -> None:
-    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import pathlib, test_cluster as t;"
-    code += f" t.search_quadratic(pathlib.Path({str(tmp_path)!r}), 0.1)"
+def test_killed_search_ends_like_an_undisturbed_one(undisturbed: list[TrialResult], tmp_path: Path, root: Path) -> None:
+    code = f"import pathlib, {__name__} as t; t.search_quadratic(pathlib.Path({str(tmp_path)!r}), 0.1)"
     journal = tmp_path / "storage" / "search" / "toy" / "trials.json"
-    with subprocess.Popen([sys.executable, "-c", code]) as process:
+    with subprocess.Popen([sys.executable, "-c", code], cwd=root) as process:
         deadline = time.monotonic() + HANGING
         while time.monotonic() < deadline and not (journal.exists() and len(json.loads(journal.read_text())) >= 2):
+            assert process.poll() is None
             time.sleep(0.05)
         killed_tree(process.pid)
     assert 2 <= len(json.loads(journal.read_text())) < TRIALS

@@ -253,8 +253,8 @@ print(peak() - before)
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak of memory from Linux")
 def test_streaming_needs_no_more_memory_than_it_is_allowed(tmp_path: Path, root: Path) -> None:
-    rows, size = 100_000, 64 * 64
-    with (tmp_path / "x.npy").open("wb") as file:  # 391 MiB of zeros, which take no room on the disk
+    rows, size = 50_000, 64 * 64
+    with (tmp_path / "x.npy").open("wb") as file:  # 195 MiB of zeros, which take no room on the disk
         header = {"descr": "|u1", "fortran_order": False, "shape": (rows, size)}
         np.lib.format.write_array_header_1_0(file, header)
         file.truncate(file.tell() + rows * size)

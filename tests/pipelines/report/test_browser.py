@@ -23,6 +23,8 @@ from pipelines.report.page import Distillation, EntrySection, Report, render
 from pipelines.report.pictures import distillation_curve, training_curves
 from pipelines.report.sample_pictures import nearest_neighbours, temperature_row
 
+from ...shell import HANGING
+
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
@@ -149,7 +151,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     (folder / "look.html").write_text(f"<!doctype html><meta charset=utf-8>{LOOK}<body>{''.join(frames)}</body>")
     address = (folder / "look.html").as_uri()
     command = [BROWSER, *FLAGS, f"--user-data-dir={folder / 'profile'}", "--dump-dom", address]
-    printed = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    printed = subprocess.run(command, capture_output=True, text=True, timeout=HANGING, check=True).stdout
     answer = re.search(r"<pre>(.*)</pre>", printed, re.DOTALL)
     assert answer, printed[:500]
     found: dict[str, dict[str, Any]] = json.loads(html.unescape(answer[1]))

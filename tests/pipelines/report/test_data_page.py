@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -28,8 +29,8 @@ from pipelines.evaluation.shown import column_labels, temperature_labels
 from pipelines.files import write_json, write_text
 from pipelines.params.project import Project
 from pipelines.params.schema import Params
-from pipelines.report import provenance, statistics
-from pipelines.report.data_page import data_page, describe, render_data
+from pipelines.report import exhibits, provenance, statistics
+from pipelines.report.data_page import DataPage, data_page, describe, render_data
 from pipelines.report.exhibits import amplitude, exhibit, spectrogram, wav_uri
 from pipelines.report.statistics import ColumnCounts, LevelCounts, ValueCounts
 from pipelines.stages import compare
@@ -44,8 +45,14 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Prepared]:
 
 
 @pytest.fixture(scope="module")
-def pages(folders: dict[str, Prepared]) -> dict[str, str]:
-    return {kind: render_data(prepared) for kind, prepared in folders.items()}
+def made(folders: dict[str, Prepared]) -> dict[str, DataPage]:
+    return {kind: data_page(prepared) for kind, prepared in folders.items()}
+
+
+@pytest.fixture(scope="module")
+def pages(folders: dict[str, Prepared], made: dict[str, DataPage]) -> dict[str, str]:
+    with patch("pipelines.report.data_page.data_page", lambda prepared: made[prepared.folder.name]):
+        return {kind: render_data(prepared) for kind, prepared in folders.items()}
 
 
 def words(page: str) -> str:
@@ -226,8 +233,8 @@ def test_odd_data_has_a_page(tmp_path: Path) -> None:
     assert "a band from the lowest to the highest" in render_data(write_prepared(tmp_path / "long", long, **audio))
 
 
-def test_sections_fit_the_kind(folders: dict[str, Prepared]) -> None:
-    names = {kind: [section.name for section in data_page(prepared).sections] for kind, prepared in folders.items()}
+def test_sections_fit_the_kind(made: dict[str, DataPage]) -> None:
+    names = {kind: [section.name for section in page.sections] for kind, page in made.items()}
     always = {"splits", "decisions", "examples", "values", "files"}
     more = {"digits": {"classes"}, "each_step": {"classes"}, "tones": {"classes"}, "palette": {"classes", "palette"}}
     more["table"] = {"classes", "correlation"}
@@ -268,6 +275,7 @@ def test_report_of_every_kind(
         cold = temperature_labels(data.event)
         np.save(seen / "temperatures.npy", x[np.resize(np.arange(len(x)), (2, len(cold)))])
         np.save(seen / "samples.npy", x[np.resize(np.arange(len(x)), len(column_labels(data.event)))])
+    monkeypatch.setattr(exhibits, "PAIRED", 3)  # of more columns there are many more panels of the same kind
     run = SimpleNamespace(log_artifact=lambda path: None)
     monkeypatch.setattr(compare, "tracked", lambda *rest: nullcontext(run))
     features = SimpleNamespace(features=lambda x: x.flatten(1).double()[:, :3])

@@ -93,8 +93,12 @@ def worker(rank: int, workers: int, folder: str) -> None:
 
 @pytest.fixture(scope="module")
 def by_two_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The gradients of two workers, one of which is this process."""
     folder = tmp_path_factory.mktemp("workers")
-    multiprocessing.spawn(worker, args=(2, str(folder)), nprocs=2)
+    other = multiprocessing.spawn(worker, args=(2, str(folder)), nprocs=1, join=False)  # of rank 0
+    worker(1, 2, str(folder))
+    while not other.join():
+        pass
     return folder
 
 

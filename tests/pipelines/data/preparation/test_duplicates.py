@@ -53,8 +53,8 @@ def test_none_are_seen_where_there_are_none(width: int) -> None:
     if width == 1:
         x = np.arange(256, dtype=np.uint8)[:, None]
     else:
-        x = np.zeros((100_000, width), np.uint8)
-        x[:, : min(width, 64)] = np.unpackbits(rng.permutation(1 << 17)[:100_000, None].view(np.uint8), axis=1)[
+        x = np.zeros((20_000, width), np.uint8)
+        x[:, : min(width, 64)] = np.unpackbits(rng.permutation(1 << 17)[:20_000, None].view(np.uint8), axis=1)[
             :, : min(width, 64)
         ]
         x = np.unique(x, axis=0)

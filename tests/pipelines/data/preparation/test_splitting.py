@@ -97,7 +97,7 @@ def test_every_row_is_equally_likely_in_every_split(
     monkeypatch.setattr(splitting, "ROWS", rows)
     labels = np.arange(24) % 2
     parts = {"train": part(tmp_path, "train", labels if labelled else None, count=24)}
-    draws = 3000
+    draws = 1500
     tested = np.stack([dealt(parts, settings(6, 8, seed)) == TEST for seed in range(draws)])
     assert (tested.sum(1) == 8).all()
     expected = draws * 8 / 24
