@@ -28,6 +28,7 @@ from ._rows import Row, publish
 BEFORE = "a876b6a"  # the last commit before `genera run`
 RUNS = 7
 ROOT = Path(__file__).parents[1]
+UV = Path(shutil.which("uv") or ROOT / ".venv-uv/bin/uv")  # where `make` has put it if there was none
 
 
 def main() -> None:
@@ -54,24 +55,16 @@ def clone(folder: Path, commit: str) -> Path:
     for command in (
         ("git", "clone", "--quiet", ROOT, folder),
         ("git", "-C", folder, "checkout", "--quiet", commit),
-        (
-            shutil.which("uv") or ROOT / ".venv-uv/bin/uv",
-            "sync",
-            "--quiet",
-            "--frozen",
-            "--compile-bytecode",
-            "--project",
-            folder,
-        ),
+        (UV, "sync", "--quiet", "--frozen", "--compile-bytecode", "--project", folder),
     ):
         subprocess.run(command, check=True, env=environment(folder))
     return folder
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """What a user's shell has, with the programs of a clone in front."""
+    """What a user's shell has, with the programs of a clone in front, and uv."""
     kept = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "OMP_NUM_THREADS")}
-    return {**kept, "PATH": f"{folder / '.venv/bin'}{os.pathsep}{kept['PATH']}"}
+    return {**kept, "PATH": os.pathsep.join([str(folder / ".venv/bin"), str(UV.parent), kept["PATH"]])}
 
 
 def seconds(folder: Path, *command: str) -> float:
