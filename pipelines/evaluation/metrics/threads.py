@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Linear algebra of NumPy in one thread: several add in another order, and round differently. Also a decorator.
+    """Linear algebra of NumPy and SciPy in one thread: several add in another order, and round differently.
 
-    What is imported within is held to it, too: SciPy brings linear algebra of its own, and so must be there before.
+    Also a decorator.
     """
-    import scipy.linalg  # noqa: F401 -- it is the import that counts
-
-    with threadpool_limits(1, user_api="blas"):
+    with _libraries().limit(limits=1, user_api="blas"):
         yield
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """Those of this process, looked for once, since that takes longer than most of what is computed with them."""
+    import scipy.linalg  # noqa: F401 -- it brings a library of its own, which must be there by then
+
+    return ThreadpoolController()
