@@ -71,11 +71,11 @@ def test_rows_that_come_sorted_by_class_have_no_wider_interval(metric: Metric) -
 
 @pytest.mark.parametrize("metric", [fid, kid], ids=["fid", "kid"])
 def test_about_95_per_cent_of_intervals_hold_the_number_that_such_sets_have_on_average(metric: Metric) -> None:
-    """Of 60 intervals 95 % ± 5.6 % (two standard errors); benchmarks/intervals.py has more."""
-    pairs = [sets(seed, 80, 120, 0.5) for seed in range(60)]
+    """Of 150 intervals 95 % ± 3.6 % (two standard errors); benchmarks/intervals.py has more."""
+    pairs = [sets(seed, 80, 120, 0.5) for seed in range(150)]
     average = np.mean([metric(*pair) for pair in pairs])
     held = np.mean([low <= average <= high for low, high in (INTERVALS[metric](*pair) for pair in pairs)])
-    assert 0.89 <= held <= 1.0
+    assert 0.91 <= held <= 1.0
 
 
 def test_likelihoods_have_normal_intervals_in_their_unit() -> None:
