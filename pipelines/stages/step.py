@@ -32,13 +32,13 @@ def step(project: Project, stage: str, entry: str | None = None) -> None:
 
 
 def work(project: Project, stage: str, entry: str | None) -> None:
-    """Run a stage, but for speeds, and keep what it leaves."""
+    """Run a stage, but for speeds, and keep what it leaves, under what it depended on when it began."""
+    results = Results.of(project, stage, entry) if stage in KEPT else None
     module, made_for = import_module(f"{__package__}.{stage}"), []
     if entry is not None:
         made_for = [project.entry(entry)]
         complain_of_unplanned(project.root, stage, entry, made_for[0].judged_by_samples)
     module.run(project, *made_for)
-    results = Results.of(project, stage, entry) if stage in KEPT else None
     if results is not None and results.kept is not None:
         results.keep()
 
