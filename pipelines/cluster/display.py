@@ -80,15 +80,15 @@ class Display:
             self._bars.update(self._ids[name], completed=done, total=total, status=text)
 
     def end(self, standings: Collection[Standing]) -> None:
-        """Say what took how long."""
+        """Say what took how long, as long as it ran beside others; of what was done before, nothing."""
         took = sorted((each for each in standings if each.seconds), key=lambda each: -each.seconds)
         listed = ", ".join(f"{each.task.name} {duration(each.seconds)}" for each in took)
         whole, apart = time.monotonic() - self._began, sum(each.seconds for each in took)
-        self.say(textwrap.fill(f"run: took: {listed}", WIDTH, subsequent_indent="  "))
+        if took:
+            self.say(textwrap.fill(f"run: took: {listed}", WIDTH, subsequent_indent="  "))
         finished = sum(each.state == "finished" for each in standings)
         self.say(
-            f"run: {finished} of {len(standings)} finished in {duration(whole)};"
-            f" one after the other they would have taken {duration(apart)}"
+            f"run: {finished} of {len(standings)} finished in {duration(whole)}; their times add up to {duration(apart)}"
         )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Collection, Iterator
 from functools import partial
 from pathlib import Path
@@ -163,4 +162,4 @@ def _complain_of_failures(standings: Collection[Standing]) -> None:
         skipped = [each.task.name for each in standings if each.state == "skipped"]
         rest = f"; not run, since they depend on it: {', '.join(skipped)}" if skipped else ""
         lines = [f"{each.task.name}: {line}" for each in failed for line in each.error.splitlines()]
-        raise UserError("\n".join([*lines, f"run: {Counter(each.state for each in standings)['failed']} failed{rest}"]))
+        raise UserError("\n".join([*lines, f"run: {len(failed)} failed{rest}"]))
