@@ -87,9 +87,8 @@ class Display:
         if took:
             self.say(textwrap.fill(f"run: took: {listed}", WIDTH, subsequent_indent="  "))
         finished = sum(each.state == "finished" for each in standings)
-        self.say(
-            f"run: {finished} of {len(standings)} finished in {duration(whole)}; their times add up to {duration(apart)}"
-        )
+        both = f"finished in {duration(whole)}; their times add up to {duration(apart)}"
+        self.say(f"run: {finished} of {len(standings)} {both}")
 
 
 def _percentage(standing: Standing) -> str:
