@@ -41,6 +41,11 @@ SHOWN = ("completions.npz", "latents.npz", "neighbours.npz", "samples.npy", "tem
 KEY, ITEM = "${key}", "${item}"  # DVC's names for an entry of a foreach, and for its value
 
 
+def stage_name(stage: str, entry: str | None) -> str:
+    """What the plan calls a stage, of an entry where it has entries."""
+    return f"{stage}@{entry}" if entry else stage
+
+
 def best(entry: str) -> str:
     """The file with the best parameters that the search of an entry found."""
     return f"artifacts/tune/{entry}/best.json"

@@ -15,12 +15,12 @@ from pathlib import Path
 
 from ..cluster.tasks import Needs, Standing, Task
 from ..errors import UserError
-from ..params.plan import complain_of_stale_plan, planned
+from ..params.plan import complain_of_stale_plan, planned, stage_name
 from ..params.project import Project
 from ..progress import progress
 from .estimates import Estimates
 from .kept import KEPT, Results
-from .step import TIMED, add_speeds, lacks_speeds, name_of, work
+from .step import TIMED, add_speeds, lacks_speeds, work
 
 FIRST = ("code", "prepare")
 TRAINING = ("features", "train", "distill")
@@ -153,7 +153,7 @@ def _measure_speeds(project: Project, timed: Collection[tuple[str, str]]) -> Non
         for number, (stage, entry) in enumerate(timed):
             if lacks_speeds(project, stage, entry):
                 add_speeds(project, stage, entry)
-            advance(number + 1, name_of(stage, entry), last=number + 1 == len(timed))
+            advance(number + 1, stage_name(stage, entry), last=number + 1 == len(timed))
 
 
 def _complain_of_failures(standings: Collection[Standing]) -> None:

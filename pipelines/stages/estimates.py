@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..files import read_json, write_json
-from ..params.plan import SUMMARY
+from ..params.plan import SUMMARY, stage_name
 from ..params.project import Project
 
 FLOPS_PER_SECOND = 2.5e10  # of one core of an ordinary machine, with networks as small as those of the digits
@@ -33,7 +33,7 @@ class Estimates:
 
     def seconds(self, stage: str, entry: str | None) -> float | None:
         """About how long a stage will take; None if nothing is known of it."""
-        name = f"{stage}@{entry}" if entry else stage
+        name = stage_name(stage, entry)
         if name in self.took:
             return self.took[name]
         if entry is None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from ..errors import UserError
 from ..files import file_digest, replacing, text_digest
 from ..identity import code_digest
-from ..params.plan import CODE, DATA, planned
+from ..params.plan import CODE, DATA, planned, stage_name
 from ..params.project import Project
 from .code import meanings
 
@@ -39,7 +39,7 @@ class Results:
     @classmethod
     def of(cls, project: Project, stage: str, entry: str | None) -> Results:
         """Those of a stage of the plan, for which all that it depends on is read."""
-        name = f"{stage}@{entry}" if entry else stage
+        name = stage_name(stage, entry)
         made = project.root / "artifacts" / stage / (entry or "")
         key = dependencies_digest(project, name)
         kept = None if key is None else project.storage / "results" / f"{name.replace('@', '-')}-{key[:16]}"

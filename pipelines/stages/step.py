@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..files import read_json, write_json
-from ..params.plan import complain_of_unplanned
+from ..params.plan import complain_of_unplanned, stage_name
 from ..params.project import Project
 from .kept import KEPT, Results
 
@@ -24,7 +24,7 @@ def step(project: Project, stage: str, entry: str | None = None) -> None:
     results = Results.of(project, stage, entry) if stage in KEPT else None
     if results is not None and results.finished:
         results.collect()
-        print(f"{name_of(stage, entry)}: was finished; see {results.made}", flush=True)
+        print(f"{stage_name(stage, entry)}: was finished; see {results.made}", flush=True)
     else:
         work(project, stage, entry)
     if entry is not None and lacks_speeds(project, stage, entry):
@@ -52,11 +52,6 @@ def complain_of_entry(project: Project, stage: str, entry: str) -> None:
     made_by = blocks[entry].stage
     if stage in ("train", "distill") and made_by != stage:
         raise UserError(f"{stage}: {entry!r} is not allowed: it is {MADE_BY[made_by]}: genera {made_by} {entry}")
-
-
-def name_of(stage: str, entry: str | None) -> str:
-    """What the plan calls it."""
-    return f"{stage}@{entry}" if entry else stage
 
 
 # Speeds: apart from all else, since other work at the same time would slow them down
