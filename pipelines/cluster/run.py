@@ -55,7 +55,7 @@ class _Runner:
 
     def run(self) -> None:
         while True:
-            while self._take_what_was_done() or self._start():
+            while self._skip_what_waits_in_vain() or self._take_what_was_done() or self._start():
                 pass
             if not self.running:
                 return
@@ -64,6 +64,15 @@ class _Runner:
             for reference in ended:
                 self._end(reference)
             self.display.show(self.standings.values())
+
+    def _skip_what_waits_in_vain(self) -> bool:
+        """Does anything wait for a task that failed, or was skipped itself? It is skipped, too."""
+        found = False
+        for standing in self._waiting():
+            failed = [name for name in standing.task.after if self._state(name) in ("failed", "skipped")]
+            if failed and not standing.task.alone:
+                found, standing.state, standing.error = True, "skipped", f"{failed[0]} did not end well"
+        return found
 
     def _take_what_was_done(self) -> bool:
         """Was the work of any of those that may start done before? It takes time to find out, and is asked once."""
@@ -92,10 +101,6 @@ class _Runner:
 
     def _ready(self) -> list[Standing]:
         """What waits for nothing but room, that first on which the longest way hangs."""
-        for standing in self._waiting():
-            failed = [name for name in standing.task.after if self._state(name) in ("failed", "skipped")]
-            if failed and not standing.task.alone:
-                standing.state, standing.error = "skipped", f"{failed[0]} did not end well"
         waiting = list(self._waiting())
         others = [each for each in waiting if not each.task.alone]
         if not others:
