@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Self
+from zipfile import ZipFile, ZipInfo
 
 import numpy as np
 
@@ -20,6 +22,13 @@ class ArrayRecord:
             return cls(**arrays)
 
     def save(self, path: Path) -> None:
-        """Write a .npz file, whole or not at all."""
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, **vars(self))
+        """Write a .npz file, whole or not at all.
+
+        The same arrays are the same bytes everywhere. What `np.savez_compressed` writes is not: versions of Python differ
+        in the headers of archives, and machines in the library that compresses.
+        """
+        with replacing(path) as temporary, ZipFile(temporary, "w") as archive:
+            for name, array in vars(self).items():
+                content = io.BytesIO()
+                np.lib.format.write_array(content, np.asanyarray(array), allow_pickle=False)
+                archive.writestr(ZipInfo(f"{name}.npy"), content.getvalue())
