@@ -24,8 +24,8 @@ class ArrayRecord:
     def save(self, path: Path) -> None:
         """Write a .npz file, whole or not at all.
 
-        The same arrays are the same bytes everywhere. What `np.savez_compressed` writes is not: versions of Python differ
-        in the headers of archives, and machines in the library that compresses.
+        The same arrays are the same bytes everywhere. What `np.savez_compressed` writes is not: versions of Python
+        differ in the headers of archives, and machines in the library that compresses.
         """
         with replacing(path) as temporary, ZipFile(temporary, "w") as archive:
             for name, array in vars(self).items():
