@@ -10,7 +10,7 @@ RUNS := .venv/.genera-$(LOCKED)
 TESTS := .venv/.genera-tests-$(LOCKED)
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 repro: $(RUNS) ## rebuild everything that is out of date: data, searches, models, report, registry
 	@genera plan
@@ -19,6 +19,9 @@ repro: $(RUNS) ## rebuild everything that is out of date: data, searches, models
 
 test: $(TESTS) ## run every test, in as many processes as there are CPUs, at most 4
 	@python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 25
+
+test-cluster: $(TESTS) ## run the tests on clusters of several nodes, which take a quarter of an hour
+	@python -m pytest -m cluster tests/cluster --durations 25
 
 lint: $(TESTS) ## check style, types and the layers
 	@ruff check
@@ -44,4 +47,4 @@ $(RUNS) $(TESTS): uv.lock pyproject.toml
 	@$(UV) sync --frozen --compile-bytecode $(OPTIONS)
 	@rm -f $(@:$(LOCKED)=)[0-9]* && touch $@
 
-.PHONY: help repro test lint ui bench clean
+.PHONY: help repro test test-cluster lint ui bench clean

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -11,11 +12,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from .errors import UserError
 
 # How numpy and safetensors say that the disk is full: neither says it with an errno.
 FULL = re.compile(r"os error (28|122)\b|\d+ requested and \d+ written")
+
+
+def unique_beside(path: Path) -> Path:
+    """A temporary path beside `path` that no other process uses, on whatever machine that sees the folder."""
+    return path.with_name(f".{path.name}.{uuid4().hex}.tmp")
 
 
 @contextmanager
@@ -25,7 +32,7 @@ def replacing(path: Path) -> Iterator[Path]:
     A full disk is an OSError with ENOSPC and the name of the file, whichever library met it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = unique_beside(path)
     try:
         yield temporary
         with temporary.open("rb+") as file:
@@ -39,10 +46,24 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Alone among the processes and threads of this machine; the lock of a process that dies is free."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path`, whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_bytes(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:

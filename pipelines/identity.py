@@ -21,17 +21,22 @@ PLUMBING = (
     "models.catalogue",  # names the families: another one changes nothing for those there are
     "pipelines.cli",
     "pipelines.cluster.address",
+    "pipelines.cluster.asked",
+    "pipelines.cluster.board",
     "pipelines.cluster.connect",
+    "pipelines.cluster.gauge",
     "pipelines.cluster.launch",
     "pipelines.cluster.quiet",
     "pipelines.cluster.data_parallel",
     "pipelines.data.prepared",  # what is read has a digest of its own
     "pipelines.data.publishing",
     "pipelines.data.rows",
+    "pipelines.data.sent",
     "pipelines.errors",
     "pipelines.files",
     "pipelines.git",
     "pipelines.identity",
+    "pipelines.lease",
     *(
         f"pipelines.params.{name}"  # what is set counts by its value; an entry and what it implies do by their code
         for name in (
@@ -40,9 +45,13 @@ PLUMBING = (
         )
     ),
     "pipelines.progress",
+    "pipelines.storage",
     "pipelines.tracking.record",
+    "pipelines.tracking.records",
     "pipelines.tracking.stage_run",
     "pipelines.tracking.store",
+    "pipelines.tracking.writer",
+    "pipelines.training.origin",
 )
 TEMPLATES = "templates"  # a folder beside the modules that fill them in
 

@@ -22,6 +22,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start, too
 ROOT = Path(__file__).parent.parent
 RAY = (
     "tests/test_workflow.py",
+    "tests/cluster/",
     "tests/pipelines/cluster/",
     "tests/pipelines/data/test_publishing.py::test_two_workers_read_the_published_data",
 )

@@ -16,7 +16,6 @@ SWITCHES = {
     "RAY_enable_metrics_collection": "0",  # without a dashboard its exporters only log that nobody listens
     "RAY_DEDUP_LOGS": "0",  # a worker's progress lines are not repetitions to be folded
     "RAY_TRAIN_METRICS_ENABLED": "0",
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # its actor starts with a warning; a lost worker is replaced anyway
     "RAY_TRAIN_ENABLE_CONTROLLER_STRUCTURED_LOGGING": "0",  # they override the levels that we set,
     "RAY_TRAIN_ENABLE_WORKER_STRUCTURED_LOGGING": "0",  # and print every report
     "RAY_COLOR_PREFIX": "0",  # no escape sequences in a log

@@ -23,21 +23,26 @@ def address_of(cluster: Cluster) -> tuple[str, str] | None:
 
 
 def endpoint(address: str) -> tuple[str, int] | None:
-    """Host and port of `host:port` or `ray://host:port`; None for anything else."""
-    parts = urlsplit(address if "://" in address else f"gcs://{address}")
+    """Host and port of `host:port`; None for anything else."""
+    parts = urlsplit(f"gcs://{address}")
     try:
         port = parts.port
     except ValueError:
         return None
-    well_formed = parts.scheme in ("gcs", "ray") and parts.path in ("", "/") and not parts.query
+    well_formed = "://" not in address and parts.path in ("", "/") and not parts.query
     return (parts.hostname, port) if well_formed and parts.hostname and port else None
 
 
 def probe(address: str, source: str) -> None:
     """A UserError says at once if nobody answers at `address`; Ray itself would wait for minutes."""
     found = endpoint(address)
+    if address.startswith("ray://"):
+        raise UserError(
+            f"{source}: {address!r} is not allowed: nothing can be trained through Ray's client; give host:port, on a"
+            " machine of the cluster, or send the command there with `ray job submit`"
+        )
     if found is None:
-        raise UserError(f"{source}: {address!r} is not allowed: must be host:port, ray://host:port or auto")
+        raise UserError(f"{source}: {address!r} is not allowed: must be host:port or auto")
     try:
         socket.create_connection(found, timeout=PROBE_SECONDS).close()
     except OSError as error:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import ray
+
+import models
+import pipelines
 
 from ..errors import UserError
 from ..params.schema import Cluster
 from .address import address_of, local_cpus, probe, unreachable
+from .asked import Asked, counted
 from .quiet import quieten
 
 OBJECT_STORE_BYTES = 256 * 2**20  # nothing large travels between our processes
@@ -27,6 +34,7 @@ def connected(cluster: Cluster) -> Iterator[None]:
         return
     _connect(cluster)
     try:
+        complain_of_private_storage(cluster)
         yield
     finally:
         ray.shutdown()
@@ -37,6 +45,8 @@ def _connect(cluster: Cluster) -> None:
     hook = {"worker_process_setup_hook": "pipelines.cluster.quiet.set_up_worker"}
     given = address_of(cluster)
     if given is None:
+        # Machines that come and go are those of others; the actor that looks out for them starts with a warning.
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
         ray.init(
             address="local",
             num_cpus=local_cpus(),
@@ -51,11 +61,28 @@ def _connect(cluster: Cluster) -> None:
     address, source = given
     if address != "auto":
         probe(address, source)
+    code = {"py_modules": [str(Path(module.__path__[0])) for module in (models, pipelines)]}
     try:
-        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, runtime_env=hook)
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, runtime_env={**hook, **code})
     except ConnectionError as error:
         reason = f"{' '.join(str(error).split())}; if it asks for a token, set RAY_AUTH_TOKEN"
         raise unreachable(address, source, reason) from error
+    except RuntimeError as error:
+        if "Version mismatch" not in str(error):
+            raise
+        raise UserError(f"{source}: {address}: {' '.join(str(error).split())}") from None
+
+
+def complain_of_private_storage(cluster: Cluster) -> None:
+    """Raise `UserError` if checkpoints are to lie in the project's folder, and the cluster has other machines."""
+    private = "://" not in cluster.storage and not Path(cluster.storage).is_absolute()
+    nodes = ray.nodes() if private else []  # type: ignore[no-untyped-call]
+    others = {node["NodeManagerHostname"] for node in nodes if node["Alive"]} - {socket.gethostname()}
+    if others:
+        raise UserError(
+            f"cluster.storage: {cluster.storage} is not allowed here: other machines of the cluster do not see it;"
+            " set a URL of object storage (s3://bucket/prefix), or the absolute path of a folder that all of them share"
+        )
 
 
 def resources(cluster: Cluster) -> tuple[int, float]:
@@ -71,32 +98,21 @@ def resources(cluster: Cluster) -> tuple[int, float]:
         return resources(cluster)
 
 
-def resolve_workers(cluster: Cluster) -> int:
-    """How many Ray workers a training gets: 0 trains in this process.
-
-    UserError: the cluster has too few CPUs or GPUs for `cluster.workers`.
-    """
-    if cluster.workers == 0:
-        return 0
-    cpus, gpus = resources(cluster)
-    if cluster.workers == "auto":
-        return int(gpus / max(cluster.gpus_per_worker, 1.0)) if cluster.gpus_per_worker else 0
-    needed = cluster.workers * cluster.cpus_per_worker
-    if needed > cpus:
-        raise UserError(
-            f"cluster.workers: {cluster.workers} is not allowed here: {_count(cluster.workers, 'worker')} need"
-            f" {_count(needed, 'CPU')} and this cluster has {cpus}; lower cluster.workers or cluster.cpus_per_worker,"
-            " or set cluster.address"
-        )
-    needed_gpus = cluster.workers * cluster.gpus_per_worker
-    if gpus and needed_gpus > gpus:
-        raise UserError(
-            f"cluster.workers: {cluster.workers} is not allowed here: {_count(cluster.workers, 'worker')} need"
-            f" {_count(needed_gpus, 'GPU')} and this cluster has {gpus:g}; lower cluster.workers or"
-            " cluster.gpus_per_worker, or set cluster.address"
-        )
-    return cluster.workers
+def what_is_up(asked: Asked) -> str:
+    """How much of what is asked for the nodes of the cluster can hold, in words, for who waits for it."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    held = sum(_workers_on(node, asked) for node in nodes)
+    up = f"the {counted(len(nodes), 'node')} that {'is' if len(nodes) == 1 else 'are'} up"
+    if held < asked.least:
+        return f"{up} can hold {held} of them, each node for itself; it goes on when there are more"
+    total, free = ray.cluster_resources(), ray.available_resources()  # type: ignore[no-untyped-call]
+    units = ("CPU", "GPU") if asked.gpus else ("CPU",)
+    return f"of {up}, " + " and ".join(
+        f"{free.get(unit, 0):g} of {counted(total[unit], unit)} are free" for unit in units
+    )
 
 
-def _count(number: float, unit: str) -> str:
-    return f"{number:g} {unit}" if number == 1 else f"{number:g} {unit}s"
+def _workers_on(node: dict[str, float], asked: Asked) -> int:
+    """How many workers a node can hold if it does nothing else."""
+    needs = {"CPU": asked.cpus, "GPU": asked.gpus}
+    return int(min(node.get(unit, 0) // each for unit, each in needs.items() if each))

@@ -1,101 +1,115 @@
-"""One training by N data-parallel workers of Ray Train."""
+"""One training by N data-parallel workers of Ray Train, which replaces those that are lost."""
 
 from __future__ import annotations
 
 import os
-import time
+import traceback
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import ray.train
 import torch
-from ray.exceptions import RayActorError
-from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
+from ray.train import ControllerError, FailureConfig, RunConfig, ScalingConfig, UserCallback, WorkerGroupError
 from ray.train.torch import TorchConfig, TorchTrainer
 from torch import distributed
 
 from ..errors import UserError
-from ..params.schema import Cluster
+from ..lease import ATTEMPT
+from .asked import Asked
 from .board import overheard, speaking
-from .connect import resources
+from .connect import what_is_up
+from .gauge import gauge
 from .launch import Report, Work
 
-RESTARTS = 2  # how often lost workers are replaced before the run is given up
-REPORT_SECONDS = 2.0  # Ray Train takes in one report per health check; more of them would hold the workers up
 
-
-def run_workers(name: str, work: Work, cluster: Cluster, workers: int, storage: Path) -> None:
+def run_workers(
+    name: str, key: str, work: Work, asked: Asked, max_failures: int, storage: Path, report: Report
+) -> None:
     """Run `work` on the cluster that this process is connected to; see `launch`."""
-    use_gpu = resources(cluster)[1] > 0 and cluster.gpus_per_worker > 0
-    per_worker = {"CPU": float(cluster.cpus_per_worker)}
-    if use_gpu:
-        per_worker["GPU"] = cluster.gpus_per_worker
-    threads = cluster.cpus_per_worker
-
-    def loop(settings: dict[str, Any]) -> None:
-        if not use_gpu:
-            os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray leaves GPUs that were not reserved in sight
-        torch.set_num_threads(threads)
-        first = ray.train.get_context().get_world_rank() == 0
-        with speaking(name, settings["board"]) if first else nullcontext():
-            work(_throttled(ray.train.report))
-
-    def trainer(board: Any) -> TorchTrainer:
-        return TorchTrainer(
-            loop,
-            train_loop_config={"board": board},
-            torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo"),
-            scaling_config=ScalingConfig(num_workers=workers, use_gpu=use_gpu, resources_per_worker=per_worker),
+    # As mappings: what type checkers see of Ray Train are the classes of its first version.
+    scaling: dict[str, Any] = {
+        "num_workers": asked.most if asked.least == asked.most else (asked.least, asked.most),
+        "use_gpu": asked.gpus > 0,
+        "resources_per_worker": {"CPU": float(asked.cpus), **({"GPU": float(asked.gpus)} if asked.gpus else {})},
+    }
+    failures: dict[str, Any] = {"max_failures": max_failures, "max_preemption_failures": -1}
+    with overheard(name, partial(_waits, name, asked), report) as board:
+        trainer = TorchTrainer(
+            _loop,
+            train_loop_config={"name": name, "work": work, "asked": asked, "board": board, "attempt": uuid4().hex},
+            torch_config=TorchConfig(backend="nccl" if asked.gpus else "gloo"),
+            scaling_config=ScalingConfig(**scaling),
             run_config=RunConfig(
-                name=name,
+                name=f"{name.replace('@', '-')}-{key}",
                 storage_path=str(storage.absolute() / "ray"),
-                # Ray would retry a divergence as it retries a lost machine, and tell the user about both.
-                failure_config=FailureConfig(max_failures=0),
+                failure_config=FailureConfig(**failures),
+                callbacks=[Losses(name, board)],  # type: ignore[list-item]
             ),
         )
-
-    with overheard(name) as board:
-        for restarts_left in reversed(range(RESTARTS + 1)):
-            try:
-                trainer(board).fit()
-                return
-            except WorkerGroupError as error:
-                cause = _cause(list(error.worker_failures.values()))
-                if not _lost_worker(cause, workers) or not restarts_left:
-                    raise cause from error
-                print(f"{name}: a worker was lost; starting again from the last checkpoint", flush=True)
-
-
-def _cause(failures: list[Exception]) -> Exception:
-    """The failure that brought the others about: an error of one rank breaks the collectives of its peers."""
-    for kind in (UserError, RayActorError):
-        for failure in failures:
-            if isinstance(failure, kind):
-                return failure
-    return failures[0]
+        try:
+            trainer.fit()
+        except ControllerError as error:
+            raise error.controller_failure from None
+        except WorkerGroupError as error:
+            reason = str(next(iter(error.worker_failures.values()))).splitlines()[0]
+            raise UserError(
+                f"{name}: workers were lost more often than cluster.max_failures allows ({max_failures}), at last:"
+                f" {reason}; the same command goes on from the last checkpoint"
+            ) from error
 
 
-def _lost_worker(cause: Exception, workers: int) -> bool:
-    """Did a worker die? Its peers may notice first, by a collective that breaks: gloo raises a bare RuntimeError."""
-    if isinstance(cause, (RayActorError, distributed.DistError)):
-        return True
-    return workers > 1 and type(cause) is RuntimeError
+class Losses(UserCallback):
+    """On Ray Train's controller: lets it replace workers that were lost, and end the training for any other error.
 
-
-def _throttled(report: Report) -> Report:
-    """`report`, with calls dropped that come too soon after the last: they are progress, not the record.
-
-    A report is a meeting of all ranks, so rank 0's clock decides for all of them.
+    Ray Train itself counts all errors alike, and would train a divergence or a mistake in a program again and again.
     """
-    last = float("-inf")
 
-    def throttled(metrics: dict[str, float]) -> None:
-        nonlocal last
-        due = [time.monotonic() - last >= REPORT_SECONDS]
-        distributed.broadcast_object_list(due, src=0)
-        if due[0]:
-            last = time.monotonic()
-            report(metrics)
+    def __init__(self, name: str, board: Any) -> None:
+        self._name, self._board = name, board
 
-    return throttled
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+        """Raise what a program got wrong: Ray Train does not retry what a callback raises."""
+        for error in worker_exceptions.values():
+            if not is_loss(error):
+                raise error
+        lost = f"{self._name}: a worker was lost; going on from the last checkpoint when it is replaced"
+        self._board.lose.remote(self._name, lost)
+
+
+def is_loss(error: Exception) -> bool:
+    """Does an error of a worker say that one was lost: Ray misses it, or a collective of its peers broke?
+
+    NCCL raises a DistError then, and gloo a bare RuntimeError that names its source files.
+    """
+    if isinstance(error, distributed.DistError) or type(error).__module__.partition(".")[0] == "ray":
+        return True
+    return type(error) is RuntimeError and "/gloo/" in str(error)
+
+
+def _loop(settings: dict[str, Any]) -> None:
+    """What each worker runs."""
+    asked: Asked = settings["asked"]
+    if not asked.gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray leaves GPUs that were not reserved in sight
+    torch.set_num_threads(asked.cpus)
+    os.environ[ATTEMPT] = settings["attempt"]  # the same for who is started in place of one that was lost
+    rank = ray.train.get_context().get_world_rank()
+    try:
+        with speaking(settings["name"], settings["board"]) if rank == 0 else nullcontext() as voice:
+            settings["work"](lambda row: voice.send({**row, **gauge()}) if voice else None, _ends_soon)
+    except Exception as error:
+        if not isinstance(error, UserError):  # the traceback would stay behind in this process
+            error.add_note(f"In worker {rank}:\n{traceback.format_exc()}")
+        raise
+
+
+def _ends_soon() -> bool:
+    """Has the end of a machine been announced on which one of the workers is? All workers meet in this question."""
+    return ray.train.get_preemption_info() is not None
+
+
+def _waits(name: str, asked: Asked) -> str:
+    return f"{name}: waits for {asked}: {what_is_up(asked)}"

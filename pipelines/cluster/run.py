@@ -7,6 +7,7 @@ for our tasks means: goes on from its last checkpoint. What tasks print and how 
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,10 +20,11 @@ from ray.exceptions import RayError, RayTaskError
 from ..errors import UserError
 from ..params.schema import Cluster
 from .address import address_of, local_cpus
-from .board import new_board, speaking
-from .connect import connected, resources
+from .asked import Asked, complain_of_lack
+from .board import WAITING_SECONDS, News, new_board, speaking
+from .connect import connected, resources, what_is_up
 from .display import Display, way
-from .tasks import Standing, Task
+from .tasks import Standing, Task, Tell
 
 POLL_SECONDS = 0.25  # between two looks at what has ended
 HANDED_ON = "MLFLOW_"  # how the variables begin that tasks get from this process, wherever they run
@@ -52,6 +54,8 @@ class _Runner:
         self.ways = {name: way(name, known, seconds) for name in known}
         self.running: dict[Any, Standing] = {}
         self.board: Any = None
+        self.cpus, self.gpus = 0, 0.0  # of the cluster, once there is one
+        self.quiet_since = time.monotonic()  # nothing waits for room on the cluster, or a line has said so
 
     def run(self) -> None:
         while True:
@@ -91,6 +95,9 @@ class _Runner:
         if self.board is None:
             self.display.begin(self.standings.values())
             self.stack.enter_context(connected(self.cluster))
+            self.cpus, self.gpus = resources(self.cluster)
+            if address_of(self.cluster) is None:
+                complain_of_lack(self.cluster, self.cpus, self.gpus)
             self.board = new_board()
         found = next((standing for standing in ready if self._has_room(standing.task)), None)
         if found is None:
@@ -118,38 +125,51 @@ class _Runner:
         """Is there room on this machine? On a cluster all that is ready is asked for, so that it may grow."""
         if address_of(self.cluster) is not None or not self.running:
             return True
-        cpus, gpus = resources(self.cluster)
-        used = [each.task.needs(gpus) for each in self.running.values()]
-        needed = task.needs(gpus)
+        used = [each.task.needs(self.gpus) for each in self.running.values()]
+        needed = task.needs(self.gpus)
         return (
-            sum(each.used_cpus for each in used) + needed.used_cpus <= cpus
-            and sum(each.used_gpus for each in used) + needed.used_gpus <= gpus
+            sum(each.used_cpus for each in used) + needed.used_cpus <= self.cpus
+            and sum(each.used_gpus for each in used) + needed.used_gpus <= self.gpus
         )
 
     def _submit(self, task: Task) -> Any:
-        needed = task.needs(resources(self.cluster)[1])
-        remote = ray.remote(_work).options(num_cpus=needed.cpus, num_gpus=needed.gpus, name=task.name)
+        needed = task.needs(self.gpus)
+        remote = ray.remote(_work).options(
+            num_cpus=needed.cpus, num_gpus=needed.gpus, name=task.name, max_retries=self.cluster.max_failures
+        )
         handed_on = {name: value for name, value in os.environ.items() if name.startswith(HANDED_ON)}
-        return remote.remote(task.name, task.work, self.board, handed_on)
+        return remote.remote(task.name, task.send(), self.board, handed_on)
 
     def _listen(self) -> None:
-        """Take in what tasks have said since the last time."""
-        lines, heard = ray.get(self.board.take.remote())
-        for name, (done, total) in heard.items():
+        """Take in what tasks have said since the last time, and say now and then which wait for room on the cluster."""
+        news: News = ray.get(self.board.take.remote())
+        for name, (done, total) in news.heard.items():
             self.standings[name].done, self.standings[name].total = done, total
-        for line in lines:
+        for line in news.lines:
             self.display.say(line)
+        for name, what in news.told:
+            self.standings[name].task.heard(what)
+        waiting = [each.task for each in self.running.values() if each.task.name not in news.under_way]
+        if not waiting:
+            self.quiet_since = time.monotonic()
+        elif time.monotonic() - self.quiet_since > WAITING_SECONDS:
+            self.quiet_since = time.monotonic()
+            needed = max(task.needs(self.gpus) for task in waiting)
+            asked = Asked(1, 1, math.ceil(needed.cpus), math.ceil(needed.gpus))
+            names = ", ".join(task.name for task in waiting)
+            self.display.say(f"run: wait for room, {asked.each} at most: {names}: {what_is_up(asked)}")
 
     def _end(self, reference: Any) -> None:
         standing = self.running.pop(reference)
-        standing.seconds = time.monotonic() - standing.began
+        standing.seconds, result = time.monotonic() - standing.began, None
         try:
-            ray.get(reference)
+            result = ray.get(reference)
             standing.state = "finished"
         except RayTaskError as error:
             standing.state, standing.error = "failed", _message(error)
         except RayError as error:  # its process died, again and again
             standing.state, standing.error = "failed", f"its process died: {str(error).splitlines()[0]}"
+        standing.task.ended(result)
 
 
 def _message(error: RayTaskError) -> str:
@@ -158,8 +178,8 @@ def _message(error: RayTaskError) -> str:
     return str(cause) if isinstance(cause, UserError) else str(error)
 
 
-def _work(name: str, work: Callable[[], None], board: Any, environment: Mapping[str, str]) -> None:
+def _work(name: str, work: Callable[[Tell], Any], board: Any, environment: Mapping[str, str]) -> Any:
     """Runs in a worker of Ray, one task after the other."""
     os.environ.update(environment)
-    with speaking(name, board):
-        work()
+    with speaking(name, board) as voice:
+        return work(voice.send)

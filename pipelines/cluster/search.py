@@ -1,230 +1,208 @@
 """A hyperparameter search, run by Ray Tune: Optuna proposes, ASHA stops the weak.
 
-Optuna sees the place of a choice in its list, and not the choice: so choices may be anything that YAML can write.
-
-What survives a kill: every trial's own state (the trial keeps it), a journal of the finished trials (ours, JSON),
-and Ray's snapshot of the search, taken every few seconds. A killed search is restored from the snapshot; trials that
-were under way then report again from their first step. A snapshot that the kill tore, or that knows less than its
-own parts must, is thrown away with the journal, and the search starts afresh: with the same seed it proposes the
-same, and trials that find their own state only report it again.
+What survives a kill are the files of the journal, and every trial's own state, which the trial keeps. A search that is
+started again runs the trials that are not finished; those that were under way report again from their first step. Of
+Ray's own state nothing is used again.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
-import pickle
-import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, Protocol
+from uuid import uuid4
 
-import optuna
 import torch
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from ray import tune as ray_tune
-from ray.exceptions import RayActorError, RayTaskError
 from ray.tune.schedulers import ASHAScheduler
-from ray.tune.search import ConcurrencyLimiter, SearchGenerator
-from ray.tune.search.optuna import OptunaSearch
 
 from ..errors import UserError
-from ..files import read_json, write_text
-from ..params.schema import Cluster, Dimension, Search
+from ..lease import ATTEMPT
+from ..params.schema import Cluster, Search
 from ..progress import Advance, progress
-from .connect import connected, resources
+from .address import address_of
+from .asked import Asked, counted
+from .board import WAITING_SECONDS
+from .connect import connected, resources, what_is_up
+from .gauge import gauge
+from .proposals import WORST, Proposals, Space, judged
+from .trials import OBJECTIVE, STEP, Journal, TrialResult
 
 Report = Callable[[dict[str, float]], None]
 Trial = Callable[[dict[str, Any], Report], None]
 
-STEP, OBJECTIVE = "step", "objective"
-TERMINATED, ERROR = "TERMINATED", "ERROR"  # how Ray calls finished and failed trials
-WORST = 1e30  # the objective of a failure: finite, since percentiles of infinities are no numbers
-STARTS = 3  # how often a search is started afresh when workers are lost
-STARTUP_TRIALS = 10  # proposals at random before Optuna models the objective; half the trials if they are few
-_ADVANCES = dict[str, Advance]()  # of the searches under way: Ray copies the journal, and this cannot be copied
-TORN = (EOFError, pickle.UnpicklingError, ValueError, OSError, RuntimeError)  # what reading half a file raises
+FAILURE = "failure"
 
 
-@dataclass(frozen=True)
-class Space:
-    """What is searched: the space of each parameter, which ranges are of integers, and values of the first trial."""
+class Follower(Protocol):
+    """Is told of trials as they go on."""
 
-    dimensions: Mapping[str, Dimension]
-    integers: frozenset[str] = frozenset()
-    start: Mapping[str, Any] = field(default_factory=dict)
+    def begin(self, number: int, parameters: dict[str, Any]) -> None:
+        """A trial has begun, perhaps again."""
 
+    def hear(self, number: int, row: dict[str, float]) -> None:
+        """It has reported a row, perhaps again; with how busy its machine is."""
 
-@dataclass(frozen=True)
-class TrialResult:
-    """One finished trial of a search: what was proposed, and everything that it reported, in order of steps."""
-
-    number: int  # in order of proposal, from 0
-    parameters: dict[str, Any]
-    history: list[dict[str, float]]
-    stopped_early: bool  # ended before `settings.steps`
-    failure: str | None = None  # why the trial failed; None if it did not
-
-    @property
-    def step(self) -> int | None:
-        """The last step that was reported."""
-        return int(self.history[-1][STEP]) if self.history else None
-
-    @property
-    def objective(self) -> float | None:
-        """The objective at the last step; None for a failed trial."""
-        return self.history[-1][OBJECTIVE] if self.history and self.failure is None else None
-
-    @property
-    def best_step(self) -> int | None:
-        """The first step with the lowest objective; None for a failed trial."""
-        best = self._best()
-        return int(best[STEP]) if best else None
-
-    @property
-    def best_objective(self) -> float | None:
-        """The lowest objective; None for a failed trial."""
-        best = self._best()
-        return best[OBJECTIVE] if best else None
-
-    def _best(self) -> dict[str, float] | None:
-        finite = [row for row in self.history if not math.isnan(row[OBJECTIVE])]
-        return min(finite, key=lambda row: row[OBJECTIVE]) if finite and self.failure is None else None
+    def end(self, result: TrialResult) -> None:
+        """It has ended."""
 
 
 def search(
-    name: str,
-    trial: Trial,
-    space: Space,
-    settings: Search,
-    cluster: Cluster,
-    storage: Path,
+    name: str, journal: Journal, trial: Trial, space: Space, settings: Search, cluster: Cluster, follower: Follower
 ) -> list[TrialResult]:
-    """Run `settings.trials` trials, and return them in order of proposal; a finished search only reads its journal.
+    """Run `settings.trials` trials, and return them in order of proposal; of a finished search the journal is read.
 
     `trial` trains with the parameters that it is given and reports rows with at least `step` and `objective` (lower
     is better). It keeps its own state, keyed by its parameters: called again, it first reports every row that it
-    already has. A UserError that it raises makes it a failed trial; any other error ends the search. `name` must
-    change with everything that changes the results.
-    UserError: all trials failed, or the cluster is out of reach or too small.
+    already has. Whatever it raises, and a process or machine of it that is lost too often, makes it a failed trial.
+    `name` is for people; the folder of the journal must be another one with everything that changes the results, but
+    for the number of trials.
+    UserError: all trials failed, or the cluster is out of reach, or this machine too small.
     """
-    folder = storage.absolute() / "search" / name
-    journal = _Journal(name, folder / "trials.json", settings)
-    if not journal.complete():
-        with connected(cluster), progress(f"search {name}", len(journal.read()), settings.trials, "trial") as advance:
-            _check_resources(settings, cluster)
-            _ADVANCES[name] = advance
+    missing = journal.missing(settings.trials)
+    if missing:
+        done = settings.trials - len(missing)
+        with connected(cluster), progress(name, done, settings.trials, "trial") as advance:
+            asked = _asked(settings, cluster)
+            under_way = _SEARCHES[name] = _UnderWay(name, journal, settings, asked, follower, advance)
             try:
-                _run(folder, trial, space, settings, journal)
+                _run(trial, space, under_way)
             finally:
-                del _ADVANCES[name]
-    results = journal.read()
+                del _SEARCHES[name]
+        if journal.missing(settings.trials):
+            raise RuntimeError(f"{name}: Ray ended the search before all {settings.trials} trials were done")
+    results = journal.results[: settings.trials]
     if all(result.objective is None for result in results):
-        raise UserError(f"search {name}: every trial failed; the first with: {results[0].failure}")
+        raise UserError(f"{name}: every trial failed; the first with: {results[0].failure}")
     return results
 
 
-def _check_resources(settings: Search, cluster: Cluster) -> None:
+def _asked(settings: Search, cluster: Cluster) -> Asked:
+    """What a trial asks of the cluster. UserError: more than this machine has, where it is all that there is."""
     cpus, gpus = resources(cluster)
+    asked = Asked(1, 1, settings.cpus_per_trial, settings.gpus_of_trial(gpus))
     for key, needed, there, unit in (
-        ("cpus_per_trial", settings.cpus_per_trial, cpus, "CPUs"),
-        ("gpus_per_trial", settings.gpus_per_trial, gpus, "GPUs"),
+        ("cpus_per_trial", asked.cpus, cpus, "CPU"),
+        ("gpus_per_trial", asked.gpus, gpus, "GPU"),
     ):
-        if needed > there:
+        if needed > there and address_of(cluster) is None:
             raise UserError(
-                f"defaults.search.{key}: {needed:g} is not allowed here: this cluster has {there:g} {unit};"
+                f"defaults.search.{key}: {needed:g} is not allowed here: this machine has {counted(there, unit)};"
                 f" lower defaults.search.{key}, or set cluster.address"
             )
+    return asked
 
 
-def _distribution(dimension: Dimension, integer: bool) -> BaseDistribution:
-    """The distribution that Optuna draws one parameter from: a range includes both ends, a choice is its place."""
-    if dimension.choices is not None:
-        return CategoricalDistribution(range(len(dimension.choices)))
-    assert dimension.low is not None  # Dimension has validated both
-    assert dimension.high is not None
-    if integer:
-        return IntDistribution(int(dimension.low), int(dimension.high), log=dimension.log)
-    return FloatDistribution(dimension.low, dimension.high, log=dimension.log)
+class _UnderWay:
+    """A search under way, and what has been heard of its trials that are not finished."""
 
+    def __init__(
+        self, name: str, journal: Journal, settings: Search, asked: Asked, follower: Follower, advance: Advance
+    ) -> None:
+        self.name, self.journal, self.settings, self.asked = name, journal, settings, asked
+        self._follower, self._advance = follower, advance
+        self._histories: dict[str, list[dict[str, float]]] = {}  # by Ray's id
+        self._failures: dict[str, str] = {}
+        self._quiet_since = time.monotonic()
 
-def _run(
-    folder: Path,
-    trial: Trial,
-    space: Space,
-    settings: Search,
-    journal: _Journal,
-) -> None:
-    """Bring the search to its end: go on from Ray's snapshot if there is a whole one, or else start afresh."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    trainable = _trainable(trial, settings)
-    tuner = _restored(folder, trainable, settings, journal)
-    for starts_left in reversed(range(STARTS)):
-        errors = (tuner or _fresh(folder, trainable, _Proposals(space, settings), settings, journal)).fit().errors
-        if not errors and journal.complete():
+    def begin(self, trial: Any) -> None:
+        """A trial has begun."""
+        self._follower.begin(trial.config["number"], trial.config["parameters"])
+
+    def hear(self, trial: Any, result: dict[str, Any]) -> None:
+        """A trial has reported a row, or why it failed."""
+        if FAILURE in result:
+            self._failures[trial.trial_id] = result[FAILURE]
             return
-        tuner = None
-        if errors and not (isinstance(errors[0], RayActorError) and starts_left):
-            raise _cause(errors[0])
-    raise RuntimeError(f"search {journal.name}: Ray ended it before all {settings.trials} trials were done")
+        row = json.loads(result["row"])
+        earlier = self._histories.get(trial.trial_id, [])
+        # A trial that was started again reports from its first step.
+        self._histories[trial.trial_id] = [other for other in earlier if other[STEP] < row[STEP]] + [row]
+        self._follower.hear(trial.config["number"], {**row, **json.loads(result["machine"])})
+
+    def finish(self, trial: Any, failure: str | None = None) -> None:
+        """A trial has ended: by itself, or stopped, or lost."""
+        history = self._histories.pop(trial.trial_id, [])
+        failure = self._failures.pop(trial.trial_id, failure)
+        stopped_early = failure is None and bool(history) and history[-1][STEP] < self.settings.steps
+        number, parameters = trial.config["number"], trial.config["parameters"]
+        if failure is None and not history:
+            failure = "it ended and had reported nothing"
+        result = TrialResult(number, parameters, history, stopped_early, failure)
+        self.journal.finish(result)
+        self._follower.end(result)
+        if result.failure is not None:
+            print(f"{self.name}: trial {number + 1} failed: {result.failure}", flush=True)
+        finished = self.journal.results
+        best = min((each.best_objective for each in finished if each.best_objective is not None), default=None)
+        self._advance(len(finished), "" if best is None else f"best {best:.6g}")
+
+    def look(self, trials: list[Any]) -> None:
+        """Say now and then what trials wait for, while none of them runs."""
+        if any(trial.status == "RUNNING" for trial in trials):
+            self._quiet_since = time.monotonic()
+        elif time.monotonic() - self._quiet_since > WAITING_SECONDS:
+            self._quiet_since = time.monotonic()
+            print(f"{self.name}: its trials wait for {self.asked.each} each: {what_is_up(self.asked)}", flush=True)
 
 
-def _cause(error: Exception) -> Exception:
-    """The error that a trial raised, without the wrapping of the process that it crossed."""
-    return error.cause if isinstance(error, RayTaskError) and isinstance(error.cause, Exception) else error
+_SEARCHES = dict[str, _UnderWay]()  # Ray copies what it calls back, and what is under way must not be copied
 
 
-def _trainable(trial: Trial, settings: Search) -> Any:
-    """`trial` in the shape that Tune runs: one row per report, a failure as a row without a step."""
-    threads = settings.cpus_per_trial
+class _Events(ray_tune.Callback):
+    """Hands on what Tune says of the trials."""
 
-    def run_trial(config: dict[str, Any]) -> None:
-        if not settings.gpus_per_trial:
-            os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray leaves GPUs that were not reserved in sight
-        torch.set_num_threads(threads)
-        try:
-            trial(config["parameters"], _report)
-        except UserError as error:
-            # Tune would take an exception for the end of the search; ASHA overlooks rows without a step.
-            ray_tune.report({OBJECTIVE: WORST, "failure": str(error)})
+    def __init__(self, name: str) -> None:
+        self._name = name
 
-    return ray_tune.with_resources(run_trial, {"cpu": settings.cpus_per_trial, "gpu": settings.gpus_per_trial})
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        _SEARCHES[self._name].begin(trial)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        _SEARCHES[self._name].hear(trial, result)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        _SEARCHES[self._name].finish(trial)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        under_way = _SEARCHES[self._name]
+        again = under_way.settings.max_failures
+        under_way.finish(trial, f"its process was lost, and {counted(again, 'more time')} when it was started again")
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        _SEARCHES[self._name].look(trials)
 
 
-def _report(row: dict[str, float]) -> None:
-    ray_tune.report({**_judged(row), "row": dict(row)})
-
-
-def _judged(row: dict[str, float]) -> dict[str, float]:
-    """The part of a row that Optuna and ASHA see. An objective that is no number counts as the worst."""
-    return {STEP: int(row[STEP]), OBJECTIVE: row[OBJECTIVE] if math.isfinite(row[OBJECTIVE]) else WORST}
-
-
-def _fresh(folder: Path, trainable: Any, proposals: _Proposals, settings: Search, journal: _Journal) -> ray_tune.Tuner:
-    """A search from its first proposal, with nothing left of an earlier one."""
-    if folder.exists():
-        shutil.rmtree(folder)
-    return ray_tune.Tuner(
-        trainable,
-        tune_config=ray_tune.TuneConfig(
-            search_alg=proposals,
-            scheduler=_Halving(settings, journal),
-            num_samples=settings.trials,
-            max_concurrent_trials=settings.max_concurrent,
-            trial_dirname_creator=_folder_name,
-            reuse_actors=True,  # a process that has imported torch once serves one trial after the other
-        ),
-        run_config=ray_tune.RunConfig(
-            name="ray",
-            storage_path=str(folder),
-            verbose=0,
-            callbacks=[journal],
-            failure_config=ray_tune.FailureConfig(fail_fast=True),
-        ),
-    )
+def _run(trial: Trial, space: Space, under_way: _UnderWay) -> None:
+    """Run the trials that are not finished."""
+    settings, journal = under_way.settings, under_way.journal
+    with tempfile.TemporaryDirectory() as folder:
+        ray_tune.Tuner(
+            _trainable(trial, under_way.asked),
+            tune_config=ray_tune.TuneConfig(
+                search_alg=Proposals(space, settings, journal),
+                scheduler=_Halving(settings, journal.results),
+                num_samples=len(journal.missing(settings.trials)),
+                max_concurrent_trials=settings.max_concurrent,
+                trial_dirname_creator=_folder_name,
+                reuse_actors=True,  # a process that has imported torch once serves one trial after the other
+            ),
+            run_config=ray_tune.RunConfig(
+                name="ray",
+                storage_path=str(Path(folder)),
+                verbose=0,
+                callbacks=[_Events(under_way.name)],
+                failure_config=ray_tune.FailureConfig(max_failures=settings.max_failures),
+            ),
+        ).fit()
 
 
 def _folder_name(trial: Any) -> str:
@@ -232,75 +210,42 @@ def _folder_name(trial: Any) -> str:
     return str(trial.trial_id)
 
 
-def _restored(folder: Path, trainable: Any, settings: Search, journal: _Journal) -> ray_tune.Tuner | None:
-    """The search as Ray's last snapshot knows it; None if there is no snapshot, or not a whole and consistent one."""
-    snapshot = str(folder / "ray")
-    if not ray_tune.Tuner.can_restore(snapshot):
-        return None
-    proposals = _Proposals(Space({}), settings)  # the snapshot holds the space
-    generator = SearchGenerator(ConcurrencyLimiter(proposals, settings.max_concurrent))
-    try:
-        tuner = ray_tune.Tuner.restore(snapshot, trainable)
-        trials = ray_tune.ExperimentAnalysis(snapshot).trials
-        generator.restore_from_dir(snapshot)
-    except TORN:
-        return None
-    recorded = {result.number for result in journal.read()}
-    finished = {trial.trial_id: trial.status == TERMINATED for trial in trials or []}
-    consistent = (
-        finished == proposals.finished
-        and generator.get_state()["counter"] == len(finished)
-        and not any(trial.status == ERROR for trial in trials or [])
-        and all(trial.config["number"] in recorded for trial in trials or [] if finished[trial.trial_id])
+def _trainable(trial: Trial, asked: Asked) -> Any:
+    """`trial` in the shape that Tune runs: one row per report, a failure as a row without a step."""
+    attempt = uuid4().hex
+
+    def run_trial(config: dict[str, Any]) -> None:
+        if not asked.gpus:
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray leaves GPUs that were not reserved in sight
+        torch.set_num_threads(asked.cpus)
+        os.environ[ATTEMPT] = f"{attempt}-{config['number']}"
+        try:
+            trial(config["parameters"], _report)
+        except UserError as error:
+            _fail(str(error))
+        except Exception as error:  # whatever it is, it is of this trial alone: it has not enough memory, for instance
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            _fail(f"{type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})")
+
+    return ray_tune.with_resources(run_trial, {"cpu": asked.cpus, "gpu": asked.gpus})
+
+
+def _fail(reason: str) -> None:
+    """Tune would start the trial again after an exception; ASHA overlooks rows without a step."""
+    ray_tune.report({OBJECTIVE: WORST, FAILURE: " ".join(reason.split())})
+
+
+def _report(row: dict[str, float]) -> None:
+    machine = json.dumps(gauge())
+    ray_tune.report(
+        {STEP: int(row[STEP]), OBJECTIVE: judged(row[OBJECTIVE]), "row": json.dumps(row), "machine": machine}
     )
-    return tuner if finished and consistent else None
-
-
-def _sampler(settings: Search) -> BaseSampler:
-    """What proposes."""
-    if settings.sampler == "random":
-        return RandomSampler(seed=settings.seed)
-    return TPESampler(seed=settings.seed, n_startup_trials=min(STARTUP_TRIALS, math.ceil(settings.trials / 2)))
-
-
-class _Proposals(OptunaSearch):
-    """Optuna's proposals, numbered, and a note of which are finished: the check that a snapshot is of one moment."""
-
-    def __init__(self, space: Space, settings: Search) -> None:
-        dimensions = space.dimensions
-        distributions = {key: _distribution(each, key in space.integers) for key, each in dimensions.items()}
-        super().__init__(distributions, metric=OBJECTIVE, mode="min", sampler=_sampler(settings))
-        self.choices = {key: each.choices for key, each in dimensions.items() if each.choices is not None}
-        self.finished: dict[str, bool] = {}
-        if space.start:  # Optuna draws what is not given; OptunaSearch itself would ask for values of all
-            study: Any = self._ot_study
-            study.enqueue_trial({key: self._place(key, value) for key, value in space.start.items()})
-
-    def _place(self, key: str, value: Any) -> Any:
-        """A value as Optuna knows it."""
-        return self.choices[key].index(value) if key in self.choices else value
-
-    def suggest(self, trial_id: str) -> dict[str, Any]:
-        proposed = super().suggest(trial_id)
-        assert proposed is not None  # OptunaSearch has a proposal for each trial
-        chosen = {key: choices[proposed[key]] for key, choices in self.choices.items()}
-        parameters = {**proposed, **chosen}
-        config = {"number": len(self.finished), "parameters": parameters}
-        self.finished[trial_id] = False
-        return config
-
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Only the last objective of a trial counts."""
-
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        super().on_trial_complete(trial_id, result, error)
-        self.finished[trial_id] = True
 
 
 class _Halving(ASHAScheduler):
-    """ASHA, with rungs that survive a kill: Ray restores trials and proposals, but gives them a new scheduler."""
+    """ASHA, whose rungs know the trials of before."""
 
-    def __init__(self, settings: Search, journal: _Journal) -> None:
+    def __init__(self, settings: Search, finished: list[TrialResult]) -> None:
         super().__init__(
             time_attr=STEP,
             metric=OBJECTIVE,
@@ -309,65 +254,11 @@ class _Halving(ASHAScheduler):
             grace_period=min(settings.grace_steps, settings.steps),
             reduction_factor=settings.reduction_factor,
         )
-        self.journal = journal
-
-    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        """Called for every new trial, and in a restored search for every old one: finished ones take their rungs."""
-        super().on_trial_add(tune_controller, trial)
-        if trial.status != TERMINATED:
-            return
-        result = next(result for result in self.journal.read() if result.number == trial.config["number"])
-        rows = [_judged(row) for row in result.history]
-        for row in rows:
-            self.on_trial_result(tune_controller, trial, row)
-        self.on_trial_complete(tune_controller, trial, rows[-1] if rows and result.failure is None else {})
-
-
-class _Journal(ray_tune.Callback):
-    """The finished trials of a search, in a file that is written again with each of them.
-
-    Ray keeps a copy of it in its snapshots: all that must survive is in the file.
-    """
-
-    def __init__(self, name: str, file: Path, settings: Search) -> None:
-        self.name = name
-        self.file = file
-        self.trials = settings.trials
-        self.steps = settings.steps
-        self.histories: dict[str, list[dict[str, float]]] = {}  # of the running trials, by Ray's id
-        self.failures: dict[str, str] = {}
-
-    def read(self) -> list[TrialResult]:
-        """The finished trials in order of proposal."""
-        return [TrialResult(**entry) for entry in read_json(self.file)] if self.file.exists() else []
-
-    def complete(self) -> bool:
-        """Whether all trials are finished."""
-        return [result.number for result in self.read()] == list(range(self.trials))
-
-    def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
-    ) -> None:
-        if "failure" in result:
-            self.failures[trial.trial_id] = result["failure"]
-            return
-        row = result["row"]
-        earlier = self.histories.get(trial.trial_id, [])
-        # A trial that was started again reports from its first step.
-        self.histories[trial.trial_id] = [other for other in earlier if other[STEP] < row[STEP]] + [row]
-
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        history = self.histories.pop(trial.trial_id, [])
-        failure = self.failures.pop(trial.trial_id, None)
-        number, parameters = trial.config["number"], trial.config["parameters"]
-        stopped_early = failure is None and bool(history) and history[-1][STEP] < self.steps
-        result = TrialResult(number, parameters, history, stopped_early, failure)
-        others = [other for other in self.read() if other.number != number]
-        entries = sorted([*others, result], key=lambda entry: entry.number)
-        write_text(self.file, json.dumps([asdict(entry) for entry in entries], indent=1) + "\n")
-        if result.failure is not None:
-            print(f"search {self.name}: trial {number + 1} failed: {result.failure}", flush=True)
-        if self.name in _ADVANCES:
-            finished = [entry for entry in entries if entry.best_objective is not None]
-            best = min(finished, key=lambda entry: entry.best_objective or 0.0, default=None)
-            _ADVANCES[self.name](len(entries), "" if best is None else f"best {best.best_objective:.6g}")
+        nobody: Any = None  # there is no controller of theirs
+        for result in finished:
+            trial: Any = SimpleNamespace(trial_id=f"before-{result.number}")
+            rows = [{STEP: int(row[STEP]), OBJECTIVE: judged(row[OBJECTIVE])} for row in result.history]
+            self.on_trial_add(nobody, trial)
+            for row in rows:
+                self.on_trial_result(nobody, trial, row)
+            self.on_trial_complete(nobody, trial, rows[-1] if rows and result.failure is None else {})

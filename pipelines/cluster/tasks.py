@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Needs(NamedTuple):
@@ -16,17 +16,23 @@ class Needs(NamedTuple):
     used_gpus: float
 
 
+Tell = Callable[[Any], None]
+
+
 @dataclass(frozen=True)
 class Task:
     """A piece of work, which starts when those that it comes `after` have ended well.
 
-    `done_before` brings it to its end without Ray if its work was done before, and says whether it was. `needs` is
-    asked with the number of GPUs that there are. `seconds` are expected. One that is `alone` waits until nothing else
-    runs, and starts whatever has failed.
+    `send` is called here when it starts, and gives what a worker calls. What that tells while it works is `heard` here,
+    and `ended` is called here with what it returns, or with None if it failed. `done_before` brings the task to its end
+    without Ray if its work was done before, and says whether it was. `needs` is asked with the number of GPUs that
+    there are. `seconds` are expected. One that is `alone` waits until nothing else runs, and starts whatever failed.
     """
 
     name: str
-    work: Callable[[], None]
+    send: Callable[[], Callable[[Tell], Any]]
+    heard: Tell
+    ended: Callable[[Any], None]
     done_before: Callable[[], bool]
     needs: Callable[[float], Needs]
     after: frozenset[str] = frozenset()

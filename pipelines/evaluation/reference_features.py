@@ -1,7 +1,7 @@
 """The features of real examples, computed once for a data set and not once for each entry that is compared with them.
 
-With Inception's network on a CPU they take minutes. They lie in `<cluster.storage>/features/`, under a digest of all
-that decides them.
+With Inception's network on a CPU they take minutes. They lie in `.genera/features/`, under a digest of all that decides
+them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def reference_features(
     """Feature vectors (N, F) of evenly spread rows of a split of the data with this digest, in a named module."""
     features, name = named
     key = text_digest(name, digest, split, str(at_most), device().type)
-    path = project.storage / "features" / f"{split}-{key[:16]}.npy"
+    path = project.kept / "features" / f"{split}-{key[:16]}.npy"
     if path.is_file():
         return np.asarray(np.load(path))
     found = feature_array(features, batches_of(some, spread_rows(some, at_most)))

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from .section import Input, Section, Seed
+from .section import Input, Place, Section, Seed
 
 Kind = Literal["image", "sequence", "vector"]
 Side = Annotated[int, Field(ge=1)]
@@ -68,7 +68,7 @@ class Source(Section):
     seed: Seed = 0
     """Seed of everything that is drawn: the splits, which are stratified by label, noise and clusters."""
 
-    publish: str | None = None
+    publish: Place | None = None
     """A folder or URL (s3://bucket/prefix) to which the prepared data is copied too. Workers that do not see the
     project's own folder read it from there, through a cache of their own; null copies nothing."""
 

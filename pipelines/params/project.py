@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..storage import Folder, location
 from .reading import load
 from .schema import Params
 
@@ -44,9 +45,27 @@ class Project:
         return self.root / "data" / "prepared" / self.params.data.folder
 
     @property
-    def storage(self) -> Path:
+    def kept(self) -> Path:
+        """What the stages have left, and what else is not to be found out twice; on this machine alone."""
+        return self.root / ".genera"
+
+    @property
+    def storage(self) -> Folder:
         """Checkpoints and search states, which outlive a stage: DVC deletes outputs before it runs one."""
-        return (self.root / self.params.cluster.storage).resolve()
+        return Folder(location(self.params.cluster.storage, self.root))
+
+    @property
+    def published(self) -> str:
+        """Where machines that do not see the project's folder find its data: by default beside the checkpoints."""
+        given = self.params.data.publish
+        return (self.storage / "data").where if given is None else location(given, self.root)
+
+    @property
+    def params_elsewhere(self) -> Params:
+        """The parameters as other machines understand them."""
+        data = self.params.data.model_copy(update={"publish": self.published})
+        cluster = self.params.cluster.model_copy(update={"storage": self.storage.where})
+        return self.params.model_copy(update={"data": data, "cluster": cluster})
 
     def artifacts(self, stage: str, entry: Entry | None = None) -> Path:
         """The outputs of a stage, of one entry where the stage has entries."""

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from .data_section import Data, Digits
-from .section import Input, Section, Seed
+from .section import Input, Place, Section, Seed
 
 NAME = r"^[a-z][a-z0-9_-]{0,99}$"  # of entries and projects: DVC splits at dots, a shell at spaces, paths at slashes
 
@@ -194,11 +194,18 @@ class Search(Section):
     cpus_per_trial: int = Field(default=1, ge=1)
     """CPUs that Ray reserves for a trial, and the threads that it computes with."""
 
-    gpus_per_trial: float = Field(default=0, ge=0)
-    """GPUs that Ray reserves for a trial; may be a fraction."""
+    gpus_per_trial: Literal["auto"] | Annotated[float, Field(ge=0)] = "auto"
+    """GPUs that Ray reserves for a trial, may be a fraction: `auto` is 1 where there are any, and else 0."""
+
+    max_failures: int = Field(default=3, ge=0)
+    """How often a trial is started again whose process or machine was lost; then it counts as failed."""
 
     seed: Seed = 0
     """Seed of the proposals and of every trial."""
+
+    def gpus_of_trial(self, gpus_there: float) -> float:
+        """GPUs of a trial where there are so many."""
+        return float(gpus_there > 0) if self.gpus_per_trial == "auto" else self.gpus_per_trial
 
 
 class Defaults(Section):
@@ -253,27 +260,39 @@ class Block(Section):
         return {key: dimension for key, dimension in (self.search or {}).items() if dimension is not None}
 
 
+def _elastic(workers: list[int]) -> list[int]:
+    if len(workers) != 2 or not 1 <= workers[0] <= workers[1]:
+        raise ValueError("must be [min, max] with 1 <= min <= max")
+    return workers
+
+
 class Cluster(Section):
     """Where the work runs."""
 
-    workers: Literal["auto"] | Annotated[int, Field(ge=0)] = "auto"
-    """Data-parallel workers of a training: `auto` is one per GPU of the cluster, and without a GPU 0; 0 trains in
-    the stage's own process; N are N Ray actors."""
+    workers: Literal["auto"] | Annotated[int, Field(ge=0)] | Annotated[list[int], AfterValidator(_elastic)] = "auto"
+    """Data-parallel workers of a training: `auto` is one per GPU that is there, and without a GPU 0; 0 trains in the
+    stage's own process; N are N workers of Ray Train; [min, max] are as many of them as the cluster has room for."""
 
     cpus_per_worker: int = Field(default=1, ge=1)
     """CPUs that Ray reserves for a worker, and the threads that it computes with."""
 
-    gpus_per_worker: int = Field(default=1, ge=0)
-    """GPUs that Ray reserves for a worker where the cluster has any; with 0 workers compute on CPUs."""
+    gpus_per_worker: Literal["auto"] | Annotated[int, Field(ge=0)] = "auto"
+    """GPUs that Ray reserves for a worker: `auto` is 1 where there are any, and else 0; a number is asked for, and
+    waited for on a cluster; with 0 workers compute on CPUs."""
+
+    max_failures: int = Field(default=10, ge=-1)
+    """How often lost workers of a training are replaced, before it is given up; -1 sets no limit. Machines whose end
+    was announced do not count."""
 
     memory_limit: int = Field(default=4096, ge=1)
     """Mebibytes up to which a split is held on a worker's device; a larger one is read from its file as needed."""
 
     address: str | None = None
-    """Address of a running Ray cluster (host:port or ray://host:port); null starts one here. RAY_ADDRESS wins."""
+    """Address of a running Ray cluster (host:port); null starts one here. RAY_ADDRESS wins."""
 
-    storage: str = ".genera"
-    """Folder for checkpoints and search states, resumed from after a crash. Several nodes need a shared one."""
+    storage: Place = ".genera"
+    """Folder for checkpoints and search states, resumed from after a crash: a path, from the project's folder on, or a
+    URL of object storage (s3://…). Several machines need one that all of them see."""
 
 
 class Classifier(Train):

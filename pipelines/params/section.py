@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
+
+from ..storage import shown
 
 
 class Section(BaseModel):
@@ -23,6 +25,9 @@ def _input(path: str) -> str:
 
 Input = Annotated[str, AfterValidator(_input)]
 """A file or a folder that is read and watched, from the project's folder on."""
+
+Place = Annotated[str, PlainSerializer(shown, when_used="json")]
+"""A path, or a URL, which is written down without the user, password and query that it may hold."""
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 """What random generators take, those of other libraries too."""

@@ -13,18 +13,19 @@ from collections.abc import Collection, Iterator
 from functools import partial
 from pathlib import Path
 
+from ..cluster.asked import asked_of, gpus_of_worker
 from ..cluster.tasks import Needs, Standing, Task
 from ..errors import UserError
 from ..params.plan import complain_of_stale_plan, planned, stage_name
 from ..params.project import Project
-from ..progress import progress
+from .elsewhere import SPEEDS, Outputs, put, sent_speeds, sent_stage
 from .estimates import Estimates
 from .kept import KEPT, Results
-from .step import TIMED, add_speeds, lacks_speeds, work
+from .recorder import Recorder
+from .step import TIMED, lacks_speeds
 
 FIRST = ("code", "prepare")
 TRAINING = ("features", "train", "distill")
-SPEEDS = "speeds"
 
 
 def run(project: Project) -> None:
@@ -34,15 +35,16 @@ def run(project: Project) -> None:
     if outdated & set(FIRST):
         _leave_to_dvc(project.root)
         outdated = _outdated(project.root)
-    estimates = Estimates(project)
-    tasks = list(tasks_of(project, outdated, estimates))
+    estimates, recorder = Estimates(project), Recorder(project)
+    tasks = list(tasks_of(project, outdated, estimates, recorder))
     if not tasks:
         print("run: nothing that takes long is out of date")
         return
     from ..cluster.run import run_tasks
 
     try:
-        standings = run_tasks(tasks, project.params.cluster)
+        with recorder.writing():
+            standings = run_tasks(tasks, project.params.cluster)
     except KeyboardInterrupt:
         raise UserError("run: was interrupted; what is finished is kept: the same command goes on from there") from None
     for standing in standings:
@@ -90,7 +92,7 @@ def _maker(dep: str, stages: Collection[str]) -> str:
 # Tasks
 
 
-def tasks_of(project: Project, outdated: Collection[str], estimates: Estimates) -> Iterator[Task]:
+def tasks_of(project: Project, outdated: Collection[str], estimates: Estimates, recorder: Recorder) -> Iterator[Task]:
     """A task for each stage that is out of date or depends on one that is, and one for the speeds."""
     stages, timed = planned(project.root), list[tuple[str, str]]()
     before, chosen = producers(stages), set[str]()
@@ -103,7 +105,9 @@ def tasks_of(project: Project, outdated: Collection[str], estimates: Estimates) 
             timed.append((stage, entry))
         yield Task(
             name,
-            partial(work, project, stage, entry or None),
+            partial(sent_stage, project, stage, entry or None),
+            partial(recorder.hear, name),
+            partial(_ended, project, stage, entry or None, recorder),
             partial(_collected, project, stage, entry or None),
             partial(needs, project, stage),
             before[name] & chosen,
@@ -112,7 +116,9 @@ def tasks_of(project: Project, outdated: Collection[str], estimates: Estimates) 
     if timed:
         yield Task(
             SPEEDS,
-            partial(_measure_speeds, project, timed),
+            partial(sent_speeds, project, timed),
+            partial(recorder.hear, SPEEDS),
+            partial(_ended_speeds, project, recorder),
             partial(_measured, project, timed),
             partial(needs, project, SPEEDS),
             frozenset(chosen),
@@ -124,15 +130,14 @@ def tasks_of(project: Project, outdated: Collection[str], estimates: Estimates) 
 def needs(project: Project, stage: str, gpus: float) -> Needs:
     """What a stage reserves and uses on a cluster with so many GPUs. Workers and trials reserve theirs themselves."""
     cluster, search = project.params.cluster, project.params.defaults.search
-    cpus, per_worker = float(cluster.cpus_per_worker), float(cluster.gpus_per_worker if gpus else 0)
     if stage == "tune":
         trials = min(search.max_concurrent, search.trials)
-        return Needs(0, 0, trials * search.cpus_per_trial, trials * search.gpus_per_trial)
-    if stage in TRAINING and cluster.workers == "auto" and per_worker:
-        return Needs(0, 0, gpus // per_worker * cpus, gpus)
-    if stage in TRAINING and cluster.workers not in ("auto", 0):
-        return Needs(0, 0, float(cluster.workers) * cpus, float(cluster.workers) * per_worker)
-    return Needs(cpus, min(1.0, per_worker), cpus, min(1.0, per_worker))
+        return Needs(0, 0, trials * search.cpus_per_trial, trials * search.gpus_of_trial(gpus))
+    asked = asked_of(cluster, gpus) if stage in TRAINING else None
+    if asked is not None:
+        return Needs(0, 0, asked.most * asked.cpus, asked.most * asked.gpus)
+    cpus, of_worker = cluster.cpus_per_worker, min(1, gpus_of_worker(cluster, gpus))
+    return Needs(cpus, of_worker, cpus, of_worker)
 
 
 def _collected(project: Project, stage: str, entry: str | None) -> bool:
@@ -143,17 +148,21 @@ def _collected(project: Project, stage: str, entry: str | None) -> bool:
     return results.finished
 
 
+def _ended(project: Project, stage: str, entry: str | None, recorder: Recorder, outputs: Outputs | None) -> None:
+    """Put what a stage has left in its place, and keep it, if it was worked on elsewhere; then it is recorded."""
+    if outputs:
+        put(project, outputs)
+        Results.of(project, stage, entry).keep()
+    recorder.end(stage_name(stage, entry))
+
+
 def _measured(project: Project, timed: Collection[tuple[str, str]]) -> bool:
     return not any(lacks_speeds(project, stage, entry) for stage, entry in timed)
 
 
-def _measure_speeds(project: Project, timed: Collection[tuple[str, str]]) -> None:
-    """Measure those speeds that are not known yet, of what has ended well."""
-    with progress(SPEEDS, 0, len(timed), "entry") as advance:
-        for number, (stage, entry) in enumerate(timed):
-            if lacks_speeds(project, stage, entry):
-                add_speeds(project, stage, entry)
-            advance(number + 1, stage_name(stage, entry), last=number + 1 == len(timed))
+def _ended_speeds(project: Project, recorder: Recorder, outputs: Outputs | None) -> None:
+    put(project, outputs or {})
+    recorder.end(SPEEDS)
 
 
 def _complain_of_failures(standings: Collection[Standing]) -> None:

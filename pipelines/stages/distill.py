@@ -37,8 +37,9 @@ def run(project: Project, entry: Entry) -> None:
     data, taught_by = Prepared.open(project.prepared), entry.teacher
     assert taught_by is not None  # as of every entry that is distilled
     job = student_job(project, entry, data)
-    with tracked(project, "distill", entry, {"model": entry.model, "config": entry.config, "loop": entry.loop}) as run:
-        done = run_job(project, job)
+    settings = {"model": entry.model, "config": entry.config, "loop": entry.loop}
+    with tracked(project, "distill", entry, settings, job.folder) as run:
+        done = run_job(project, job, run)
         student = new_family(entry, data.event)
         student.load_state_dict(done.weights)
         student, teacher = (family.to(device()).eval() for family in (student, load_family(project.made(taught_by))))

@@ -16,20 +16,20 @@ FLOPS_PER_SECOND = 2.5e10  # of one core of an ordinary machine, with networks a
 LEAST_SECONDS = 2.0  # of a stage, whatever it does
 FEATURES_SECONDS = 5.0
 SAMPLED = 2.0  # how many times over the samples of `evaluate.samples` are drawn, all in all
-TOOK = "took.json"  # seconds of each stage, in the folder of the checkpoints
+TOOK = "took.json"  # seconds of each stage
 
 
 class Estimates:
     """What is known of the stages of a project."""
 
     def __init__(self, project: Project) -> None:
-        self._project, path = project, project.storage / TOOK
+        self._project, path = project, project.kept / TOOK
         self.took: dict[str, float] = read_json(path) if path.is_file() else {}
 
     def learn(self, name: str, seconds: float) -> None:
         """Remember how long a stage took."""
         self.took[name] = round(seconds, 1)
-        write_json(self._project.storage / TOOK, self.took)
+        write_json(self._project.kept / TOOK, self.took)
 
     def seconds(self, stage: str, entry: str | None) -> float | None:
         """About how long a stage will take; None if nothing is known of it."""

@@ -55,7 +55,7 @@ def run(project: Project, entry: Entry) -> None:
         nearest_training_examples(subject).save(folder / "neighbours.npz")
         _save(folder / "samples.npy", shown(family, params.evaluate.seed))
         _save(folder / "temperatures.npy", at_temperatures(subject))
-        write_cost(folder, weights_digest(subject.origin), {}, run.run_id)
+        write_cost(folder, weights_digest(subject.origin), {}, run.key)
         metrics = finite(f"evaluate@{entry.name}", metrics)
         write_json(folder / METRICS, metrics)
         run.log_metrics(metrics)

@@ -25,7 +25,8 @@ from ..files import text_digest
 from ..identity import code_digest
 from ..params.project import Project
 from ..tracking.record import tracked
-from ..training.jobs import classifier_job
+from ..tracking.stage_run import StageRun
+from ..training.jobs import Job, classifier_job
 from ..training.task import State
 from .running import Finished, run_job, write_outcome
 
@@ -35,17 +36,18 @@ Made = tuple[str, dict[str, Any], Finished, dict[str, Any]]  # kind, arguments t
 def run(project: Project) -> None:
     """Write artifacts/features/: weights, config, history, and as metrics what the features hold of val and test."""
     settings, data = project.params.classifier, Prepared.open(project.prepared)
-    make = _classifier if data.event.classes > 1 else _principal_components
-    with tracked(project, "features", None, {"classifier": settings}) as run:
-        kind, arguments, done, metrics = make(project, data)
+    job = classifier_job(project, data) if data.event.classes > 1 else None
+    with tracked(project, "features", None, {"classifier": settings}, None if job is None else job.folder) as run:
+        made = _principal_components(project, data) if job is None else _classifier(project, data, job, run)
+        kind, arguments, done, metrics = made
         config = {"kind": kind, "config": arguments, "event": asdict(data.event), "data_digest": data.digest}
         write_outcome(project.artifacts("features"), done, config, metrics, run)
 
 
-def _classifier(project: Project, data: Prepared) -> Made:
+def _classifier(project: Project, data: Prepared, job: Job, run: StageRun) -> Made:
     """Train the classifier; metrics are its accuracies."""
     arguments = classifier_config(project.params.classifier)
-    done = run_job(project, classifier_job(project, data))
+    done = run_job(project, job, run)
     classifier = Classifier(data.event, **arguments).to(device())
     classifier.load_state_dict(done.weights)
     classifier.eval()

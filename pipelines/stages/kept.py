@@ -2,7 +2,7 @@
 
 DVC deletes the outputs of a stage before it runs the stage. So each that takes long is kept a second time, in
 
-    <cluster.storage>/results/<stage>-<entry>-<digest>/
+    .genera/results/<stage>-<entry>-<digest>/
 
 where the digest is that of what the plan says it depends on: what its settings and its code mean, the data, what
 earlier stages made. `genera run` fills these folders, and `dvc repro` collects them, stage by stage; what is killed
@@ -12,14 +12,13 @@ between a stage and its record in dvc.lock loses nothing. Nothing here imports P
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UserError
-from ..files import file_digest, replacing, text_digest
+from ..files import file_digest, replacing, text_digest, unique_beside
 from ..identity import code_digest
 from ..params.plan import CODE, DATA, planned, stage_name
 from ..params.project import Project
@@ -42,7 +41,7 @@ class Results:
         name = stage_name(stage, entry)
         made = project.root / "artifacts" / stage / (entry or "")
         key = dependencies_digest(project, name)
-        kept = None if key is None else project.storage / "results" / f"{name.replace('@', '-')}-{key[:16]}"
+        kept = None if key is None else project.kept / "results" / f"{name.replace('@', '-')}-{key[:16]}"
         return cls(made, kept)
 
     @property
@@ -61,7 +60,7 @@ class Results:
         """Keep what was made, whole or not at all."""
         assert self.kept is not None  # it could not have been made else
         self.kept.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.kept.with_name(f".{self.kept.name}.{os.getpid()}.tmp")
+        temporary = unique_beside(self.kept)
         try:
             shutil.copytree(self.made, temporary)
             if not self.finished:

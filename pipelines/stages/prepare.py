@@ -8,7 +8,7 @@ from typing import Any
 from ..data import sources
 from ..data.preparation.writing import write
 from ..data.prepared import Prepared
-from ..data.publishing import location, publish
+from ..data.publishing import publish
 from ..errors import UserError
 from ..files import write_json, write_text
 from ..params.checks import misfits, section_digest, too_few
@@ -32,7 +32,7 @@ def run(project: Project) -> None:
     page = project.root / "report" / "data.html"
     write_text(page, render_data(written))
     if data.publish is not None:
-        print(f"prepare: published as {publish(written, location(data.publish, project.root))}")
+        print(f"prepare: published as {publish(written, project.published)}")
     write_json(project.root / SUMMARY, summary(written))
     # No stage depends on this: a setting that leaves the data as it is makes nothing run again.
     write_json(project.root / SECTION, {"section": section_digest(data), "data": written.meta["digest"]})

@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from ..cluster.address import address_of
 from ..cluster.launch import launch
 from ..errors import UserError
 from ..evaluation.concerns import gist
@@ -61,10 +62,15 @@ class Finished:
         }
 
 
-def run_job(project: Project, job: Job) -> Finished:
-    """Train on the cluster, from the newest checkpoint on; a job that is finished only has its outcome read."""
-    torch.set_num_threads(project.params.cluster.cpus_per_worker)
-    launch(f"{job.name.replace('@', '-')}-{job.digest[:16]}", job, project.params.cluster, project.storage)
+def run_job(project: Project, job: Job, run: StageRun) -> Finished:
+    """Train on the cluster, from the newest checkpoint on; a job that is finished only has its outcome read.
+
+    The run has each validation as soon as it is made.
+    """
+    cluster = project.params.cluster
+    torch.set_num_threads(cluster.cpus_per_worker)
+    work = job.sent() if address_of(cluster) and cluster.workers != 0 else job
+    launch(job.name, job.digest[:16], work, cluster, project.kept, lambda row: run.log_curve([row]))
     return outcome(job)
 
 
@@ -87,9 +93,9 @@ def write_outcome(
     """Write a training's files, whole or not at all, and record them; metrics.json is the last."""
     write_model(folder, done.weights, config)
     write_text(folder / "history.csv", pd.DataFrame(done.state.history).to_csv(index=False))
-    write_cost(folder, weights_digest(folder), done.cost, run.run_id)
+    write_cost(folder, weights_digest(folder), done.cost, run.key)
     write_json(folder / METRICS, metrics)
-    run.log_history(done.state.history)
+    run.log_curve(done.state.history)
     run.log_metrics({**metrics, **done.cost}, done.state.step)
     run.set_tags({"job_digest": done.digest})
     run.log_artifact(folder)

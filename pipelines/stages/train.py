@@ -17,8 +17,8 @@ def run(project: Project, entry: Entry) -> None:
     data, entry = Prepared.open(project.prepared), tuned(project, entry)
     job = family_job(project, entry, data)
     settings = {"model": entry.model, "config": entry.config, "loop": entry.loop, "found": entry.found}
-    with tracked(project, "train", entry, settings) as run:
-        done = run_job(project, job)
+    with tracked(project, "train", entry, settings, job.folder) as run:
+        done = run_job(project, job, run)
         metrics = {
             **done.metrics(name_of_objective(entry.family, data.event)),
             "train_flops": done.state.flops,

@@ -12,25 +12,34 @@ from pydantic import ValidationError
 
 from models.contract import config_fields
 
-from ..cluster.search import Space, TrialResult, search
+from ..cluster.address import address_of
+from ..cluster.proposals import Space
+from ..cluster.search import search
+from ..cluster.trials import Journal, TrialResult
 from ..data.prepared import Prepared
+from ..data.sent import Sent
 from ..errors import UserError
 from ..evaluation.validation import name_of_objective
 from ..files import text_digest, write_json, write_text
+from ..lease import owned
 from ..params.entry import Entry, takes_integers
 from ..params.messages import reason
 from ..params.project import Project
 from ..report.pictures import objective_against_parameters, rate_distortion, save_png
 from ..tracking.record import tracked
+from ..tracking.stage_run import StageRun
 from ..training.jobs import data_of, trial_job
 from ..training.loop import Report
+
+# Settings of a search that change none of its trials: with more of them it goes on from those that there are.
+NOT_DECISIVE = {"trials", "max_concurrent", "cpus_per_trial", "gpus_per_trial", "max_failures"}
 
 
 @dataclass(frozen=True)
 class Trial:
     """One trial: a training with the parameters that are proposed, on the budget of the search."""
 
-    project: Project
+    project: Project | Sent
     entry: Entry
     data_digest: str
 
@@ -39,7 +48,8 @@ class Trial:
             entry = self.entry.with_values(found)
         except ValidationError as error:  # each value is allowed, and was looked at before, but not all together
             raise UserError(f"entries.{self.entry.name}.config: {reason(error.errors()[0])}") from None
-        trial_job(self.project, entry, data_of(self.project, self.data_digest))(report)
+        project = self.project.unpacked() if isinstance(self.project, Sent) else self.project
+        trial_job(project, entry, data_of(project, self.data_digest))(report)
 
 
 def run(project: Project, entry: Entry) -> None:
@@ -50,23 +60,49 @@ def run(project: Project, entry: Entry) -> None:
         _write_nothing(folder, objective)
         print(f"tune@{entry.name}: entries.{entry.name}.search is null: nothing is searched, config is taken as it is")
         return
-    space, trial = space_of(project, entry), Trial(project, entry, data.digest)
-    settings = project.params.defaults.search
+    space, settings, cluster = space_of(project, entry), project.params.defaults.search, project.params.cluster
     described = json.dumps({key: each.model_dump(mode="json") for key, each in space.dimensions.items()})
-    job = trial_job(project, entry, data).digest
-    name = f"{entry.name}-{text_digest(job, settings.model_dump_json(), described, json.dumps(space.start))[:16]}"
+    job = trial_job(project, entry, data)
+    decisive = settings.model_dump_json(exclude=NOT_DECISIVE)
+    key = text_digest(job.digest, decisive, described, json.dumps(space.start))[:16]
+    trial = Trial(job.sent().project if address_of(cluster) else project, entry, data.digest)
     searched = {"model": entry.model, "search": settings, "space": dict(entry.space)}
-    with tracked(project, "tune", entry, searched) as run:
-        results = search(name, trial, space, settings, project.params.cluster, project.storage)
+    state = project.storage / f"search/tune-{entry.name}-{key}"
+    with tracked(project, "tune", entry, searched, state) as run:
+        name = f"tune@{entry.name}"
+        with owned(state / "owner", name):
+            results = search(name, Journal(state), trial, space, settings, cluster, Trials(run))
         best = _write(folder, results, list(entry.space), objective)
-        for result in results:
-            child = f"trial {result.number}"
-            run.child(child, result.parameters, result.history, "FAILED" if result.failure else "FINISHED")
         run.log_metrics({"objective": best["objective"]})
         run.log_params({"best": best["parameters"]})
         run.log_artifact(folder)
     found = f"{objective} {best['objective']:.4f} with {best['parameters']}"
     print(f"tune@{entry.name}: best of {len(results)} trials: {found}")
+
+
+class Trials:
+    """The runs of the trials, below that of their search."""
+
+    def __init__(self, run: StageRun) -> None:
+        self._run = run
+
+    def begin(self, number: int, parameters: dict[str, Any]) -> None:
+        """A trial has begun, perhaps again."""
+        self._child(number).log_params(parameters)
+
+    def hear(self, number: int, row: dict[str, float]) -> None:
+        """It has reported a row, perhaps again."""
+        self._child(number).log_curve([row])
+
+    def end(self, result: TrialResult) -> None:
+        """It has ended."""
+        child = self._child(result.number)
+        if result.failure is not None:
+            child.set_tags({"failure": result.failure})
+        self._run.end_child(child, "FINISHED" if result.failure is None else "FAILED")
+
+    def _child(self, number: int) -> StageRun:
+        return self._run.child(f"trial {number}", f"{self._run.key}-{number}")
 
 
 def space_of(project: Project, entry: Entry) -> Space:
@@ -105,7 +141,8 @@ def _row(result: TrialResult) -> dict[str, Any]:
     """A trial as a row of trials.csv: what was proposed, and what its best validation measured."""
     best = next((row for row in result.history if row["step"] == result.best_step), {})
     parameters = {key: _cell(value) for key, value in result.parameters.items()}
-    return {"trial": result.number, **parameters, "stopped_early": result.stopped_early, **best}
+    ended = {"stopped_early": result.stopped_early, "failure": result.failure}
+    return {"trial": result.number, **parameters, **ended, **best}
 
 
 def _cell(value: Any) -> Any:

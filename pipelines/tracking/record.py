@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
@@ -11,24 +12,50 @@ from ..data.prepared import Prepared
 from ..params.entry import Entry
 from ..params.project import Project
 from ..params.section import Section
-from .stage_run import StageRun, stage_run
+from ..storage import Folder
+from .stage_run import StageRun, add_metrics, new_key, stage_run
+
+FILE = "run.json"
 
 
 @contextmanager
-def tracked(project: Project, stage: str, entry: Entry | None, settings: Mapping[str, Any]) -> Iterator[StageRun]:
-    """The tracking run of a stage, with its settings as parameters and the digest of the data as a tag."""
-    params = {key: _plain(value) for key, value in settings.items()}
-    tags = {"data_digest": Prepared.open(project.prepared).digest}
+def tracked(
+    project: Project, stage: str, entry: Entry | None, settings: Mapping[str, Any], state: Folder | None = None
+) -> Iterator[StageRun]:
+    """The run of a stage, with its settings as parameters and its data set.
+
+    `state` is the folder of what outlives the process: whoever goes on with that goes on with the same run.
+    """
+    params, data = {key: _plain(value) for key, value in settings.items()}, Prepared.open(project.prepared)
+    key, again = (new_key(), False) if state is None else _key(state / "tracking")
     with stage_run(
-        project.root, project.params.name, stage, None if entry is None else entry.name, tags, params
+        project.root,
+        project.params.name,
+        stage,
+        None if entry is None else entry.name,
+        {"data_digest": data.digest},
+        params,
+        {"name": data.folder.name, "digest": data.digest},
+        key,
+        again,
     ) as run:
         yield run
 
 
-def add_to_run(project: Project, stage: str, entry: Entry, run_id: str | None, metrics: Mapping[str, Any]) -> None:
+def _key(state: Folder) -> tuple[str, bool]:
+    """The key of the run that belongs to a state, and whether there was one before."""
+    known = state.read(FILE)
+    if known is not None:
+        return str(json.loads(known)["run"]), True
+    key = new_key()
+    state.write(FILE, (json.dumps({"run": key}) + "\n").encode())
+    return key, False
+
+
+def add_to_run(project: Project, stage: str, entry: Entry, key: str | None, metrics: Mapping[str, Any]) -> None:
     """Add metrics to a run that has ended, if there was one."""
-    if run_id is not None:
-        StageRun(project.root, project.params.name, stage, entry.name, run_id).log_metrics(metrics)
+    if key is not None:
+        add_metrics(project.root, project.params.name, stage, entry.name, key, metrics)
 
 
 def _plain(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from importlib.metadata import version as installed
 from importlib.util import find_spec
@@ -14,8 +15,10 @@ from ..errors import UserError
 from ..files import file_digest, read_json, text_digest
 from .card import Candidate, model_card
 from .champion import Decision, decide, is_whole, versions
-from .stage_run import log_history, log_params, open_run, run_tags
+from .records import Run
+from .stage_run import flatten, new_key, numbers, run_tags
 from .store import Store, connect, failures, public, reason
+from .writer import log_params, log_points, open_run, points
 
 if TYPE_CHECKING:
     import numpy as np
@@ -113,11 +116,11 @@ def _create(store: Store, root: Path, candidate: Candidate) -> ModelVersion:
     """Record a run, log the model under it and create its version."""
     served = _serve(candidate)
     tags = {**run_tags(root, "register", candidate.entry), **candidate.tags}
-    run_id = open_run(store, f"register@{candidate.entry}", tags)
+    run_id = open_run(store, Run(new_key(), f"register@{candidate.entry}", tags), tags)
     status = "FAILED"
     try:
-        log_params(store, run_id, {"model": candidate.config["model"], **candidate.config["config"]})
-        log_history(store, run_id, [{**candidate.metrics, "step": 0}])
+        log_params(store, run_id, dict(flatten({"model": candidate.config["model"], **candidate.config["config"]})))
+        log_points(store, run_id, points([{**dict(numbers(candidate.metrics)), "step": 0}], int(time.time() * 1000)))
         card = model_card(candidate, served)
         logged = _log_model(store, run_id, candidate, served, card)
         _make_model(store, candidate.name)

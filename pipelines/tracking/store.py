@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UserError
+from ..files import unique_beside
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -137,7 +138,7 @@ def _make_database(path: Path, experiment: str, artifacts: str | None) -> None:
     from mlflow import MlflowClient
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = unique_beside(path)
     try:
         uri = f"{SQLITE}{temporary}"
         _experiment(MlflowClient(tracking_uri=uri, registry_uri=uri), experiment, artifacts)

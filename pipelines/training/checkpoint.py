@@ -15,37 +15,45 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.optim import Optimizer
 
-from ..files import replacing
+from ..storage import Folder
 
 KEPT = 2  # the one before the last survives, in case the last is damaged
 
 Groups = dict[str, dict[str, Tensor]]
 
 
-def save(folder: Path, step: int, groups: Mapping[str, Mapping[str, Tensor]], rest: Any) -> Path:
+def save(folder: Folder, step: int, groups: Mapping[str, Mapping[str, Tensor]], rest: Any) -> None:
     """Write the checkpoint of a step, then remove those that are too old."""
     tensors = {
         f"{group}/{name}": t.detach().contiguous().clone()
         for group, named in groups.items()
         for name, t in named.items()
     }
-    path = folder / f"step-{step:010d}.safetensors"
-    with replacing(path) as temporary:
+    with folder.writing(f"step-{step:010d}.safetensors") as temporary:
         save_file(tensors, temporary, metadata={"state": json.dumps(rest)})
     for old in _all(folder)[KEPT:]:
-        old.unlink()
-    return path
+        folder.remove(old)
 
 
-def load(folder: Path, device: str = "cpu") -> tuple[Groups, Any] | None:
-    """The newest readable checkpoint of a folder, or None. A damaged one is named, and the one before is taken."""
-    for path in _all(folder):
+def load(*folders: Folder) -> tuple[Groups, Any] | None:
+    """The newest readable checkpoint of some folders, or None. A damaged one is named, and the one before is taken."""
+    found = [(name, folder) for folder in folders for name in _all(folder)]
+    for name, folder in sorted(found, key=lambda each: each[0], reverse=True):
         try:
-            return _read(path, device)
-        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+            with folder.reading(name) as path:
+                return _read(path)
+        except (SafetensorError, FileNotFoundError, ValueError, KeyError, TypeError) as error:
             reason = " ".join(str(error).split())
-            print(f"warning: {path}: is damaged ({reason}); falling back to the checkpoint before it", flush=True)
+            print(
+                f"warning: {folder / name}: is damaged ({reason}); falling back to the checkpoint before it", flush=True
+            )
     return None
+
+
+def forget(folder: Folder) -> None:
+    """Remove the checkpoints of a folder."""
+    for name in _all(folder):
+        folder.remove(name)
 
 
 def of_optimiser(optimiser: Optimizer) -> tuple[dict[str, Tensor], Any]:
@@ -64,14 +72,14 @@ def to_optimiser(optimiser: Optimizer, tensors: Mapping[str, Tensor], rest: Any)
     optimiser.load_state_dict({"state": state, "param_groups": rest})
 
 
-def _all(folder: Path) -> list[Path]:
-    """The checkpoints of a folder, newest first."""
-    return sorted(folder.glob("step-*.safetensors"), reverse=True)
+def _all(folder: Folder) -> list[str]:
+    """The names of the checkpoints of a folder, newest first."""
+    return [name for name in reversed(folder.names()) if name.startswith("step-") and name.endswith(".safetensors")]
 
 
-def _read(path: Path, device: str) -> tuple[Groups, Any]:
+def _read(path: Path) -> tuple[Groups, Any]:
     groups: Groups = {}
-    with safe_open(path, framework="pt", device=device) as file:
+    with safe_open(path, framework="pt") as file:
         rest = json.loads(file.metadata()["state"])
         for key in file.keys():  # noqa: SIM118 -- a safetensors file is no mapping
             group, name = key.split("/", 1)

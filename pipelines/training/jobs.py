@@ -7,8 +7,8 @@ loop settings, seed and data. The same job finds its own state again; a changed 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,10 +20,10 @@ from models.contract import Event, Family, UnsuitableEvent
 
 from ..data.examples import examples
 from ..data.prepared import Prepared
-from ..data.publishing import cache_folder, fetch, location
+from ..data.sent import Sent
 from ..device import device
 from ..errors import UserError
-from ..evaluation.finished import classifier_config, load_features
+from ..evaluation.finished import CONFIG, WEIGHTS, classifier_config, load_features
 from ..evaluation.validation import classification_validator, family_concerns, family_validator, log_volume
 from ..files import file_digest, read_json, text_digest
 from ..identity import code_digest
@@ -31,7 +31,9 @@ from ..params.entry import Entry
 from ..params.plan import best
 from ..params.project import Project
 from ..params.schema import Loop
-from .loop import Report, fit
+from ..storage import Folder
+from .loop import EndsSoon, Report, fit, never, unheard
+from .origin import Checked, Origin
 from .task import Task
 
 INITIALISATION_EXAMPLES = 10_000  # how many examples a family's data-dependent initialisation may look at
@@ -39,14 +41,19 @@ INITIALISATION_EXAMPLES = 10_000  # how many examples a family's data-dependent 
 
 @dataclass(frozen=True)
 class Job:
-    """A training that can be run anywhere: `make` builds the task in the process that runs it."""
+    """A training that can be run anywhere: `make` builds the task in the process that runs it.
+
+    `roots` are the modules whose code it is, `reads` the folders of finished models that `make` reads in the project.
+    """
 
     name: str
-    make: Callable[[], Task]
+    make: Callable[[Project], Task]
+    project: Project | Sent
     loop: Loop
     seed: int
-    storage: Path
     identity: str
+    roots: tuple[str, ...]
+    reads: tuple[Path, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -55,14 +62,22 @@ class Job:
         return text_digest(self.name, self.identity, loop, str(self.seed))
 
     @property
-    def folder(self) -> Path:
+    def folder(self) -> Folder:
         """Where the checkpoints are."""
-        return self.storage / "state" / f"{self.name.replace('@', '-')}-{self.digest[:16]}"
+        return self.project.storage / f"state/{self.name.replace('@', '-')}-{self.digest[:16]}"
 
-    def __call__(self, report: Report) -> None:
-        """Train in this process, from the newest checkpoint on."""
+    def sent(self) -> Job:
+        """The same job for machines that do not see the project's folder."""
+        assert isinstance(self.project, Project)  # it is sent once
+        files = [folder / name for folder in self.reads for name in (WEIGHTS, CONFIG)]
+        make = Checked(self.make, Origin.here(*self.roots), self.name)
+        return replace(self, project=Sent.of(self.project, files), make=make)
+
+    def __call__(self, report: Report = unheard, ends_soon: EndsSoon = never) -> None:
+        """Train in this process, from the newest checkpoint on; see `fit`."""
+        project = self.project.unpacked() if isinstance(self.project, Sent) else self.project
         torch.manual_seed(self.seed)
-        fit(self.make(), self.loop, self.seed, self.folder, report)
+        fit(self.make(project), self.loop, self.seed, self.folder, report, ends_soon)
 
 
 def family_job(project: Project, entry: Entry, data: Prepared) -> Job:
@@ -85,33 +100,35 @@ def _family_job(project: Project, entry: Entry, data: Prepared, name: str, loop:
     except UnsuitableEvent as error:
         raise UserError(f"params.yaml: entries.{entry.name}.config: {error}") from None
     features = (features_digest(project),) if entry.judged_by_samples else ()
+    roots = ("pipelines.training.jobs", f"models.{module_of(entry.model)}")
     return Job(
         name=name,
-        make=partial(_family_task, project, data.digest, name, entry, seed),
+        make=partial(_family_task, data.digest, name, entry, seed),
+        project=project,
         loop=loop,
         seed=seed,
-        storage=project.storage,
-        identity=identity(entry, data, "pipelines.training.jobs", *features),
+        identity=identity(entry, data, *roots, more=features),
+        roots=roots,
+        reads=(project.artifacts("features"),) if entry.judged_by_samples else (),
     )
 
 
-def identity(entry: Entry, data: Prepared, module: str, *more: str) -> str:
-    """What determines the outcome of a training by `module` of a family, beside its loop and seed."""
-    code = code_digest(module, f"models.{module_of(entry.model)}")
-    return text_digest(code, json.dumps(asdict(entry.config)), data.digest, *more)
+def identity(entry: Entry, data: Prepared, *roots: str, more: Sequence[str] = ()) -> str:
+    """What determines the outcome of a training of a family by the code of `roots`, beside its loop and seed."""
+    return text_digest(code_digest(*roots), json.dumps(asdict(entry.config)), data.digest, *more)
 
 
 def classifier_job(project: Project, data: Prepared) -> Job:
     """The training of the classifier whose features measure samples."""
-    settings = project.params.classifier
-    code = code_digest("pipelines.training.jobs", "models.classifier")
+    settings, roots = project.params.classifier, ("pipelines.training.jobs", "models.classifier")
     return Job(
         name="features",
-        make=partial(_classifier_task, project, data.digest),
+        make=partial(_classifier_task, data.digest),
+        project=project,
         loop=settings,
         seed=settings.seed,
-        storage=project.storage,
-        identity=text_digest(code, data.digest, json.dumps(classifier_config(settings))),
+        identity=text_digest(code_digest(*roots), data.digest, json.dumps(classifier_config(settings))),
+        roots=roots,
     )
 
 
@@ -140,24 +157,14 @@ def features_digest(project: Project) -> str:
 
 
 def data_of(project: Project, digest: str) -> Prepared:
-    """The prepared data with this digest, for a process that may not see the project's folder.
-
-    It is the project's own if that is there, else the published copy, if there is one. Raises `UserError` for neither.
-    """
-    published = project.params.data.publish
-    try:
-        data = Prepared.open(project.prepared)
-        if data.digest == digest:
-            return data
-        problem = UserError(f"{data.folder}: holds other data than {digest[:16]}, for which this training was made")
-    except UserError as error:
-        problem = error
-    if published is None:
-        raise problem
-    return fetch(location(published, project.root), project.prepared.name, digest, cache_folder())
+    """The prepared data. Raises `UserError` if it is not the data with this digest, for which a job was made."""
+    data = Prepared.open(project.prepared)
+    if data.digest != digest:
+        raise UserError(f"{data.folder}: holds other data than {digest[:16]}, for which this training was made")
+    return data
 
 
-def _family_task(project: Project, digest: str, name: str, entry: Entry, seed: int) -> Task:
+def _family_task(digest: str, name: str, entry: Entry, seed: int, project: Project) -> Task:
     data = data_of(project, digest)
     family = new_family(entry, data.event).to(device())
     train, val = examples(project, data, "train"), examples(project, data, "val")
@@ -168,7 +175,7 @@ def _family_task(project: Project, digest: str, name: str, entry: Entry, seed: i
     return Task(name, family, family.players(), train, validate, partial(family_concerns, family))
 
 
-def _classifier_task(project: Project, digest: str) -> Task:
+def _classifier_task(digest: str, project: Project) -> Task:
     data, settings = data_of(project, digest), project.params.classifier
     train, val = examples(project, data, "train"), examples(project, data, "val")
     try:

@@ -10,12 +10,11 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, nullcontext
-from pathlib import Path
+from functools import partial
 from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
-from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -27,25 +26,43 @@ from ..device import device, forget_peak, peak_mib, random_states, set_random_st
 from ..errors import UserError
 from ..evaluation.concerns import Watch
 from ..evaluation.metrics.operations import training_flops
+from ..lease import Lease, owned
 from ..params.schema import Loop
 from ..progress import progress
+from ..storage import Folder
 from . import checkpoint
 from .players import PlayerLoss, make_optimiser, pace
+from .ranks import Workers
 from .task import State, Task
 
 Report = Callable[[dict[str, float]], None]
+EndsSoon = Callable[[], bool]
 COUNTED = 8  # examples of the step whose operations are counted
 CHECK_EVERY = 50  # steps between two looks at the losses for divergence; a look waits for the GPU
+ASK_SECONDS = 2.0  # about so long between two questions whether a machine's end was announced
+INTERIM = "interim"  # the folder, within that of the checkpoints, of those that were saved before such an end
 
 
-def fit(task: Task, loop: Loop, seed: int, folder: Path, report: Report) -> None:
+def unheard(row: dict[str, float]) -> None:
+    """Nobody waits for reports."""
+
+
+def never() -> bool:
+    """No end is ever announced."""
+    return False
+
+
+def fit(
+    task: Task, loop: Loop, seed: int, folder: Folder, report: Report = unheard, ends_soon: EndsSoon = never
+) -> None:
     """Train until the last step or early stopping; the outcome is the last checkpoint in `folder`.
 
     Called again it resumes from the newest checkpoint: it first reports the validations so far again, then goes on.
     A training that diverges goes back to its last validated state as often as `loop.rescues` allows; then it raises
-    `UserError`, with the best weights kept in the checkpoints.
+    `UserError`, with the best weights kept in the checkpoints. When `ends_soon` says that a machine is about to be
+    taken away, which all workers ask together, the state is saved at once, and again until it is gone.
     """
-    Training(task, loop, seed, folder, report).run()
+    Training(task, loop, seed, folder, report, ends_soon).run()
 
 
 class _Divergence(Exception):
@@ -55,16 +72,28 @@ class _Divergence(Exception):
 class Training:
     """The state of one training and the moves that advance it."""
 
-    def __init__(self, task: Task, loop: Loop, seed: int, folder: Path, report: Report) -> None:
-        self.task, self.loop, self.seed, self.folder, self.report = task, loop, seed, folder, report
-        self.rank, self.workers = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    def __init__(
+        self,
+        task: Task,
+        loop: Loop,
+        seed: int,
+        folder: Folder,
+        report: Report = unheard,
+        ends_soon: EndsSoon = never,
+    ) -> None:
+        self.task, self.loop, self.seed, self.folder = task, loop, seed, folder
+        self.report, self.ends_soon = report, ends_soon
         self.device = device()
+        self.workers = Workers(self.device)
         self.module = task.module.to(self.device)
         self.generator = torch.Generator(self.device).manual_seed(seed)
         self.batch_size = self._batch_size()
+        self.weight = self.workers.weight(self.batch_size)
         self.feed = None if task.examples is None else Feed(task.examples, self._rows, loop.steps)
         self.state = State()
         self._watch = Watch(loop.steps)
+        self._lease: Lease | None = None  # of the first worker, while it runs
+        self._asked, self._ask_at = (time.perf_counter(), 0), 0  # when `ends_soon` was asked, and when it will be
         self._pending: dict[str, Tensor] = {}  # sums of losses that may still be on their way from the GPU
         self.losses = {player.name: self._parallel(PlayerLoss(player)) for player in task.players}
         moved = [player for player in task.players if player.closed_form is None]
@@ -76,8 +105,13 @@ class Training:
 
     def run(self) -> None:
         """Resume, then step to the end."""
+        with owned(self.folder, self.task.name) if self.workers.is_first else nullcontext() as self._lease:
+            self._run()
+
+    def _run(self) -> None:
         forget_peak(self.device)
-        self._restore()
+        self._restore(self.folder, self.folder / INTERIM)
+        self._asked, self._ask_at = (time.perf_counter(), self.state.step), self.state.step + 1
         for row in self.state.history:
             self.report(dict(row))
             self._watch.stuck(int(row["step"]), self.task.concerns(row))  # what the log has already
@@ -95,7 +129,7 @@ class Training:
                     continue
                 if validated:
                     self.report(dict(self.state.history[-1]))
-                if self.rank == 0:
+                if self.workers.is_first:
                     advance(self.state.step, self._status(), last=self.state.finished)
 
     def _advance(self) -> bool:
@@ -118,7 +152,19 @@ class Training:
         due = validated if self.loop.rescues else step % self.loop.checkpoint_every == 0
         if self.state.finished or due:
             self._save()
+        elif self._ends_soon():
+            self._save(INTERIM)  # apart from those that a divergence goes back to
         return validated
+
+    def _ends_soon(self) -> bool:
+        """Is a machine about to be taken away? Asked now and then, by the first worker's clock, of all at one step."""
+        step = self.state.step
+        if step < self._ask_at:
+            return False
+        (began, first), now = self._asked, time.perf_counter()
+        pause = self.workers.agreed(ASK_SECONDS * (step - first) / max(now - began, 1e-9))
+        self._asked, self._ask_at = (now, step), step + max(1, int(pause))
+        return self.ends_soon()
 
     # One step
 
@@ -136,9 +182,9 @@ class Training:
 
     def _batch(self) -> Batch:
         """This worker's rows of the global batch of the current step."""
-        rows = self.batch_size // self.workers
-        start = self.rank * rows
-        noise = Noise(self.generator, rows, start, self.batch_size)
+        mine = self.workers.rows(self.batch_size)
+        rows = mine.stop - mine.start
+        noise = Noise(self.generator, rows, mine.start, self.batch_size)
         step = torch.tensor(self.state.step)
         if self.feed is None:
             return Batch(torch.empty(rows, 0, device=self.device), None, noise, step)
@@ -148,15 +194,14 @@ class Training:
     def _rows(self, step: int) -> Tensor:
         """The rows of the data that are this worker's in a step."""
         assert self.task.examples is not None
-        rows = self.batch_size // self.workers
-        start = self.rank * rows
-        return batch_rows(len(self.task.examples), self.batch_size, step, self.seed)[start : start + rows]
+        mine = self.workers.rows(self.batch_size)
+        return batch_rows(len(self.task.examples), self.batch_size, step, self.seed)[mine]
 
     def _move(self, player: Player, batch: Batch) -> None:
         """One move of one player: by gradient, or in closed form."""
         if player.closed_form is not None:
             with torch.no_grad():
-                self._record(player, self.losses[player.name](batch))
+                self._record(player, self.losses[player.name](batch) * self.weight)
             player.closed_form(batch)
             return
         self._freeze_all_but(player)
@@ -164,6 +209,8 @@ class Training:
         optimiser.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.loop.precision == "bfloat16"):
             loss = self.losses[player.name](batch)
+            if self.weight != 1:
+                loss = loss * self.weight
         loss.backward()
         if self.loop.clip_norm is not None:
             nn.utils.clip_grad_norm_(player.module.parameters(), self.loop.clip_norm)
@@ -204,7 +251,7 @@ class Training:
         self.module.eval()
         with torch.no_grad():
             measured = self.task.validate()
-        objective = self._agreed(measured["objective"])
+        objective = self.workers.agreed(measured["objective"])
         self._check_objective(objective)
         self.state.waited += 1
         if objective < self.state.best_objective:
@@ -229,7 +276,7 @@ class Training:
         self._voice(self._watch.stuck(step, concerns))
 
     def _voice(self, concerns: Sequence[str]) -> None:
-        if concerns and self.rank == 0:
+        if concerns and self.workers.is_first:
             print(f"{self.task.name}: step {self.state.step}: {'; '.join(concerns)}", flush=True)
 
     def _count(self) -> None:
@@ -241,14 +288,6 @@ class Training:
         batch = Batch(x.to(self.device), labels, Noise(generator, len(x)), step)
         self.state.flops = training_flops(self.module.train(), self.task.players, batch)
         self.module.zero_grad(set_to_none=True)
-
-    def _agreed(self, value: float) -> float:
-        """The first worker's value, so that all workers take the same decisions."""
-        if self.workers == 1:
-            return value
-        tensor = torch.tensor(value, dtype=torch.float64, device=self.device)
-        dist.broadcast(tensor, 0)
-        return float(tensor)
 
     def _status(self) -> str:
         row = self.state.history[-1] if self.state.history else None
@@ -262,9 +301,7 @@ class Training:
     def _collect_losses(self) -> None:
         """Bring the losses since the last look to the CPU, averaged over workers."""
         for name, total in self._pending.items():
-            if self.workers > 1:
-                dist.all_reduce(total)
-            self.state.loss_sum[name] = self.state.loss_sum.get(name, 0.0) + float(total) / self.workers
+            self.state.loss_sum[name] = self.state.loss_sum.get(name, 0.0) + self.workers.mean(total)
         self._pending = {}
 
     def _check_divergence(self) -> None:
@@ -299,13 +336,15 @@ class Training:
         if rescues > self.loop.rescues:
             self._give_up(reason)
         self._pending = {}
-        self._restore()
+        if self.workers.is_first:
+            checkpoint.forget(self.folder / INTERIM)  # of a way that is not gone again
+        self._restore(self.folder)
         self.state.rescues = rescues
         for name, schedule in self.schedules.items():
             groups = self.optimisers[name].param_groups
             for group, rate in zip(groups, schedule.base_lrs, strict=True):
                 group["lr"] = rate * self._pace(self.state.step)
-        if self.rank == 0:
+        if self.workers.is_first:
             left = self.loop.rescues - rescues
             print(
                 f"{self.task.name}: diverged by step {step}: {reason}; back to step {self.state.step} with"
@@ -320,7 +359,7 @@ class Training:
     def _give_up(self, reason: str) -> NoReturn:
         kept = ""
         if math.isfinite(self.state.best_objective):
-            if self.rank == 0:
+            if self.workers.is_first:
                 checkpoint.save(self.folder / "best", self.state.best_step, {"best": self.best}, {})
             kept = f"; the best weights (step {self.state.best_step}) are kept in {self.folder / 'best'}"
         rescued = f", after {self.state.rescues} rescues" if self.state.rescues else ""
@@ -331,10 +370,10 @@ class Training:
 
     # Checkpoints
 
-    def _save(self) -> None:
+    def _save(self, within: str = "") -> None:
         """Write the whole state; the first worker does it for all, whose states are equal."""
         self._collect_losses()
-        if self.rank == 0:
+        if self.workers.is_first:
             groups: dict[str, Mapping[str, Tensor]] = {
                 "module": self.module.state_dict(),
                 "ema": self.ema,
@@ -342,26 +381,31 @@ class Training:
                 "random": random_states(self.generator),
             }
             rest: dict[str, Any] = {"state": vars(self.state), "optimisers": {}, "schedules": {}}
+            if self._lease is not None:
+                self._lease.check()
+                rest["owner"] = self._lease.token
             rest["device"] = self.device.type
             for name, optimiser in self.optimisers.items():
                 groups[f"optimiser:{name}"], rest["optimisers"][name] = checkpoint.of_optimiser(optimiser)
                 rest["schedules"][name] = self.schedules[name].state_dict()
-            checkpoint.save(self.folder, self.state.step, groups, rest)
-        if self.workers > 1:
-            dist.barrier()
+            checkpoint.save(self.folder / within if within else self.folder, self.state.step, groups, rest)
+            if not within:
+                checkpoint.forget(self.folder / INTERIM)
+        self.workers.meet()
 
-    def _restore(self) -> None:
-        """Take up the newest readable checkpoint, if there is one."""
-        found = checkpoint.load(self.folder, str(self.device))
+    def _restore(self, *folders: Folder) -> None:
+        """Take up the newest readable checkpoint of some folders, if there is one, which the first worker finds."""
+        found = self.workers.told(partial(checkpoint.load, *folders))
         if found is None:
             return
         groups, rest = found
+        groups = {name: {key: each.to(self.device) for key, each in group.items()} for name, group in groups.items()}
         self.module.load_state_dict(groups["module"])
         self.ema = groups.get("ema", {})
         self.best = groups["best"]
         if rest["device"] == self.device.type:
             set_random_states(self.generator, {name: value.cpu() for name, value in groups["random"].items()})
-        elif self.rank == 0:
+        elif self.workers.is_first:
             was = f"was made on {rest['device']}"
             print(f"{self.task.name}: its checkpoint {was}: it goes on with other random numbers", flush=True)
         self.state = State(**rest["state"])
@@ -376,10 +420,11 @@ class Training:
         if size == "all":
             if self.task.examples is None:
                 raise UserError(f"{self.task.name}: batch_size: 'all' is not allowed here: give a number")
-            size = len(self.task.examples) - len(self.task.examples) % self.workers
-        if size % self.workers:
+            size = len(self.task.examples)
+        if size < self.workers.number:
             raise UserError(
-                f"{self.task.name}: batch_size: {size} is not allowed: must be a multiple of the {self.workers} workers"
+                f"{self.task.name}: batch_size: {size} is not allowed: must be at least {self.workers.number}, a row"
+                " for each worker"
             )
         return size
 
@@ -389,7 +434,7 @@ class Training:
         if self.loop.compile:
             module.compile()
         trained = any(parameter.requires_grad for parameter in module.parameters())
-        if self.workers > 1 and loss.gradient and trained:
+        if self.workers.number > 1 and loss.gradient and trained:
             ids = [self.device] if self.device.type == "cuda" else None
             module = DistributedDataParallel(
                 module, device_ids=ids, forward_sync_buffers=False, find_unused_parameters=loss.partly

@@ -22,7 +22,6 @@ from ..device import device
 from ..errors import UserError
 from ..evaluation.finished import load_family, weights_digest
 from ..evaluation.validation import BATCH, Validator
-from ..identity import code_digest
 from ..params.entry import Entry
 from ..params.project import Project
 from ..params.schema import Distill
@@ -33,21 +32,21 @@ from .task import Task
 def student_job(project: Project, entry: Entry, data: Prepared) -> Job:
     """The distillation of a student."""
     teacher, settings = _teacher(entry), _settings(entry)
+    roots = (__name__, f"models.{module_of(entry.model)}", f"models.{module_of(teacher.model)}")
+    more = (
+        weights_digest(project.made(teacher)),
+        settings.loss.model_dump_json(),
+        str((settings.warm_start_steps, settings.val_samples)),
+    )
     return Job(
         name=f"distill@{entry.name}",
-        make=partial(_student_task, project, data.digest, entry),
+        make=partial(_student_task, data.digest, entry),
+        project=project,
         loop=settings,
         seed=entry.seed,
-        storage=project.storage,
-        identity=identity(
-            entry,
-            data,
-            __name__,
-            weights_digest(project.made(teacher)),
-            code_digest(f"models.{module_of(teacher.model)}"),
-            settings.loss.model_dump_json(),
-            str((settings.warm_start_steps, settings.val_samples)),
-        ),
+        identity=identity(entry, data, *roots, more=more),
+        roots=roots,
+        reads=(project.made(teacher),),
     )
 
 
@@ -61,7 +60,7 @@ def _settings(entry: Entry) -> Distill:
     return entry.loop
 
 
-def _student_task(project: Project, digest: str, entry: Entry) -> Task:
+def _student_task(digest: str, entry: Entry, project: Project) -> Task:
     settings, data = _settings(entry), data_of(project, digest)
     teacher = load_family(project.made(_teacher(entry))).to(device())
     student = new_family(entry, data.event).to(device())

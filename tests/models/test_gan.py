@@ -18,6 +18,7 @@ from models.layers.adversarial import LOSSES, LossName
 from models.noise import Noise
 from pipelines.data.examples import Examples
 from pipelines.params.schema import Loop
+from pipelines.storage import Folder
 from pipelines.training.loop import Training
 from pipelines.training.task import Task
 
@@ -51,7 +52,7 @@ def training(gan: GAN, folder: Path, steps: int = 1, batch_size: int = 16) -> Tr
     x, labels = examples(gan.event, 64)
     data = Examples(x.numpy(), labels.numpy())
     task = Task("gan", gan, gan.players(), data, lambda: {"objective": 0.0})
-    return Training(task, Loop(steps=steps, batch_size=batch_size, schedule="constant"), 0, folder, lambda _: None)
+    return Training(task, Loop(steps=steps, batch_size=batch_size, schedule="constant"), 0, Folder(folder))
 
 
 def gradient_norm(module: nn.Module) -> float:
@@ -254,7 +255,7 @@ def test_it_learns_a_ring_of_gaussians(tmp_path: Path) -> None:
     before, _ = found()
     task = Task("ring", gan, gan.players(), Examples(x.numpy(), None), lambda: {"objective": 0.0})
     loop = Loop(steps=400, batch_size=128, schedule="constant")
-    run = Training(task, loop, 0, tmp_path, lambda _: None)
+    run = Training(task, loop, 0, Folder(tmp_path))
     for _ in range(loop.steps):
         run._step()
     share, count = found()

@@ -23,6 +23,7 @@ from models.progressive_gan_networks import (
 )
 from pipelines.data.examples import Examples
 from pipelines.params.schema import Loop
+from pipelines.storage import Folder
 from pipelines.training import checkpoint
 from pipelines.training.loop import Training
 from pipelines.training.task import Task
@@ -233,7 +234,7 @@ def trained(folder: Path, fail_at: int | None = None) -> Training:
 
     task = Task("test", gan, gan.players(), Examples(x.numpy(), None), validate)
     loop = Loop(steps=STEPS, batch_size=4, validate_every=1, checkpoint_every=1, ema_decay=0.8)
-    training = Training(task, loop, 0, folder, lambda _: None)
+    training = Training(task, loop, 0, Folder(folder), lambda _: None)
     training.run()
     return training
 
@@ -272,7 +273,7 @@ def test_averaged_and_best_weights_know_how_far_they_have_grown(undisturbed: Tra
 def test_a_weight_has_no_moments_before_its_first_use(tmp_path: Path) -> None:
     with pytest.raises(Kill):
         trained(tmp_path, S)
-    found = checkpoint.load(tmp_path, "cpu")
+    found = checkpoint.load(Folder(tmp_path))
     assert found is not None
     names = [name for name, _ in small().generator.named_parameters()]
     moved = {names[int(key.split("/")[0])] for key in found[0]["optimiser:generator"]}

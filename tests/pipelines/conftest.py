@@ -30,14 +30,14 @@ def nobody() -> Iterator[str]:
 @pytest.fixture
 def recorded(monkeypatch: pytest.MonkeyPatch) -> MagicMock:
     """Stages without MLflow and Ray: what they are told is recorded, and jobs run right here."""
-    run = MagicMock(run_id=None)
+    run = MagicMock(key=None)
 
     @contextmanager
     def tracked(*_: Any) -> Iterator[MagicMock]:
         yield run
 
-    def run_job(project: Project, job: Job) -> running.Finished:
-        job(lambda _: None)
+    def run_job(project: Project, job: Job, run: MagicMock) -> running.Finished:
+        job()
         return running.outcome(job)
 
     for stage in (features, distill, evaluate):

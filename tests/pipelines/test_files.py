@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import math
-import os
 from pathlib import Path
 
 import pytest
@@ -54,10 +53,11 @@ def test_a_failure_keeps_the_old_file_and_leaves_no_other(tmp_path: Path, old: s
     assert old is None or path.read_text() == old
 
 
-def test_a_full_disk_keeps_the_old_file_and_leaves_no_other(tmp_path: Path) -> None:
+def test_a_full_disk_keeps_the_old_file_and_leaves_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
-    (tmp_path / f".a.txt.{os.getpid()}.tmp").symlink_to("/dev/full")
+    monkeypatch.setattr("pipelines.files.unique_beside", lambda path: path.with_name("temporary"))
+    (tmp_path / "temporary").symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left") as caught:
         write_text(path, "new")
     assert caught.value.errno == errno.ENOSPC

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
+import signal
 import socket
 import subprocess
 import sys
@@ -21,12 +24,16 @@ from torch import distributed
 
 from pipelines.cluster import connect, data_parallel
 from pipelines.cluster.address import endpoint
-from pipelines.cluster.connect import connected, resolve_workers
-from pipelines.cluster.launch import Work, launch
-from pipelines.cluster.search import OBJECTIVE, Space, Trial, TrialResult, _Proposals, search
+from pipelines.cluster.asked import Asked, asked_of, complain_of_lack
+from pipelines.cluster.connect import connected
+from pipelines.cluster.launch import EndsSoon, Report, Work, launch
+from pipelines.cluster.proposals import Proposals, Space
+from pipelines.cluster.search import Trial, search
+from pipelines.cluster.trials import OBJECTIVE, STEP, Journal, TrialResult
 from pipelines.errors import UserError
 from pipelines.files import write_json
 from pipelines.params.schema import Cluster, Dimension, Search
+from pipelines.storage import Folder
 
 from ...shell import HANGING, killed_tree
 
@@ -39,17 +46,11 @@ def no_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
 
 
-@pytest.fixture
-def two_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connect, "local_cpus", lambda: 2)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-
-
 @pytest.mark.parametrize(
     ("address", "expected"),
     [
         ("10.0.0.1:6379", ("10.0.0.1", 6379)),
-        ("ray://head:10001", ("head", 10001)),
+        ("ray://head:10001", None),
         ("[::1]:6379", ("::1", 6379)),
         ("head", None),
         ("head:port", None),
@@ -71,33 +72,58 @@ def test_unreachable_address_is_one_quick_line(monkeypatch: pytest.MonkeyPatch) 
         address = f"127.0.0.1:{deaf.getsockname()[1]}"
         monkeypatch.setenv("RAY_ADDRESS", address)
         monkeypatch.setattr(ray, "init", refuse)  # which would wait for minutes
-        with pytest.raises(UserError, match=f"RAY_ADDRESS: no Ray cluster answers at {address}") as error:
-            resolve_workers(Cluster(address="ignored:1"))
+        with (
+            pytest.raises(UserError, match=f"RAY_ADDRESS: no Ray cluster answers at {address}") as error,
+            connected(Cluster(address="ignored:1")),
+        ):
+            pass
     assert "\n" not in str(error.value)
 
 
-def test_malformed_address_says_what_is_allowed() -> None:
-    with pytest.raises(UserError, match=r"cluster.address: 'nowhere' is not allowed: must be host:port"):
-        resolve_workers(Cluster(address="nowhere"))
+@pytest.mark.parametrize(
+    ("address", "allowed"),
+    [("nowhere", "must be host:port or auto"), ("ray://head:10001", "give host:port, .* or .* `ray job submit`")],
+)
+def test_a_wrong_address_says_what_is_allowed(address: str, allowed: str) -> None:
+    with (
+        pytest.raises(UserError, match=f"cluster.address: '{address}' is not allowed: .*{allowed}"),
+        connected(Cluster(address=address)),
+    ):
+        pass
 
 
-@pytest.mark.usefixtures("two_cpus")
-def test_workers_on_two_cpus() -> None:
-    assert resolve_workers(Cluster(workers="auto")) == 0
-    assert resolve_workers(Cluster(workers=0)) == 0
-    assert resolve_workers(Cluster(workers=2)) == 2
-    with pytest.raises(UserError, match=r"cluster.workers: 3 is not allowed here: 3 workers need 3 CPUs and .* has 2"):
-        resolve_workers(Cluster(workers=3))
-    with pytest.raises(UserError, match="2 workers need 4 CPUs"):
-        resolve_workers(Cluster(workers=2, cpus_per_worker=2))
+def test_what_a_training_asks_for() -> None:
+    assert asked_of(Cluster(), 0) is None
+    assert asked_of(Cluster(workers=0), 4) is None
+    assert asked_of(Cluster(), 4) == Asked(4, 4, 1, 1)
+    assert asked_of(Cluster(gpus_per_worker=2), 4) == Asked(2, 2, 1, 2)
+    assert asked_of(Cluster(workers=2), 0) == Asked(2, 2, 1, 0)
+    assert asked_of(Cluster(workers=2, gpus_per_worker=1), 0) == Asked(2, 2, 1, 1), "never a CPU in its place"
+    assert asked_of(Cluster(workers=[2, 8], cpus_per_worker=4), 1) == Asked(2, 8, 4, 1)
+    with pytest.raises(UserError, match=r"cluster.gpus_per_worker: 1 is not allowed here: .* there are 0; set"):
+        asked_of(Cluster(gpus_per_worker=1), 0)
+    assert str(Asked(1, 1, 1, 0)) == "1 worker with 1 CPU"
+    assert str(Asked(2, 4, 3, 1)) == "2 to 4 workers with 3 CPUs and 1 GPU each"
 
 
-def test_auto_is_one_worker_per_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    assert resolve_workers(Cluster()) == 4
-    assert resolve_workers(Cluster(gpus_per_worker=2)) == 2
-    with pytest.raises(UserError, match="need 8 GPUs and this cluster has 4"):
-        resolve_workers(Cluster(workers=1, gpus_per_worker=8))
+@pytest.mark.parametrize(
+    ("cluster", "lack"),
+    [
+        (Cluster(workers=3), "3 workers need 3 CPUs and this machine has 2"),
+        (Cluster(workers=[3, 9]), "3 workers need 3 CPUs and this machine has 2"),
+        (Cluster(workers=2, cpus_per_worker=2), "2 workers need 4 CPUs"),
+        (Cluster(workers=0, gpus_per_worker=1), "1 worker needs 1 GPU and this machine has 0"),
+        (Cluster(workers=1, gpus_per_worker=2), "1 worker needs 2 GPUs"),
+    ],
+)
+def test_what_this_machine_can_never_give_is_refused(cluster: Cluster, lack: str) -> None:
+    with pytest.raises(UserError, match=re.escape(lack)):
+        complain_of_lack(cluster, 2, 0)
+
+
+def test_what_this_machine_can_give_is_not_refused() -> None:
+    for cluster in (Cluster(), Cluster(workers=2), Cluster(workers=[1, 9]), Cluster(workers=0, cpus_per_worker=2)):
+        complain_of_lack(cluster, 2, 0)
 
 
 def test_trial_result() -> None:
@@ -109,11 +135,12 @@ def test_trial_result() -> None:
 
 
 def work_of(error: Exception | None, file: Path) -> Work:
-    def work(report: Callable[[dict[str, float]], None]) -> None:
+    def work(report: Report, ends_soon: EndsSoon) -> None:
         value = torch.ones(1)
         if distributed.is_initialized():
             value += distributed.get_rank()
             distributed.all_reduce(value)
+        assert not ends_soon()
         for step in range(3):
             report({"step": float(step)})
         if error is not None:
@@ -126,59 +153,91 @@ def work_of(error: Exception | None, file: Path) -> Work:
 def test_launch_in_this_process(tmp_path: Path) -> None:
     threads = torch.get_num_threads()
     for _ in range(2):  # a finished run may be launched again
-        launch("run", work_of(None, tmp_path / "out.json"), Cluster(workers=0), tmp_path)
+        launch("run", "key", work_of(None, tmp_path / "out.json"), Cluster(workers=0), tmp_path)
     assert json.loads((tmp_path / "out.json").read_text()) == [1.0, 1]
     for error in (UserError("step 7: the loss is NaN"), TypeError("a bug")):
         with pytest.raises(type(error), match=str(error)):
-            launch("run", work_of(error, tmp_path / "out.json"), Cluster(workers=0), tmp_path)
+            launch("run", "key", work_of(error, tmp_path / "out.json"), Cluster(workers=0), tmp_path)
     assert torch.get_num_threads() == threads
 
 
-def test_which_failure_of_a_worker_counts() -> None:
-    collateral, user, died = RuntimeError("Connection closed by peer"), UserError("the loss is NaN"), RayActorError()
-    assert data_parallel._cause([collateral, user]) is user
-    assert data_parallel._cause([collateral, died]) is died
-    assert data_parallel._lost_worker(died, workers=1)
-    assert data_parallel._lost_worker(collateral, workers=2)
-    assert not data_parallel._lost_worker(collateral, workers=1)
-    assert not data_parallel._lost_worker(user, workers=2)
+def test_which_errors_of_workers_say_that_one_was_lost() -> None:
+    gloo = RuntimeError("[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed by peer")
+    assert all(map(data_parallel.is_loss, (gloo, RayActorError(), distributed.DistError("NCCL"))))
+    shapes = RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+    assert not any(map(data_parallel.is_loss, (shapes, UserError("the loss is NaN"), TypeError("a bug"))))
 
 
-def proposed(sampler: Literal["tpe", "random"], objective: Callable[[dict[str, Any]], float]) -> list[dict[str, Any]]:
-    """40 proposals, each made when the objective of those before is known."""
+def proposed(
+    folder: Path, sampler: Literal["tpe", "random"], objective: Callable[[dict[str, Any]], float], pause: int = 0
+) -> list[dict[str, Any]]:
+    """40 proposals, each made when the objective of those before is known; after a pause from the journal alone."""
     space = {
         "variance": Dimension(choices=[None, 0.1]),
         "norm": Dimension(choices=[True, False, 1]),
         "hidden": Dimension(choices=[[64], [128, 128], []]),
         "lr": Dimension(low=1e-3, high=1.0, log=True),
     }
-    proposals, found = _Proposals(Space(space), Search(trials=40, sampler=sampler)), []
+    settings, found = Search(trials=40, sampler=sampler), list[dict[str, Any]]()
+    journal = Journal(Folder(folder / f"{sampler}-{objective.__name__}-{pause}"))
+    proposals = Proposals(Space(space), settings, journal)
     for number in range(40):
+        if pause and number % pause == 0:
+            journal = Journal(journal._folder)
+            proposals = Proposals(Space(space), settings, journal)
         config = proposals.suggest(str(number))
-        assert config["number"] == number
+        assert isinstance(config, dict) and config["number"] == number
         found.append(config["parameters"])
-        proposals.on_trial_complete(str(number), {OBJECTIVE: objective(found[-1])})
+        value = objective(found[-1])
+        proposals.on_trial_complete(str(number), {OBJECTIVE: value})
+        journal.finish(TrialResult(number, found[-1], [{STEP: 1, OBJECTIVE: value}], False))
+    assert proposals.suggest("41") == "FINISHED"
     return found
 
 
-def test_choices_may_be_anything() -> None:
-    found = proposed("random", lambda parameters: 0.0)
+def test_choices_may_be_anything(tmp_path: Path) -> None:
+    found = proposed(tmp_path, "random", lambda parameters: 0.0)
     assert {json.dumps(each["variance"]) for each in found} == {"null", "0.1"}
     assert {json.dumps(each["norm"]) for each in found} == {"true", "false", "1"}
     assert {json.dumps(each["hidden"]) for each in found} == {"[64]", "[128, 128]", "[]"}
 
 
-def test_tpe_learns_from_results_and_random_does_not() -> None:
-    def likes_64(parameters: dict[str, Any]) -> float:
-        return float(parameters["hidden"] != [64])
+def likes_64(parameters: dict[str, Any]) -> float:
+    return float(parameters["hidden"] != [64])
 
-    def likes_128(parameters: dict[str, Any]) -> float:
-        return float(parameters["hidden"] != [128, 128])
 
-    assert proposed("random", likes_64) == proposed("random", likes_128)
-    assert sum(likes_64(each) for each in proposed("tpe", likes_64)[20:]) < 7
-    assert sum(likes_128(each) for each in proposed("tpe", likes_128)[20:]) < 7
-    assert sum(likes_64(each) for each in proposed("random", likes_64)[20:]) >= 10
+def likes_128(parameters: dict[str, Any]) -> float:
+    return float(parameters["hidden"] != [128, 128])
+
+
+def test_tpe_learns_from_results_and_random_does_not(tmp_path: Path) -> None:
+    assert proposed(tmp_path, "random", likes_64) == proposed(tmp_path, "random", likes_128)
+    assert sum(likes_64(each) for each in proposed(tmp_path, "tpe", likes_64)[20:]) < 7
+    assert sum(likes_128(each) for each in proposed(tmp_path, "tpe", likes_128)[20:]) < 7
+    assert sum(likes_64(each) for each in proposed(tmp_path, "random", likes_64)[20:]) >= 10
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_a_search_that_is_gone_on_with_proposes_what_it_would_have(
+    tmp_path: Path, sampler: Literal["tpe", "random"]
+) -> None:
+    assert proposed(tmp_path, sampler, likes_64, pause=7) == proposed(tmp_path, sampler, likes_64)
+
+
+def test_what_was_proposed_is_proposed_again_whatever_the_order(tmp_path: Path) -> None:
+    space, settings = Space({"lr": Dimension(low=0.0, high=1.0)}), Search(trials=6)
+    journal = Journal(Folder(tmp_path))
+    proposals = Proposals(space, settings, journal)
+    at_once = [proposals.suggest(str(number)) for number in range(3)]
+    for number in (2, 0):  # the search is killed while number 1 runs
+        parameters = journal.proposed[number]
+        proposals.on_trial_complete(str(number), {OBJECTIVE: parameters["lr"]})
+        journal.finish(TrialResult(number, parameters, [{STEP: 1, OBJECTIVE: parameters["lr"]}], False))
+    more = Proposals(space, Search(trials=8), Journal(Folder(tmp_path)))
+    again = [more.suggest(str(number)) for number in range(6)]
+    assert again[0] == at_once[1], "the trial that was under way"
+    assert [each["number"] for each in again if isinstance(each, dict)] == [1, 3, 4, 5, 6, 7]
+    assert more.suggest("7") == "FINISHED"
 
 
 def quadratic(folder: Path, seconds: float) -> Trial:
@@ -203,6 +262,14 @@ def quadratic(folder: Path, seconds: float) -> Trial:
     return trial
 
 
+class Unheard:
+    """Follows no trial."""
+
+    def begin(self, number: int, parameters: dict[str, Any]) -> None: ...
+    def hear(self, number: int, row: dict[str, float]) -> None: ...
+    def end(self, result: TrialResult) -> None: ...
+
+
 def search_quadratic(folder: Path, seconds: float = 0.0) -> list[TrialResult]:
     space = {
         "lr": Dimension(low=1e-3, high=1.0, log=True),
@@ -211,12 +278,13 @@ def search_quadratic(folder: Path, seconds: float = 0.0) -> list[TrialResult]:
     }
     settings = Search(trials=TRIALS, steps=STEPS, grace_steps=25, reduction_factor=2, seed=0)
     return search(
-        "toy",
+        "tune@toy",
+        Journal(Folder(folder / "search")),
         quadratic(folder / "states", seconds),
         Space(space, frozenset({"width"})),
         settings,
         Cluster(),
-        folder / "storage",
+        Unheard(),
     )
 
 
@@ -261,13 +329,63 @@ def test_errors_of_trials(tmp_path: Path) -> None:
     def breaks(parameters: dict[str, Any], report: Callable[[dict[str, float]], None]) -> None:
         raise TypeError("a bug")
 
-    space = Space({"lr": Dimension(low=0.0, high=1.0)})
-    with pytest.raises(UserError, match="search a: every trial failed; the first with: the loss is NaN"):
-        search("a", diverges, space, Search(trials=2), Cluster(), tmp_path)
-    with pytest.raises(TypeError, match="a bug"):
-        search("b", breaks, space, Search(trials=2), Cluster(), tmp_path)
+    space, storage = Space({"lr": Dimension(low=0.0, high=1.0)}), Folder(tmp_path)
+    with pytest.raises(UserError, match="tune@a: every trial failed; the first with: the loss is NaN"):
+        search("tune@a", Journal(storage / "tune@a"), diverges, space, Search(trials=2), Cluster(), Unheard())
+    with pytest.raises(UserError, match=r"tune@b: every trial failed; the first with: TypeError: a bug \(test_cluster"):
+        search("tune@b", Journal(storage / "tune@b"), breaks, space, Search(trials=2), Cluster(), Unheard())
     with pytest.raises(UserError, match=r"defaults.search.cpus_per_trial: 512 is not allowed here"):
-        search("c", breaks, space, Search(trials=2, cpus_per_trial=512), Cluster(), tmp_path)
+        search(
+            "tune@c",
+            Journal(storage / "tune@c"),
+            breaks,
+            space,
+            Search(trials=2, cpus_per_trial=512),
+            Cluster(),
+            Unheard(),
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("cluster")
+def test_what_cannot_go_well_fails_alone_and_more_trials_go_on(tmp_path: Path) -> None:
+    """A trial raises, one is killed each time it runs, one runs out of memory; and then there are to be more trials."""
+    ran = tmp_path / "ran"
+
+    def trial(parameters: dict[str, Any], report: Callable[[dict[str, float]], None]) -> None:
+        with ran.open("a") as file:
+            file.write(f"{parameters['kind']}\n")
+        if parameters["kind"] == "dies":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if parameters["kind"] == "huge":
+            torch.empty(2**60)
+        report({"step": 1, "objective": 1.0})
+
+    space, storage = Space({"kind": Dimension(choices=["fine", "dies", "huge"])}), Folder(tmp_path)
+    settings = Search(trials=6, sampler="random", seed=1, max_failures=1)
+    first = search("tune@a", Journal(storage / "tune@a"), trial, space, settings, Cluster(), Unheard())
+    kinds = [result.parameters["kind"] for result in first]
+    assert {"fine", "dies", "huge"} == set(kinds), "of this seed"
+    for result in first:
+        failure = result.failure or ""
+        assert failure.startswith(
+            {"fine": "", "dies": "its process was lost", "huge": "RuntimeError: "}[result.parameters["kind"]]
+        )
+        assert bool(failure) == (result.parameters["kind"] != "fine")
+    assert sorted(ran.read_text().split()) == sorted(kinds + ["dies"] * kinds.count("dies"))
+    ran.write_text("")
+    more = search(
+        "tune@a",
+        Journal(storage / "tune@a"),
+        trial,
+        space,
+        settings.model_copy(update={"trials": 8}),
+        Cluster(),
+        Unheard(),
+    )
+    assert more[:6] == first and len(more) == 8
+    assert set(ran.read_text().split()) == {result.parameters["kind"] for result in more[6:]}
+    assert search("tune@a", Journal(storage / "tune@a"), trial, space, settings, Cluster(), Unheard()) == first
 
 
 @pytest.mark.slow
@@ -275,20 +393,24 @@ def test_errors_of_trials(tmp_path: Path) -> None:
 def test_launch_two_workers(tmp_path: Path) -> None:
     if connect.resources(Cluster())[0] < 2:
         pytest.skip("needs 2 CPUs")
-    launch("two", work_of(None, tmp_path / "out.json"), Cluster(workers=2, gpus_per_worker=0), tmp_path)
+    launch("two", "key", work_of(None, tmp_path / "out.json"), Cluster(workers=2, gpus_per_worker=0), tmp_path)
     assert json.loads((tmp_path / "out.json").read_text()) == [3.0, 1]
 
 
 @pytest.mark.slow
 def test_killed_search_ends_like_an_undisturbed_one(undisturbed: list[TrialResult], tmp_path: Path, root: Path) -> None:
     code = f"import pathlib, {__name__} as t; t.search_quadratic(pathlib.Path({str(tmp_path)!r}), 0.1)"
-    journal = tmp_path / "storage" / "search" / "toy" / "trials.json"
+    folder = tmp_path / "search"
+
+    def finished() -> int:
+        return sum('"history"' in file.read_text() for file in folder.glob("*.json"))
+
     with subprocess.Popen([sys.executable, "-c", code], cwd=root) as process:
         deadline = time.monotonic() + HANGING
-        while time.monotonic() < deadline and not (journal.exists() and len(json.loads(journal.read_text())) >= 2):
+        while time.monotonic() < deadline and finished() < 2:
             assert process.poll() is None
             time.sleep(0.05)
         killed_tree(process.pid)
-    assert 2 <= len(json.loads(journal.read_text())) < TRIALS
+    assert 2 <= finished() < TRIALS
     resumed = search_quadratic(tmp_path)  # in this process, and on this module's cluster
     assert [asdict(result) for result in resumed] == [asdict(result) for result in undisturbed]

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -32,7 +33,17 @@ def cluster() -> Iterator[None]:
 
 
 def task(name: str, work: Callable[[], None], *after: str, done: bool = False, alone: bool = False) -> Task:
-    return Task(name, work, lambda: done, lambda gpus: Needs(1, 0, 1, 0), frozenset(after), 1.0, alone)
+    return Task(
+        name,
+        lambda: lambda tell: work(),
+        print,
+        lambda result: None,
+        lambda: done,
+        lambda gpus: Needs(1, 0, 1, 0),
+        frozenset(after),
+        1.0,
+        alone,
+    )
 
 
 def noted(log: Path, name: str, wait_for: str | None = None) -> None:
@@ -106,6 +117,21 @@ def test_what_fails_stops_only_what_depends_on_it(capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.slow
+def test_what_a_task_tells_is_heard_before_it_has_ended() -> None:
+    happened: list[object] = []
+
+    def work(tell: Callable[[object], None]) -> str:
+        for number in range(3):
+            tell(number)
+        return "result"
+
+    talking = replace(task("a", print), send=lambda: work, heard=happened.append, ended=happened.append)
+    failing = replace(task("b", os.abort), ended=happened.append)  # without so much as an exception
+    assert states(run_tasks([talking], Cluster())) == {"a": "finished"} and happened == [0, 1, 2, "result"]
+    assert states(run_tasks([failing], Cluster(max_failures=0))) == {"b": "failed"} and happened[4:] == [None]
+
+
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced(tmp_path: Path) -> None:
     def killed_once() -> None:
         if not (tmp_path / "began").exists():
@@ -118,7 +144,7 @@ def test_a_killed_worker_is_replaced(tmp_path: Path) -> None:
 
 
 def standing(name: str, seconds: float, *after: str, state: str = "waiting", alone: bool = False) -> Standing:
-    made = Task(name, print, lambda: False, lambda gpus: Needs(1, 0, 1, 0), frozenset(after), seconds, alone)
+    made = replace(task(name, lambda: None, *after, alone=alone), seconds=seconds)
     return Standing(made, state)
 
 
@@ -138,7 +164,7 @@ def test_durations() -> None:
 
 def test_the_first_line_says_what_is_not_known(capsys: pytest.CaptureFixture[str]) -> None:
     unknown = standing("train@b", 0)
-    unknown.task = Task("train@b", print, lambda: False, unknown.task.needs)
+    unknown.task = replace(unknown.task, seconds=None)
     Display(2).begin([standing("train@a", 30), unknown, standing("evaluate@a", 10, state="finished")])
     Display(2).begin([unknown])
     assert capsys.readouterr().out.splitlines() == [

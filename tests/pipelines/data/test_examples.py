@@ -17,6 +17,7 @@ from pipelines.data.examples import AHEAD, Examples, Feed, batch_rows
 from pipelines.data.rows import Rows
 from pipelines.errors import UserError
 from pipelines.params.schema import Loop
+from pipelines.storage import Folder
 from pipelines.training.loop import Training
 from pipelines.training.task import Task
 
@@ -189,7 +190,7 @@ def train(examples: Examples, folder: Path, fail_at: int | None = None) -> Mean:
     module = Mean()
     module.fail_at = fail_at
     task = Task("mean", module, module.players(), examples, lambda: {"objective": 0.0})
-    Training(task, Loop(steps=30, batch_size=16, checkpoint_every=7), 0, folder, lambda _: None).run()
+    Training(task, Loop(steps=30, batch_size=16, checkpoint_every=7), 0, Folder(folder), lambda _: None).run()
     return module
 
 
@@ -238,7 +239,7 @@ def run(steps, folder):
     module = Mean()
     module.seen = type("Nothing", (list,), {"append": lambda self, x: None})()
     task = Task("mean", module, module.players(), examples, lambda: {"objective": 0.0})
-    Training(task, Loop(steps=steps, batch_size=512, validate_every=steps), 0, Path(folder), lambda _: None).run()
+    Training(task, Loop(steps=steps, batch_size=512, validate_every=steps), 0, Folder(folder), lambda _: None).run()
 
 path, folder = sys.argv[1:]
 examples = Examples(Rows(Path(path)), None, limit=16 << 20)

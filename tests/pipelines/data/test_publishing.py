@@ -17,17 +17,20 @@ from uuid import uuid4
 import fsspec
 import numpy as np
 import pytest
+import torch
 from botocore.loaders import JSONFileLoader
 from moto.server import ThreadedMotoServer
 
+from pipelines import storage
 from pipelines.cluster.launch import launch
-from pipelines.data import publishing
 from pipelines.data.prepared import Prepared, data_digest
-from pipelines.data.publishing import fetch, publish
+from pipelines.data.publishing import _files, fetch, publish
 from pipelines.errors import UserError
 from pipelines.files import file_digest
 from pipelines.params.project import Project
 from pipelines.params.schema import Cluster, Params
+from pipelines.storage import Folder
+from pipelines.training import checkpoint
 from pipelines.training.jobs import classifier_job, data_of
 
 HANGING = 300  # seconds that nobody would wait
@@ -107,13 +110,13 @@ def bucket(server: str, environment: None, monkeypatch: pytest.MonkeyPatch) -> s
 def gets(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The arrays that were fetched."""
     names: list[str] = []
-    get = publishing._Copy.get
+    get = Folder.get
 
-    def counted(self: publishing._Copy, name: str, path: Path) -> None:
+    def counted(self: Folder, name: str, target: Path) -> None:
         names.append(name)
-        get(self, name, path)
+        get(self, name, target)
 
-    monkeypatch.setattr(publishing._Copy, "get", counted)
+    monkeypatch.setattr(Folder, "get", counted)
     return names
 
 
@@ -121,11 +124,19 @@ def gets(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def puts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The files that were published, in order."""
     names: list[str] = []
-    put, put_meta = publishing._Copy.put, publishing._Copy.put_meta
-    monkeypatch.setattr(publishing._Copy, "put", lambda self, path: names.append(path.name) or put(self, path))
-    monkeypatch.setattr(
-        publishing._Copy, "put_meta", lambda self, content: names.append("meta.json") or put_meta(self, content)
-    )
+    put, write = Folder.put, Folder.write
+
+    def counted(self: Folder, source: Path) -> None:
+        if source.name != "meta.json":  # which is counted as it is written
+            names.append(source.name)
+        put(self, source)
+
+    def counted_write(self: Folder, name: str, content: bytes) -> None:
+        names.append(name)
+        write(self, name, content)
+
+    monkeypatch.setattr(Folder, "put", counted)
+    monkeypatch.setattr(Folder, "write", counted_write)
     return names
 
 
@@ -218,23 +229,23 @@ def test_a_tampered_object_is_refused(prepared: Prepared, bucket: str, tmp_path:
 
 @pytest.mark.parametrize("names", [{"../evil.npy": "0"}, {"/etc/evil.npy": "0"}, ["train.npy"]])
 def test_no_file_outside_the_folder_is_named(names: Any) -> None:
-    assert publishing._files(json.dumps({"files": names}).encode()) == {}
+    assert _files(json.dumps({"files": names}).encode()) == {}
 
 
 def test_an_interrupted_fetch_is_completed(
     prepared: Prepared, bucket: str, tmp_path: Path, gets: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(prepared, bucket)
-    get = publishing._Copy.get
+    get = Folder.get
 
-    def interrupted(self: publishing._Copy, name: str, path: Path) -> None:
+    def interrupted(self: Folder, name: str, path: Path) -> None:
         get(self, name, path)
         if name == "val.npy":
             shutil.copy(path, path.parent / ".val.npy.1.tmp")  # what a kill would leave behind
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(publishing._Copy, "get", interrupted)
+        patch.setattr(Folder, "get", interrupted)
         with pytest.raises(KeyboardInterrupt):
             fetched(prepared, bucket, tmp_path / "cache")
     gets.clear()
@@ -273,7 +284,7 @@ def test_of_several_that_want_it_one_fetches_it(
 
 
 def test_a_missing_bucket_is_said(prepared: Prepared, bucket: str, tmp_path: Path) -> None:
-    text = "data.publish: s3://nowhere/x: there is no such bucket or folder"
+    text = f"data.publish: s3://nowhere/x/digits-{prepared.digest[:16]}: there is no such bucket or folder"
     assert message(lambda: publish(prepared, "s3://nowhere/x")) == text
     assert "no whole copy" in message(lambda: fetched(prepared, "s3://nowhere/x", tmp_path / "cache"))
     assert not s3().exists("nowhere"), "no bucket is made"
@@ -282,8 +293,8 @@ def test_a_missing_bucket_is_said(prepared: Prepared, bucket: str, tmp_path: Pat
 def test_an_endpoint_out_of_reach_is_said_and_not_waited_for(
     prepared: Prepared, environment: None, nobody: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publishing, "CONNECT_SECONDS", 0.5)
-    monkeypatch.setattr(publishing, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(storage, "CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(storage, "ANSWER_SECONDS", 0.5)
     with socket.socket() as silent:  # it takes connections and never answers
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -294,7 +305,10 @@ def test_an_endpoint_out_of_reach_is_said_and_not_waited_for(
             monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
             start = time.monotonic()
             text = message(call)
-            assert text.startswith("data.publish: s3://b/p: its endpoint ") and "AWS_ENDPOINT_URL" in text
+            assert (
+                text.startswith(f"data.publish: s3://b/p/digits-{prepared.digest[:16]}: its endpoint ")
+                and "AWS_ENDPOINT_URL" in text
+            )
             assert time.monotonic() - start < HANGING
 
 
@@ -322,9 +336,9 @@ def test_a_missing_package_is_said(prepared: Prepared, monkeypatch: pytest.Monke
 
 def test_credentials_in_a_url_are_never_shown(prepared: Prepared, nobody: str, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"ftp://me:{SECRET}@{nobody}/x?sig={SECRET}"
-    assert message(lambda: publish(prepared, url)).startswith(f"data.publish: ftp://{nobody}/x: ")
+    assert message(lambda: publish(prepared, url)).startswith(f"data.publish: ftp://{nobody}/x/digits-")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-    assert publishing._clean(f"a\n b {SECRET} https://me:pw@host/", "s3://b") == "a b … https://…@host/"
+    assert storage._clean(f"a\n b {SECRET} https://me:pw@host/", "s3://b") == "a b … https://…@host/"
 
 
 def test_a_path_that_cannot_be_written_is_said(prepared: Prepared, tmp_path: Path) -> None:
@@ -333,9 +347,9 @@ def test_a_path_that_cannot_be_written_is_said(prepared: Prepared, tmp_path: Pat
 
 
 def test_a_path_is_one_from_the_project_on(tmp_path: Path) -> None:
-    assert publishing.location("shared/data", tmp_path) == str(tmp_path / "shared/data")
-    assert publishing.location("/nfs/data", tmp_path) == "/nfs/data"
-    assert publishing.location("s3://b/p", tmp_path) == "s3://b/p"
+    assert storage.location("shared/data", tmp_path) == str(tmp_path / "shared/data")
+    assert storage.location("/nfs/data", tmp_path) == "/nfs/data"
+    assert storage.location("s3://b/p", tmp_path) == "s3://b/p"
 
 
 # Jobs
@@ -349,39 +363,64 @@ def project(prepared: Prepared, publish: str | None) -> Project:
     return Project(prepared.folder.parents[2], params)
 
 
-def test_a_job_reads_the_published_data_where_the_folder_is_not(prepared: Prepared, bucket: str) -> None:
-    publish(prepared, bucket)
+def test_a_job_is_done_where_the_folder_is_not(prepared: Prepared, bucket: str) -> None:
     job, at_home = (
-        classifier_job(project(prepared, bucket), prepared),
+        classifier_job(project(prepared, bucket), prepared).sent(),
         classifier_job(project(prepared, None), prepared),
     )
     assert job.digest == at_home.digest, "where the data is read makes no difference"
     reports: list[list[dict[str, float]]] = [[], []]
     at_home(reports[0].append)
-    shutil.rmtree(at_home.folder)
+    state = at_home.folder.path
+    assert state is not None
+    shutil.rmtree(state)
     shutil.rmtree(prepared.folder)
     job(reports[1].append)
     assert reports[0] == reports[1] != []
-    shutil.rmtree(at_home.folder)
-    assert "there is no such file; run `dvc repro`" in message(lambda: at_home(lambda _: None))
+    shutil.rmtree(state)
+    assert "there is no such file; run `dvc repro`" in message(at_home)
 
 
-def test_a_job_is_not_trained_on_other_data(prepared: Prepared, tmp_path: Path) -> None:
-    shared = tmp_path / "shared"
-    publish(prepared, str(shared))
-    here, elsewhere = project(prepared, None), project(prepared, str(shared))
+def test_data_is_by_default_published_beside_the_checkpoints(prepared: Prepared, bucket: str) -> None:
+    params = project(prepared, None).params
+    cluster = params.cluster.model_copy(update={"storage": f"{bucket}/work"})
+    at_home = Project(prepared.folder.parents[2], params.model_copy(update={"cluster": cluster}))
+    job = classifier_job(at_home, prepared).sent()
+    path = bucket.removeprefix("s3://")
+    assert s3().exists(f"{path}/work/data/digits-{prepared.digest[:16]}/meta.json")
+    shutil.rmtree(prepared.folder)
+    job()
+    (state,) = s3().ls(f"{path}/work/state")
+    assert [name.rpartition("/")[2] for name in s3().ls(state)] == [
+        *("owner-0000000001.json", "step-0000000006.safetensors")
+    ], "checkpoints, and no folder of this machine"
+    found = checkpoint.load(job.folder)
+    assert found is not None and found[1]["state"]["finished"]
+
+
+def test_a_job_is_not_trained_on_other_data(prepared: Prepared) -> None:
+    here, digest = project(prepared, None), prepared.digest
     shutil.rmtree(prepared.folder)
     other = prepare(prepared.folder, seed=1)
     assert data_of(here, other.digest).digest == other.digest
-    assert "holds other data than" in message(lambda: data_of(here, prepared.digest))
-    assert data_of(elsewhere, prepared.digest).folder.parent == shared
+    assert "holds other data than" in message(lambda: data_of(here, digest))
+
+
+def test_a_machine_with_other_code_or_another_torch_says_so(
+    prepared: Prepared, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = classifier_job(project(prepared, bucket), prepared).sent()
+    monkeypatch.setattr("pipelines.training.origin.code_digest", lambda *_: "another")
+    assert "runs other code than the process that started this" in message(job)
+    monkeypatch.setattr(torch, "__version__", "1.0.0+cpu")
+    assert "has torch 1.0.0, and the process that started this 2." in message(job)
 
 
 @pytest.mark.slow
 def test_two_workers_read_the_published_data(prepared: Prepared, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    publish(prepared, bucket)
-    job = classifier_job(project(prepared, bucket), prepared)
+    job = classifier_job(project(prepared, bucket), prepared).sent()
+    kept = prepared.folder.parent
     shutil.rmtree(prepared.folder)
-    launch("features", job, Cluster(workers=2, gpus_per_worker=0), job.storage)
-    assert list(job.folder.glob("step-0000000006*"))
+    launch("features", "published", job, Cluster(workers=2, gpus_per_worker=0), kept)
+    assert any(name.startswith("step-0000000006") for name in job.folder.names())

@@ -19,6 +19,7 @@ from pipelines.evaluation.metrics.collapse import classes_covered, collapse_conc
 from pipelines.evaluation.validation import classified, collapse, family_concerns, family_validator
 from pipelines.params.schema import Loop
 from pipelines.stages.running import Finished
+from pipelines.storage import Folder
 from pipelines.training.loop import Training
 from pipelines.training.task import State, Task
 
@@ -135,7 +136,7 @@ def concerned(folder: Path, fail_at: int | None = None) -> Training:
 
     task = make(module, validate)
     task = Task(task.name, module, task.players, task.examples, validate, concerns)
-    training = Training(task, Loop(**LOOP), 0, folder, lambda row: None)
+    training = Training(task, Loop(**LOOP), 0, Folder(folder), lambda row: None)
     training.run()
     return training
 

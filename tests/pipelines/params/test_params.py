@@ -272,11 +272,11 @@ BAD: dict[str, tuple[Changes, str]] = {
     ),
     "word for workers": (
         {"cluster.workers": "all"},
-        "cluster.workers: 'all' is not allowed: must be 'auto' or must be a valid integer",
+        "cluster.workers: 'all' is not allowed: must be 'auto' or must be a valid integer or must be a valid list",
     ),
     "negative workers": (
         {"cluster.workers": -1},
-        "cluster.workers: -1 is not allowed: must be 'auto' or must be greater than or equal to 0",
+        "cluster.workers: -1 is not allowed: must be 'auto' or must be greater than or equal to 0 or must be a valid list",
     ),
 }
 

@@ -18,6 +18,7 @@ from pipelines.stages import at_once, step
 from pipelines.stages.at_once import needs, producers, run, tasks_of
 from pipelines.stages.estimates import FEATURES_SECONDS, LEAST_SECONDS, Estimates
 from pipelines.stages.kept import Results
+from pipelines.stages.recorder import Recorder
 
 ENTRIES: dict[str, Any] = {
     "vae": {
@@ -50,11 +51,13 @@ def test_stages_wait_for_what_the_plan_says(tmp_path: Path) -> None:
 
 def test_what_is_out_of_date_brings_along_what_depends_on_it(tmp_path: Path) -> None:
     project = project_of(tmp_path)
-    tasks = {task.name: task for task in tasks_of(project, {"train@maf", "compare"}, Estimates(project))}
+    tasks = {
+        task.name: task for task in tasks_of(project, {"train@maf", "compare"}, Estimates(project), Recorder(project))
+    }
     assert list(tasks) == ["train@maf", "distill@iaf", "evaluate@maf", "evaluate@iaf", "speeds"]
     assert tasks["train@maf"].after == frozenset() and tasks["distill@iaf"].after == {"train@maf"}
     assert tasks["speeds"].alone and not tasks["evaluate@maf"].alone
-    assert list(tasks_of(project, {"compare", "register"}, Estimates(project))) == []
+    assert list(tasks_of(project, {"compare", "register"}, Estimates(project), Recorder(project))) == []
 
 
 @pytest.mark.parametrize(
@@ -92,7 +95,7 @@ def test_estimates(tmp_path: Path) -> None:
     estimates.learn("train@maf", 7.04)
     assert Estimates(project).seconds("train", "maf") == 7.0
     entries = {**ENTRIES, "maf": {"model": "maf", "train": {"steps": 10, "batch_size": "all"}}}
-    (project.storage / "took.json").unlink()
+    (project.kept / "took.json").unlink()
     assert Estimates(project_of(tmp_path, entries=entries)).seconds("train", "maf") == 2 + 10 * 400 * 1e8 / 2.5e10
 
 
@@ -114,7 +117,7 @@ def test_kept_results_are_collected_until_something_changes(tmp_path: Path) -> N
     assert results().finished
     results().collect()
     assert (folder / "model.safetensors").read_text() == "weights"
-    assert not list((project.storage / "results").glob(".*")), "nothing half-written is left"
+    assert not list((project.kept / "results").glob(".*")), "nothing half-written is left"
     results().keep()  # twice is once
     write_json(project.prepared / "meta.json", {"digest": "other data"})
     assert not results().finished

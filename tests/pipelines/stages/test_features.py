@@ -34,6 +34,7 @@ from pipelines.stages.running import outcome
 from pipelines.stages.step import add_speeds, lacks_speeds
 from pipelines.training.jobs import Job, family_job
 from pipelines.training.students import student_job
+from pipelines.training.task import Task
 
 from ..small_projects import configured, finish, project_with, reblocked
 
@@ -54,6 +55,12 @@ def job(project: Project, name: str) -> Job:
     """The training or distillation of an entry."""
     entry, data = project.entries[name], Prepared.open(project.prepared)
     return (student_job if entry.teacher else family_job)(project, entry, data)
+
+
+def task(job: Job) -> Task:
+    """What a job does."""
+    assert isinstance(job.project, Project)
+    return job.make(job.project)
 
 
 @pytest.mark.parametrize("event", EVENTS.values(), ids=list(EVENTS))
@@ -130,7 +137,7 @@ def test_the_likelihood_of_vectors_is_that_of_the_data_standardised_beforehand(t
         evaluate.run(each, each.entries["maf"])
         row = read_json(each.artifacts("evaluate", each.entries["maf"]) / "metrics.json")
         torch.manual_seed(0)
-        validated = job(each, "maf").make().validate()["objective"]
+        validated = task(job(each, "maf")).validate()["objective"]
         measured.append([row["nll_nats"], row["objective"], row["nll_standard_error"], validated])
     assert measured[0] == pytest.approx(measured[1], abs=1e-3)
 
@@ -228,7 +235,7 @@ def test_a_student_that_needs_labels_is_refused_in_a_line(tmp_path: Path) -> Non
     features.run(project)
     finish(project, "maf")
     with pytest.raises(UserError, match=r"^params\.yaml: entries\.iaf\.config: conditional: true needs labels"):
-        job(configured(project, "iaf", conditional=True), "iaf").make()
+        task(job(configured(project, "iaf", conditional=True), "iaf"))
 
 
 def test_a_gan_is_not_trained_before_there_are_features_to_judge_it_in(tmp_path: Path) -> None:
@@ -236,7 +243,7 @@ def test_a_gan_is_not_trained_before_there_are_features_to_judge_it_in(tmp_path:
     raw = {**project.params.model_dump(by_alias=True), "entries": {"gan": {"model": "gan"}}}
     with pytest.raises(UserError, match=r"features.model\.safetensors: there is no such file; run `genera features`"):
         job(Project(project.root, Params(**raw)), "gan")
-    assert job(project, "vae").make().validate()["objective"] > 0, "a likelihood needs no features"
+    assert task(job(project, "vae")).validate()["objective"] > 0, "a likelihood needs no features"
 
 
 @pytest.mark.parametrize(
@@ -255,7 +262,7 @@ def test_a_loss_that_a_pair_cannot_have_is_refused_in_a_line(
     features.run(project)
     finish(project, "maf")
     with pytest.raises(UserError, match=rf"^params\.yaml: entries\.iaf\.distill: {message}"):
-        job(reblocked(project, "iaf", distill={"loss": loss}), "iaf").make()
+        task(job(reblocked(project, "iaf", distill={"loss": loss}), "iaf"))
 
 
 def test_a_student_of_sounds_learns_from_spectra_too_and_is_another_job(tmp_path: Path) -> None:
@@ -263,10 +270,10 @@ def test_a_student_of_sounds_learns_from_spectra_too_and_is_another_job(tmp_path
     features.run(project)
     finish(project, "maf")
     plain = job(project, "iaf")
-    assert plain.make().examples is None
+    assert task(plain).examples is None
     settings = {"loss": {"power": 0.5, "entropy": 0.9}, "warm_start_steps": 1}
     other = job(reblocked(project, "iaf", distill=settings), "iaf")
-    assert other.digest != plain.digest and other.make().examples is not None
+    assert other.digest != plain.digest and task(other).examples is not None
     other(lambda _: None)
     assert all(math.isfinite(row["loss"]) and math.isfinite(row["objective"]) for row in outcome(other).state.history)
 

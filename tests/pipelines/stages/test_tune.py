@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.cluster.search import TrialResult, _Proposals
+from pipelines.cluster.proposals import Proposals
+from pipelines.cluster.trials import Journal, TrialResult
 from pipelines.errors import UserError
 from pipelines.files import read_json
 from pipelines.params.entry import Entry, entry_of
@@ -19,6 +20,7 @@ from pipelines.params.reading import parse
 from pipelines.params.schema import Params, Search
 from pipelines.report.pictures import objective_against_parameters, rate_distortion
 from pipelines.stages import tune
+from pipelines.storage import Folder
 from pipelines.training.jobs import tuned
 
 from ..data.prepared_folders import write_prepared
@@ -79,8 +81,8 @@ def test_values_of_the_block_are_those_of_the_first_trial(tmp_path: Path) -> Non
     project = Project(tmp_path, searching(space, loss="non_saturating", latent=8))
     start = tune.space_of(project, project.entries["gan"])
     assert start.start == {"loss": "non_saturating", "latent": 8} and start.integers == {"latent"}
-    proposals = _Proposals(start, Search(trials=4))
-    first, second = (proposals.suggest(name)["parameters"] for name in ("a", "b"))
+    proposals = Proposals(start, Search(trials=4), Journal(Folder(tmp_path)))
+    first, second = (dict(proposals.suggest(name))["parameters"] for name in ("a", "b"))
     assert (first["loss"], first["latent"]) == ("non_saturating", 8) and 0 <= first["r1"] <= 1
     assert second.keys() == first.keys() and second != first
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import re
 import shutil
 import socket
@@ -11,6 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -19,13 +21,18 @@ from typing import Any
 
 import pytest
 import torch
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INTERNAL_ERROR
 from safetensors.torch import save_file
 
 import models
 from pipelines.errors import UserError
+from pipelines.tracking import writer
+from pipelines.tracking.records import Record
 from pipelines.tracking.registry import Decision, register
-from pipelines.tracking.stage_run import stage_run
+from pipelines.tracking.stage_run import add_metrics, relayed, stage_run
 from pipelines.tracking.store import Store, connect, public, tracking_uri
+from pipelines.tracking.writer import writing
 
 HANGING = 300  # seconds that nobody would wait
 TOY = '''
@@ -244,12 +251,24 @@ def champion(store: Store) -> int:
     return int(store.client.get_model_version_by_alias("genera-toy", "champion").version)
 
 
+def run_of(root: Path, key: str) -> Any:
+    """MLflow's run with a key of ours."""
+    store = connect(root, "genera")
+    (run,) = store.client.search_runs([store.experiment], f"tags.genera_run = '{key}'")
+    return run
+
+
+def history(root: Path, key: str, name: str) -> list[tuple[int, float]]:
+    run = run_of(root, key)
+    points = connect(root, "genera").client.get_metric_history(run.info.run_id, name)
+    return [(point.step, point.value) for point in points]
+
+
 def test_measurements_within_measurements_are_metrics_under_dotted_names(root: Path) -> None:
     nested = {"nll_by_class": {"3": 1.5, "<i>four</i>": 2.5}, "outliers": {"noise": {"nll": 9.0}}, "invertible": True}
     with stage_run(root, "genera", "evaluate", "toy", {}, {}) as run:
         run.log_metrics({"fid": 0.5, **nested})
-    found = connect(root, "genera").client.get_run(run.run_id).data.metrics
-    assert found == {
+    assert run_of(root, run.key).data.metrics == {
         "fid": 0.5,
         "nll_by_class.3": 1.5,
         "nll_by_class._i_four_/i_": 2.5,
@@ -258,42 +277,66 @@ def test_measurements_within_measurements_are_metrics_under_dotted_names(root: P
 
 
 def test_a_stage_run_records_everything(root: Path) -> None:
-    with stage_run(
-        root, "genera", "train", "toy", {"data_digest": "abc"}, {"loop": {"steps": 3}, "long": "x" * 9000}
-    ) as run:
+    began, data = int(time.time() * 1000), {"name": "digits", "digest": "0123456789abcdef" * 4}
+    params = {"loop": {"steps": 3}, "long": "x" * 9000}
+    with stage_run(root, "genera", "train", "toy", {"data_digest": "abc"}, params, data) as run:
         run.log_params({"late": [1, 2]})
         run.log_metrics({"objective": 0.5, "note": "no number"}, step=7)
-        run.log_history([{"step": step, "loss": 1.0 / (1 + step), "empty": None} for step in range(1500)])
+        run.log_curve([{"step": step, "loss": 1.0 / (1 + step), "empty": None} for step in range(1500)])
         (root / "file.txt").write_text("content")
         run.log_artifact(root / "file.txt")
         (root / "toy").mkdir()
         (root / "toy" / "metrics.json").write_text("{}")
         run.log_artifact(root / "toy")
         run.set_tags({"device": "cpu"})
-        run.child("trial 0", {"kl_weight": 0.3}, [{"step": 10, "objective": 2.0}, {"step": 20, "objective": 1.0}])
-    store = connect(root, "genera")
-    done = store.client.get_run(run.run_id)
+        trial = run.child("trial 0", "trial-0")
+        trial.log_params({"kl_weight": 0.3})
+        trial.log_curve([{"step": 10, "objective": 2.0}, {"step": 20, "objective": 1.0}])
+        run.end_child(trial, "FINISHED")
+        run.child("trial 1", "trial-1").log_params({"kl_weight": 0.4})
+    done = run_of(root, run.key)
     assert done.info.status == "FINISHED"
     assert done.info.run_name == "train@toy"
+    assert began <= done.info.start_time <= done.info.end_time
     assert done.data.params["loop.steps"] == "3"
     assert done.data.params["late"] == "[1, 2]"
     assert len(done.data.params["long"]) == 6000
     assert done.data.metrics["objective"] == 0.5
-    assert len(store.client.get_metric_history(run.run_id, "loss")) == 1500
+    assert len(history(root, run.key, "loss")) == 1500
     assert {"stage": "train", "entry": "toy", "data_digest": "abc", "device": "cpu"}.items() <= done.data.tags.items()
-    assert (root / "mlartifacts" / run.run_id / "artifacts" / "file.txt").read_text() == "content"
-    paths = [each.path for each in store.client.list_artifacts(run.run_id, "train")]
+    (used,) = done.inputs.dataset_inputs
+    assert used.dataset.name == "digits" and data["digest"].startswith(used.dataset.digest)
+    assert (root / "mlartifacts" / done.info.run_id / "artifacts" / "file.txt").read_text() == "content"
+    client = connect(root, "genera").client
+    paths = [each.path for each in client.list_artifacts(done.info.run_id, "train")]
     assert paths == ["train/metrics.json"], "the same for every entry"
-    (child,) = store.client.search_runs([store.experiment], f"tags.`mlflow.parentRunId` = '{run.run_id}'")
-    assert child.data.params == {"kl_weight": "0.3"}
-    assert [point.step for point in store.client.get_metric_history(child.info.run_id, "objective")] == [10, 20]
+    children = [run_of(root, key) for key in ("trial-0", "trial-1")]
+    assert {each.data.tags["mlflow.parentRunId"] for each in children} == {done.info.run_id}
+    assert [each.info.status for each in children] == ["FINISHED", "KILLED"], "none outlives the run above it"
+    assert children[0].data.params == {"kl_weight": "0.3"}
+    assert history(root, "trial-0", "objective") == [(10, 2.0), (20, 1.0)]
 
 
 @pytest.mark.parametrize(("error", "status"), [(UserError("x"), "FAILED"), (KeyboardInterrupt(), "KILLED")])
 def test_a_run_that_ends_by_an_exception_says_so(root: Path, error: BaseException, status: str) -> None:
     with pytest.raises(type(error)), stage_run(root, "genera", "train", None, {}, {}) as run:
         raise error
-    assert connect(root, "genera").client.get_run(run.run_id).info.status == status
+    assert run_of(root, run.key).info.status == status
+
+
+def test_a_run_is_gone_on_with(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"step": step, "objective": 1.0 / step} for step in (10, 20, 30)]
+    with stage_run(root, "genera", "train", "vae", {}, {"steps": 30}, key="k") as run:
+        run.log_curve(rows[:2])
+    with stage_run(root, "genera", "train", "vae", {}, {"steps": 40, "new": 1}, key="k", again=True) as run:
+        for row in rows:  # a training that resumes tells of all its validations again
+            run.log_curve([row])
+    assert run_of(root, "k").info.status == "FINISHED"
+    assert run_of(root, "k").data.params == {"steps": "30", "new": "1"}, "MLflow lets nobody change a parameter"
+    assert history(root, "k", "objective") == [(10, 0.1), (20, 0.05), (30, pytest.approx(1 / 30))]
+    add_metrics(root, "genera", "train", "vae", "k", {"speed": 5.0})
+    assert run_of(root, "k").data.metrics["speed"] == 5.0 and run_of(root, "k").info.status == "FINISHED"
+    assert not capsys.readouterr().err
 
 
 def test_runs_carry_the_commit(root: Path) -> None:
@@ -304,7 +347,7 @@ def test_runs_carry_the_commit(root: Path) -> None:
     (root / "tracked").write_text("2")
     with stage_run(root, "genera", "prepare", None, {}, {}) as run:
         pass
-    tags = connect(root, "genera").client.get_run(run.run_id).data.tags
+    tags = run_of(root, run.key).data.tags
     head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
     assert (tags["git_commit"], tags["git_dirty"]) == (head, "true")
 
@@ -317,14 +360,13 @@ def test_an_unreachable_server_warns_once_and_the_work_goes_on(
     with stage_run(tmp_path, "genera", "train", "vae", {}, {"steps": 1}) as run:
         run.log_metrics({"loss": 1.0}, step=1)
         run.log_artifact(tmp_path)
-        run.child("trial", {}, [])
+        run.child("trial", "trial").log_params({})
     assert time.monotonic() - start < HANGING
-    assert run.run_id is None
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("warning: tracking: ")
     assert nobody in line
     assert "secret" not in line
-    assert "artifacts/train/vae" in line
+    assert "6 records were not written" in line and "artifacts/train/vae" in line
 
 
 def test_a_server_that_accepts_and_never_answers_does_not_hang_the_work(
@@ -339,13 +381,50 @@ def test_a_server_that_accepts_and_never_answers_does_not_hang_the_work(
     assert "no answer within" in capsys.readouterr().err
 
 
-def test_a_store_that_fails_later_warns_once(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("at_the_end", [False, True])
+def test_a_store_that_is_away_for_a_while_loses_nothing(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], at_the_end: bool
+) -> None:
+    monkeypatch.setattr(writer, "AGAIN_SECONDS", 0.01)
+    away, tried, log_points = threading.Event(), threading.Event(), writer.log_points
+
+    def moody(*given: Any) -> None:
+        if away.is_set():
+            tried.set()
+            raise MlflowException("API request failed with exception", error_code=INTERNAL_ERROR)
+        log_points(*given)
+
+    monkeypatch.setattr(writer, "log_points", moody)
     with stage_run(root, "genera", "train", "vae", {}, {}) as run:
-        run.log_params({"steps": 1})
+        run.log_curve([{"step": 1, "loss": 1.0}])
+        away.set()
+        for step in range(2, 50):
+            run.log_curve([{"step": step, "loss": 1.0 / step}])
+        assert tried.wait(HANGING)
+        threading.Timer(0.3 if at_the_end else 0.0, away.clear).start()
+        if not at_the_end:
+            time.sleep(0.1)
+    assert history(root, run.key, "loss") == [(step, pytest.approx(1 / step)) for step in range(1, 50)]
+    assert run_of(root, run.key).info.status == "FINISHED" and not capsys.readouterr().err
+
+
+def test_what_the_store_refuses_is_said_and_the_rest_is_written(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with stage_run(root, "genera", "train", "vae", {}, {"steps": 1}) as run:
         run.log_params({"steps": 2})  # MLflow refuses to change a parameter
-        run.log_metrics({"loss": 1.0}, step=1)
+        run.log_metrics({"loss": 1.0})
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("warning: tracking: ")
+    assert line.startswith("warning: tracking: train@vae: params: Changing param values is not allowed")
+    assert run_of(root, run.key).data.metrics == {"loss": 1.0}
+
+
+def test_records_of_another_process_are_written_by_who_waits_for_it(root: Path) -> None:
+    heard: list[Record] = []
+    with relayed(heard.append), stage_run(root, "genera", "train", "vae", {}, {"steps": 1}) as run:
+        run.log_curve([{"step": 1, "loss": 1.0}])
+    with writing(root, "genera") as write:
+        for record in pickle.loads(pickle.dumps(heard)):
+            write(record)
+    assert history(root, run.key, "loss") == [(1, 1.0)] and run_of(root, run.key).info.status == "FINISHED"
 
 
 def test_a_damaged_database_is_one_clear_line(tmp_path: Path) -> None:

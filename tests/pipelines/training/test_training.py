@@ -18,6 +18,7 @@ from pipelines.data.examples import Examples, batch_rows
 from pipelines.device import peak_mib
 from pipelines.errors import UserError
 from pipelines.params.schema import Loop
+from pipelines.storage import Folder
 from pipelines.training import checkpoint
 from pipelines.training.loop import Training, fit
 from pipelines.training.players import pace
@@ -80,7 +81,7 @@ def train(folder: Path, fail_at: int | None = None, reports: list[Any] | None = 
     module = Regression()
     module.fail_at = fail_at
     training = Training(
-        make(module), Loop(**{**LOOP, **options}), 0, folder, (reports if reports is not None else []).append
+        make(module), Loop(**{**LOOP, **options}), 0, Folder(folder), (reports if reports is not None else []).append
     )
     training.run()
     return training
@@ -172,6 +173,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
 def test_two_checkpoints_are_kept_and_no_temporary_file(tmp_path: Path) -> None:
     train(tmp_path)
     assert [path.name for path in sorted(tmp_path.iterdir())] == [
+        "owner-0000000001.json",
         "step-0000000035.safetensors",
         "step-0000000040.safetensors",
     ]
@@ -188,7 +190,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path: Path, monkeypatch: pyt
         patch.setattr("pipelines.files.os.fsync", full)
         with pytest.raises(OSError, match="No space"):
             train(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["step-0000000007.safetensors"]
+    assert [path.name for path in tmp_path.glob("*step*")] == ["step-0000000007.safetensors"]
     assert outcome(train(tmp_path)) == outcome(train(tmp_path / "undisturbed"))
 
 
@@ -199,8 +201,8 @@ def test_divergence_stops_with_the_best_weights_kept(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"test: diverged by step 21: the loss of leader is nan.*lower the learning rate"
     ):
-        fit(make(module), Loop(**LOOP), 0, tmp_path, lambda _: None)
-    groups, _ = checkpoint.load(tmp_path / "best") or ({}, None)
+        fit(make(module), Loop(**LOOP), 0, Folder(tmp_path))
+    groups, _ = checkpoint.load(Folder(tmp_path / "best")) or ({}, None)
     assert all(value.isfinite().all() for value in groups["best"].values())
 
 
@@ -213,14 +215,14 @@ def test_an_exploding_loss_is_divergence(tmp_path: Path) -> None:
         "leader", module.second, lambda b: module._leader_loss(b) * 10.0 ** (module.batches // 4), 1e-2
     )
     with pytest.raises(UserError, match="rose from"):
-        fit(task, Loop(**{**LOOP, "explode_factor": 100.0}), 0, tmp_path, lambda _: None)
+        fit(task, Loop(**{**LOOP, "explode_factor": 100.0}), 0, Folder(tmp_path))
 
 
 def test_a_validation_that_is_nan_is_divergence(tmp_path: Path) -> None:
     module = Regression()
     task = make(module, lambda: {"objective": math.nan})
     with pytest.raises(UserError, match="validation objective is nan"):
-        fit(task, Loop(**LOOP), 0, tmp_path, lambda _: None)
+        fit(task, Loop(**LOOP), 0, Folder(tmp_path))
 
 
 def rescued(folder: Path, spoil: tuple[int, ...], fail_at: int | None = None, **options: Any) -> Training:
@@ -228,7 +230,7 @@ def rescued(folder: Path, spoil: tuple[int, ...], fail_at: int | None = None, **
     torch.manual_seed(0)
     module = Regression()
     module.fail_at = fail_at
-    training = Training(make(module), Loop(**{**LOOP, "rescues": 2, **options}), 0, folder, lambda _: None)
+    training = Training(make(module), Loop(**{**LOOP, "rescues": 2, **options}), 0, Folder(folder))
 
     def loss(batch: Batch) -> torch.Tensor:
         made = training.state.rescues
@@ -275,14 +277,14 @@ def test_when_its_rescues_are_used_up_a_training_stops(tmp_path: Path) -> None:
         UserError, match=r"diverged by step 21, after 2 rescues: the loss of leader is nan.*are kept in"
     ):
         rescued(tmp_path, spoil=(19, 19, 19))
-    groups, _ = checkpoint.load(tmp_path / "best") or ({}, None)
+    groups, _ = checkpoint.load(Folder(tmp_path / "best")) or ({}, None)
     assert all(value.isfinite().all() for value in groups["best"].values())
 
 
 def test_to_get_much_worse_than_at_first_is_divergence_while_there_are_rescues(tmp_path: Path) -> None:
     values = iter([3.0, 1.0, 5.9, 6.1, 2.0, 9.0, 9.0, 9.0, 9.0])
     training = Training(
-        make(Regression(), lambda: {"objective": next(values)}), Loop(**LOOP, rescues=1), 0, tmp_path, lambda _: None
+        make(Regression(), lambda: {"objective": next(values)}), Loop(**LOOP, rescues=1), 0, Folder(tmp_path)
     )
     training.run()
     assert training.state.rescues == 1
@@ -292,7 +294,7 @@ def test_to_get_much_worse_than_at_first_is_divergence_while_there_are_rescues(t
 def test_patience_stops_early_and_keeps_the_best(tmp_path: Path) -> None:
     module, values = Regression(), iter([3.0, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0])
     training = Training(
-        make(module, lambda: {"objective": next(values)}), Loop(**{**LOOP, "patience": 2}), 0, tmp_path, lambda _: None
+        make(module, lambda: {"objective": next(values)}), Loop(**{**LOOP, "patience": 2}), 0, Folder(tmp_path)
     )
     training.run()
     assert (training.state.step, training.state.best_step, training.state.best_objective) == (24, 12, 1.0)
@@ -321,7 +323,7 @@ def test_the_average_of_weights_is_what_is_validated(tmp_path: Path) -> None:
     torch.manual_seed(0)
     module, seen = Regression(), []
     task = make(module, lambda: seen.append(module.second.bias.item()) or {"objective": -len(seen)})
-    training = Training(task, Loop(**{**LOOP, "steps": 2, "validate_every": 1}), 0, tmp_path, lambda _: None)
+    training = Training(task, Loop(**{**LOOP, "steps": 2, "validate_every": 1}), 0, Folder(tmp_path))
     start = module.second.bias.item()
     trail: list[float] = []
     original = training._update_ema
@@ -370,7 +372,7 @@ def test_a_batch_must_be_given_where_there_is_no_data(tmp_path: Path) -> None:
     task = make(Regression())
     without = Task(task.name, task.module, task.players, None, task.validate)
     with pytest.raises(UserError, match="batch_size: 'all' is not allowed"):
-        Training(without, Loop(**{**LOOP, "batch_size": "all"}), 0, tmp_path, lambda _: None)
+        Training(without, Loop(**{**LOOP, "batch_size": "all"}), 0, Folder(tmp_path))
 
 
 def test_bfloat16_and_compiled_losses_train_too(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from models.catalogue import build, family_class
 from models.distillation import Distillation
 from pipelines.data.examples import Examples
 from pipelines.params.schema import Loop
+from pipelines.storage import Folder
 from pipelines.training.loop import Training
 from pipelines.training.task import Task
 
@@ -67,7 +68,7 @@ def task(entry: str) -> Task:
 
 def one_step(entry: str, folder: Path) -> dict[str, torch.Tensor]:
     """The gradient of every moved weight in one step (for EM: the weights after it), averaged over the workers."""
-    training = Training(task(entry), Loop(steps=4, batch_size=BATCH), 0, folder, lambda _: None)
+    training = Training(task(entry), Loop(steps=4, batch_size=BATCH), 0, Folder(folder), lambda _: None)
     training.state.step = HALF_FADED_IN if entry == "half faded in" else 0
     training._step()
     found = {}

@@ -1,0 +1,221 @@
+"""Searches on a cluster: nodes that are killed, an autoscaler that starts some, a tracking server that goes away."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from ray.cluster_utils import AutoscalingCluster
+from ray.cluster_utils import Cluster as Nodes
+
+from pipelines.cluster.connect import connected
+from pipelines.cluster.launch import Work, launch
+from pipelines.cluster.proposals import Space
+from pipelines.cluster.search import Trial, search
+from pipelines.cluster.trials import Journal, TrialResult
+from pipelines.params.schema import Cluster, Dimension, Search
+from pipelines.stages.tune import Trials
+from pipelines.storage import Folder
+from pipelines.tracking.stage_run import stage_run
+
+from ..pipelines.cluster.test_cluster import Unheard
+from ..shell import HANGING, PROGRAMS, shell
+from .conftest import STORE, weights
+
+pytestmark = pytest.mark.cluster
+STEPS = 20
+SPACE = Space({"x": Dimension(low=0.0, high=1.0)})
+
+
+def trial_of(folder: Path, seconds: float) -> Trial:
+    """Twenty steps, each noted in a file; called again it goes on after the last that it has noted."""
+
+    def trial(parameters: dict[str, Any], report: Callable[[dict[str, float]], None]) -> None:
+        import time
+
+        file = folder / f"{parameters['x']}.jsonl"
+        for line in file.read_text().splitlines() if file.exists() else []:
+            report(json.loads(line))
+        done = len(file.read_text().splitlines()) if file.exists() else 0
+        for step in range(done + 1, STEPS + 1):
+            time.sleep(seconds)
+            row = {"step": step, "objective": parameters["x"] + 1 / step}
+            with file.open("a") as noted:
+                noted.write(json.dumps(row) + "\n")
+            report(row)
+
+    folder.mkdir(exist_ok=True)
+    return trial
+
+
+def finished(folder: Path) -> dict[str, str]:
+    """The files of the finished trials of a journal."""
+    return {file.name: text for file in folder.glob("*.json") if '"history"' in (text := file.read_text())}
+
+
+def test_killed_nodes_end_no_search_and_what_is_finished_does_not_run_again(nodes: Nodes, tmp_path: Path) -> None:
+    for _ in range(2):
+        nodes.add_node(num_cpus=1, object_store_memory=STORE)
+    settings = Search(trials=10, steps=STEPS, grace_steps=STEPS, max_concurrent=4, max_failures=20)
+    ended, rewritten = threading.Event(), list[str]()
+
+    def kill() -> None:
+        chance, seen = random.Random(0), dict[str, str]()
+        for _ in range(4):
+            ended.wait(chance.uniform(3, 9))
+            nodes.remove_node(chance.choice(sorted(nodes.worker_nodes, key=str)), allow_graceful=False)
+            nodes.add_node(num_cpus=1, object_store_memory=STORE)
+            now = finished(tmp_path / "journal")
+            rewritten.extend(name for name, text in seen.items() if now[name] != text)
+            seen = now
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    journal = Journal(Folder(tmp_path / "journal"))
+    results = search("tune@toy", journal, trial_of(tmp_path / "states", 0.2), SPACE, settings, Cluster(), Unheard())
+    ended.set()
+    killer.join()
+    assert [result.number for result in results] == list(range(10)) and not rewritten
+    for result in results:
+        assert result.failure is None and [row["step"] for row in result.history] == list(range(1, STEPS + 1))
+        lines = (tmp_path / "states" / f"{result.parameters['x']}.jsonl").read_text().splitlines()
+        assert len(lines) == STEPS, "no step was made twice"
+
+
+@pytest.fixture
+def growing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A head without room for work, to which this process is connected, and an autoscaler that may start two nodes."""
+    worker = {"resources": {"CPU": 1, "object_store_memory": STORE}, "node_config": {}}
+    kinds = {"worker": {**worker, "min_workers": 0, "max_workers": 2}}
+    nodes = AutoscalingCluster(head_resources={"CPU": 0}, worker_node_types=kinds, idle_timeout_minutes=1)
+    nodes.start()
+    try:
+        monkeypatch.setenv("RAY_ADDRESS", "auto")
+        with connected(Cluster()):
+            yield
+    finally:
+        nodes.shutdown()
+
+
+def test_an_autoscaler_starts_what_is_asked_for(
+    growing: None, work: Callable[[Path, float], Work], tmp_path: Path
+) -> None:
+    launch("toy", "grown", work(tmp_path / "grown", 0.0), Cluster(workers=2, gpus_per_worker=0), tmp_path)
+    assert weights(tmp_path / "grown")
+    settings = Search(trials=3, steps=STEPS, grace_steps=STEPS, max_concurrent=2)
+    journal = Journal(Folder(tmp_path / "journal"))
+    found = search("tune@toy", journal, trial_of(tmp_path / "states", 0.0), SPACE, settings, Cluster(), Unheard())
+    assert [result.failure for result in found] == [None] * 3
+
+
+class Server:
+    """MLflow's server on PostgreSQL, which can be stopped and started again on the same port."""
+
+    def __init__(self, database: str, folder: Path) -> None:
+        port = random.SystemRandom().randrange(20_000, 32_000)  # nobody is given one of these unasked
+        self.uri, self._folder = f"http://127.0.0.1:{port}", folder
+        self._command = [PROGRAMS / "mlflow", "server", "--port", str(port), "--workers", "1"]
+        self._command += ["--backend-store-uri", database, "--artifacts-destination", str(folder / "files")]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, env=shell(), stdout=log, stderr=log, start_new_session=True, cwd=self._folder
+            )
+        deadline = time.monotonic() + HANGING
+        while subprocess.run(["curl", "-sf", f"{self.uri}/health"], check=False, capture_output=True).returncode:
+            assert self._process.poll() is None and time.monotonic() < deadline, (self._folder / "log").read_text()
+            time.sleep(0.5)
+
+    def stop(self) -> None:
+        assert self._process is not None
+        os.killpg(self._process.pid, 9)
+        self._process.wait(HANGING)
+
+
+@pytest.fixture
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    import pgserver
+
+    folder = tmp_path_factory.mktemp("server")
+    database = pgserver.get_server(folder / "database")
+    try:
+        uri = database.get_uri().replace("postgresql://", "postgresql+psycopg://")
+        server = Server(uri, folder)
+        server.start()
+        yield server
+        server.stop()
+    finally:
+        database.cleanup()
+
+
+def test_a_tracking_server_that_is_away_for_half_a_minute_loses_nothing(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    journal = Journal(Folder(tmp_path / "journal"))
+
+    def outage() -> None:
+        deadline = time.monotonic() + HANGING
+        while not finished(tmp_path / "journal"):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        server.stop()
+        time.sleep(30)
+        server.start()
+
+    away = threading.Thread(target=outage)
+    away.start()
+    settings = Search(trials=6, steps=STEPS, grace_steps=STEPS, max_concurrent=2)
+    with stage_run(tmp_path, "genera", "tune", "toy", {}, {}) as run:
+        trial = trial_of(tmp_path / "states", 0.25)
+        results = search("tune@toy", journal, trial, SPACE, settings, Cluster(), Trials(run))
+    away.join()
+    client = MlflowClient(server.uri)
+    (experiment,) = [each for each in client.search_experiments() if each.name == "genera"]
+    runs = {run.data.tags["genera_run"]: run for run in client.search_runs([experiment.experiment_id])}
+    assert len(runs) == 7 and {each.info.status for each in runs.values()} == {"FINISHED"}
+    for result in results:
+        found = runs[f"{run.key}-{result.number}"]
+        assert float(found.data.params["x"]) == result.parameters["x"]
+        points = client.get_metric_history(found.info.run_id, "objective")
+        assert [(point.step, point.value) for point in points] == [
+            (row["step"], pytest.approx(row["objective"])) for row in result.history
+        ]
+        times = [point.timestamp for point in points]
+        assert times == sorted(times) and times[-1] - times[0] > 3000, "the times at which they happened"
+    assert "warning" not in "".join(capfd.readouterr())
+
+
+def test_hundreds_of_trials_cost_the_search_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is proposed and written down for 500 trials at 100 at once, without the trials."""
+    from pipelines.cluster.proposals import Proposals
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    settings, journal = Search(trials=500, steps=STEPS), Journal(Folder(tmp_path))
+    dimensions = {f"x{number}": Dimension(low=1e-4, high=1.0, log=True) for number in range(4)}
+    proposals, under_way, seconds = Proposals(Space(dimensions), settings, journal), list[str](), list[float]()
+    for number in range(500):
+        began = time.process_time()
+        assert isinstance(proposals.suggest(str(number)), dict)
+        under_way.append(str(number))
+        if len(under_way) == 100:
+            ended = under_way.pop(0)
+            history = [{"step": step, "objective": 1.0 / step} for step in range(1, 6)]
+            proposals.on_trial_complete(ended, history[-1])
+            journal.finish(TrialResult(int(ended), journal.proposed[int(ended)], history, False))
+        seconds.append(time.process_time() - began)
+    first, last = sum(seconds[100:200]), sum(seconds[400:])
+    assert len(list(tmp_path.glob("*.json"))) == 500
+    assert last < 20 * first, "the work for a trial does not grow with the square of their number"
