@@ -14,7 +14,7 @@ SWITCHES = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent home, and no notice says so
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Ray's coming default, which spares its FutureWarning
     "RAY_enable_metrics_collection": "0",  # without a dashboard its exporters only log that nobody listens
-    "RAY_DEDUP_LOGS": "0",  # a worker's progress lines are not repetitions to be folded
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # what its nodes print into a driver, of lost ones: we say what that means
     "RAY_TRAIN_METRICS_ENABLED": "0",
     "RAY_TRAIN_ENABLE_CONTROLLER_STRUCTURED_LOGGING": "0",  # they override the levels that we set,
     "RAY_TRAIN_ENABLE_WORKER_STRUCTURED_LOGGING": "0",  # and print every report

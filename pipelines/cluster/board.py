@@ -6,6 +6,7 @@ Ray itself would print every line of every process, with the number of the proce
 from __future__ import annotations
 
 import io
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,10 @@ from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdo
 from typing import Any, NamedTuple
 
 import ray
+from ray.exceptions import ActorDiedError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from ..errors import UserError
 from ..progress import heard_by, progress
 
 NEWS_SECONDS = 0.5  # between two messages of a worker about how far it is
@@ -30,8 +34,21 @@ class News(NamedTuple):
 
 
 def new_board() -> Any:
-    """The handle of a new board. It lives as long as this process."""
-    return ray.remote(Board).options(num_cpus=0).remote()
+    """The handle of a new board. It lives on this machine, as long as this process: no other loss takes it away.
+
+    UserError: the cluster and this process do not trust each other.
+    """
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    board = ray.remote(Board).options(num_cpus=0, scheduling_strategy=here).remote()
+    try:
+        ray.get(board.arrived.remote())
+    except ActorDiedError as error:
+        mode = os.environ.get("RAY_AUTH_MODE", "disabled")
+        raise UserError(
+            f"the cluster's processes and this one cannot talk to each other: here RAY_AUTH_MODE is {mode}; set it to"
+            " what it is there (token or disabled), and RAY_AUTH_TOKEN to the cluster's token"
+        ) from error
+    return board
 
 
 @contextmanager

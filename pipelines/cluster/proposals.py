@@ -81,8 +81,11 @@ class Proposals(Searcher):
         return self._study.ask(self._distributions)
 
     def _place(self, key: str, value: Any) -> Any:
-        """A value as Optuna knows it."""
-        return self._choices[key].index(value) if key in self._choices else value
+        """A value as Optuna knows it. To Python `True` equals 1, and to who searches it does not."""
+        if key not in self._choices:
+            return value
+        places = enumerate(self._choices[key])
+        return next(place for place, choice in places if choice == value and type(choice) is type(value))
 
     def _value(self, key: str, place: Any) -> Any:
         return self._choices[key][place] if key in self._choices else place

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..data.sent import Sent
 
 SPEEDS = "speeds"
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
 Outputs = Mapping[str, bytes]
 Tell = Callable[[Any], None]
@@ -63,9 +64,14 @@ def put(project: Project, outputs: Outputs) -> None:
 
 
 def _files(project: Project, names: Collection[str]) -> Iterator[Path]:
-    """The files of some files and folders of the project, as far as they are there."""
+    """The files of some files and folders of the project; of a model's weights also what says how it is built."""
     for path in (project.root / name for name in sorted(names)):
-        yield from (each for each in sorted(path.rglob("*")) if each.is_file()) if path.is_dir() else [path]
+        if path.is_dir():
+            yield from (each for each in sorted(path.rglob("*")) if each.is_file())
+        else:
+            yield path
+        if path.name == WEIGHTS:
+            yield path.with_name(CONFIG)
 
 
 def _work_here(project: Project, stage: str, entry: str | None, tell: Tell) -> Outputs:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import DEVNULL
 
 import pytest
+import ray
 import torch
-from ray.cluster_utils import Cluster as Nodes
+from ray.cluster_utils import Cluster as Head
 
 from models.catalogue import build, family_class
 from models.contract import Event
@@ -20,23 +25,82 @@ from pipelines.training import checkpoint
 from pipelines.training.loop import fit
 from pipelines.training.task import Task
 
+from ..shell import HANGING, killed_tree, shell
+
 STEPS, EACH = 300, 10  # of the training, and between two checkpoints
 STORE = 80 * 2**20  # bytes of a node's object store: the least that Ray allows
 
 
+# Ray would take a token that `ray start` once made for this user, and the head of a test has none.
+PLAIN = {"OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled"}
+
+
+class Nodes:
+    """The nodes of a cluster: processes of this machine that are started and killed at any moment."""
+
+    def __init__(self, head: Head) -> None:
+        self.address = str(head.address)
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self._started = 0
+
+    def add(self, cpus: int = 1, before: str = "", **environment: str) -> subprocess.Popen[bytes]:
+        """Start a node by a program `before`, with an address of its own, as if it were another machine."""
+        self._started += 1
+        node = f"ray start --address {self.address} --node-ip-address 127.0.1.{self._started} --block"
+        node += f" --num-cpus {cpus} --object-store-memory {STORE}"
+        command, more = [*before.split(), "sh", "-c", f"exec {node}"], {**PLAIN, **environment}
+        process = subprocess.Popen(command, env=shell(**more), stdout=DEVNULL, stderr=DEVNULL)
+        self.processes.append(process)
+        return process
+
+    def kill(self, process: subprocess.Popen[bytes] | None = None) -> None:
+        """Kill a node with all that runs on it, by default the oldest."""
+        process = process or self.processes[0]
+        self.processes.remove(process)
+        killed_tree(process.pid)
+        process.wait(HANGING)
+
+    def identity(self, process: subprocess.Popen[bytes]) -> str:
+        """Ray's name of a node."""
+        listing = subprocess.run(["ps", "-e", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
+        line = next(line for line in listing.stdout.splitlines() if line.split()[1] == str(process.pid))
+        found = re.search(r"--node_id=(\w+)", line) or re.search(r"--node-id[= ](\w+)", line)
+        assert found is not None, line
+        return found[1]
+
+
+def wait_for(count: int) -> None:
+    """Until so many nodes are up beside the head, of the cluster to which this process is connected."""
+    deadline = time.monotonic() + HANGING
+    while sum(node["Alive"] for node in ray.nodes()) != count + 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
 @pytest.fixture
-def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
-    """A head without room for workers, to which this process is connected, and two nodes of a CPU each."""
-    monkeypatch.setenv("RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S", "0.5")
-    nodes = Nodes(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": STORE})
-    try:
-        for _ in range(2):
-            nodes.add_node(num_cpus=1, object_store_memory=STORE)
-        monkeypatch.setenv("RAY_ADDRESS", nodes.address)
-        with connected(Cluster()):
+def head(monkeypatch: pytest.MonkeyPatch) -> Iterator[Head]:
+    """A head without room for workers."""
+    for name, value in {**PLAIN, "RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S": "0.5"}.items():
+        monkeypatch.setenv(name, value)
+    head = Head(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": STORE})
+    yield head
+    head.shutdown()
+
+
+@pytest.fixture
+def nodes(head: Head, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
+    """Two nodes of a CPU each; this process is connected to their head."""
+    nodes = Nodes(head)
+    monkeypatch.setenv("RAY_ADDRESS", nodes.address)
+    with connected(Cluster()):  # to the head's own raylet, while there is no other on this machine
+        try:
+            for _ in range(2):
+                nodes.add()
+            wait_for(2)
             yield nodes
-    finally:
-        nodes.shutdown()
+        finally:
+            while nodes.processes:
+                nodes.kill()
 
 
 @pytest.fixture
@@ -45,12 +109,10 @@ def work(tmp_path: Path) -> Callable[[Path, float], Work]:
 
     def work(folder: Path, seconds: float) -> Work:
         def train(report: Report, ends_soon: EndsSoon) -> None:
-            import time
-
             torch.manual_seed(0)
             event = Event((6,), None)
             x = torch.randn(256, 6)
-            family = build("vae", family_class("vae").Config(latent=2, hidden=(16,)), event)
+            family = build("vae", family_class("vae").Config(latent=2, hidden=(16,), decoder="gaussian"), event)
             family.initialise(x, None, torch.Generator().manual_seed(0))
 
             def validate() -> dict[str, float]:

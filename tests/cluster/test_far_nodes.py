@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -17,13 +15,13 @@ from uuid import uuid4
 import fsspec
 import pytest
 from moto.server import ThreadedMotoServer
-from ray.cluster_utils import Cluster as Nodes
+from ray.cluster_utils import Cluster as Head
 
 from pipelines.files import read_json
 
-from ..shell import HANGING, run, shell
+from ..shell import run
 from ..test_workflow import change, results
-from .conftest import STORE
+from .conftest import PLAIN, Nodes
 
 pytestmark = pytest.mark.cluster
 SECRET = "a-secret-that-nobody-may-see"
@@ -36,13 +34,13 @@ PARAMS = {
         "iaf": {
             "model": "iaf",
             "config": {"hidden": [16], "blocks": 2},
-            "distill": {"teacher": "maf", "val_samples": 64, "steps": 20, "validate_every": 10},
+            "distill": {"teacher": "maf", "val_samples": 64, "steps": 20, "validate_every": 10, "batch_size": 64},
         },
     },
     "evaluate": {"samples": 100, "speed_batch": 16, "speed_runs": 1, "classifier": {"steps": 20}},
 }
 for _entry in ("vae", "gan", "maf"):
-    PARAMS["entries"][_entry]["train"] = {"steps": 20, "validate_every": 10}  # type: ignore[index]
+    PARAMS["entries"][_entry]["train"] = {"steps": 20, "validate_every": 10, "batch_size": 64}  # type: ignore[index]
 
 
 @pytest.fixture(scope="module")
@@ -83,61 +81,40 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     server.stop()
 
 
-def wait_for_nodes(address: str, count: int) -> None:
-    """Until so many nodes are up."""
-    code = "import ray, sys; ray.init(sys.argv[1], log_to_driver=False); print(sum(n['Alive'] for n in ray.nodes()))"
-    deadline = time.monotonic() + HANGING
-    command, more = [sys.executable, "-c", code, address], {"RAY_AUTH_MODE": "disabled"}
-    while subprocess.run(command, env=shell(**more), capture_output=True, text=True, check=True).stdout.strip() != str(
-        count
-    ):
-        assert time.monotonic() < deadline
-        time.sleep(1)
+@pytest.fixture
+def with_storage(storage: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """All processes that are started know where object storage is."""
+    for name, value in storage.items():
+        monkeypatch.setenv(name, value)
 
 
-@pytest.fixture(scope="module")
-def address(project: Path, storage: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a head without room for work, and two nodes that find the project's folder empty."""
+@pytest.fixture
+def far(with_storage: None, head: Head, project: Path, storage: dict[str, str], tmp_path: Path) -> Iterator[Nodes]:
+    """Two nodes that find the project's folder empty."""
     if subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True).returncode:
         pytest.skip("needs mount namespaces, which only root may make here")
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in storage.items():
-            patch.setenv(name, value)
-        nodes = Nodes(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": STORE})
-    started = []
+    nodes = Nodes(head)
     try:
         for number in range(2):
-            cache = tmp_path_factory.mktemp(f"cache{number}")
-            command = f"mount -t tmpfs none {project} && exec ray start --address {nodes.address} --block --num-cpus 1"
-            more = {**storage, "GENERA_CACHE": str(cache), "RAY_AUTH_MODE": "disabled", "OMP_NUM_THREADS": "1"}
-            log = (cache / "log").open("w")
-            started.append(
-                subprocess.Popen(
-                    ["unshare", "--mount", "sh", "-c", f"{command} --object-store-memory {STORE}"],
-                    env=shell(**more),
-                    stdout=log,
-                    stderr=log,
-                )
-            )
-        wait_for_nodes(nodes.address, 3)
-        yield nodes.address
+            hide = tmp_path / f"hide{number}"
+            hide.write_text(f'#!/bin/sh\nmount -t tmpfs none {project} && exec "$@"\n')
+            hide.chmod(0o755)
+            nodes.add(1, f"unshare --mount {hide}", **storage, GENERA_CACHE=str(tmp_path / f"cache{number}"))
+        yield nodes
     finally:
-        for process in started:
-            process.terminate()
-        for process in started:
-            process.wait(HANGING)
-        nodes.shutdown()
+        while nodes.processes:
+            nodes.kill()
 
 
 def test_all_is_done_elsewhere_and_is_here_in_the_end(
-    project: Path, address: str, storage: dict[str, str], tmp_path: Path
+    project: Path, far: Nodes, storage: dict[str, str], tmp_path: Path
 ) -> None:
     prefix = f"s3://work/{uuid4().hex}"
     change(project, {"cluster": {"storage": prefix}})
     elsewhere = {
         **storage,
-        "RAY_ADDRESS": address,
-        "RAY_AUTH_MODE": "disabled",
+        **PLAIN,
+        "RAY_ADDRESS": far.address,
         "GENERA_CACHE": str(tmp_path / "cache"),
     }
     done = run(project, "genera", "run", **elsewhere)
@@ -158,7 +135,7 @@ def test_all_is_done_elsewhere_and_is_here_in_the_end(
     )
     shutil.rmtree(alone / "data", ignore_errors=True)
     change(alone, {"cluster": {"storage": ".genera"}, "defaults": {"search": {"max_concurrent": 1}}})
-    assert run(alone, "dvc", "repro", OMP_NUM_THREADS="1").returncode == 0
+    assert run(alone, "dvc", "repro", "train@gan", "distill@iaf", OMP_NUM_THREADS="1").returncode == 0
     weights = {name for name in found if name.endswith("model.safetensors")}
     assert len(weights) == 5
     for name in weights - {"train/vae/model.safetensors"}:  # whose search ran two trials at once

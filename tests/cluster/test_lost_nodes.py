@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import ray
 import torch
-from ray.cluster_utils import Cluster as Nodes
 
 from pipelines.cluster import board
 from pipelines.cluster.launch import EndsSoon, Report, Work, launch
@@ -18,7 +17,7 @@ from pipelines.errors import UserError
 from pipelines.params.schema import Cluster
 
 from ..shell import HANGING
-from .conftest import STEPS, STORE, last_step, weights
+from .conftest import STEPS, Nodes, last_step, weights
 
 TWO = Cluster(workers=2, gpus_per_worker=0)
 LOST = "toy: a worker was lost; going on from the last checkpoint when it is replaced"
@@ -38,14 +37,6 @@ def at_step(step: int, folder: Path, act: Callable[[], None]) -> threading.Threa
     thread = threading.Thread(target=wait)
     thread.start()
     return thread
-
-
-def kill_one(nodes: Nodes) -> None:
-    nodes.remove_node(next(iter(nodes.worker_nodes)), allow_graceful=False)
-
-
-def add_one(nodes: Nodes) -> None:
-    nodes.add_node(num_cpus=1, object_store_memory=STORE)
 
 
 def same(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> bool:
@@ -74,8 +65,8 @@ def test_a_killed_node_is_replaced_and_the_bits_are_the_same(
     folder, rows = tmp_path / "killed", list[float]()
 
     def replace() -> None:
-        kill_one(nodes)
-        add_one(nodes)
+        nodes.kill()
+        nodes.add()
 
     killer = at_step(STEPS // 3, folder, replace)
     launch("toy", "killed", work(folder, 0.2), TWO, tmp_path, lambda row: rows.append(row["step"]))
@@ -95,16 +86,16 @@ def test_an_announced_end_is_saved_for_and_does_not_count_as_a_failure(
     folder, interim = tmp_path / "drained", list[int]()
 
     def drain() -> None:
-        node = next(iter(nodes.worker_nodes))
-        add_one(nodes)
-        client = ray._raylet.GcsClient(address=nodes.gcs_address)
+        node = nodes.processes[0]
+        nodes.add()
+        client = ray._raylet.GcsClient(address=nodes.address)
         deadline = int((time.time() + 12) * 1000)
-        assert client.drain_node(node.node_id, PREEMPTION, "spot", deadline)[0]
+        assert client.drain_node(nodes.identity(node), PREEMPTION, "spot", deadline)[0]
         ends = time.monotonic() + HANGING
         while not interim:
             assert time.monotonic() < ends
             interim.extend(int(path.stem.removeprefix("step-")) for path in (folder / "interim").glob("step-*"))
-        nodes.remove_node(node, allow_graceful=False)
+        nodes.kill(node)
 
     drainer = at_step(STEPS // 3, folder, drain)
     launch("toy", "drained", work(folder, 0.3), TWO.model_copy(update={"max_failures": 0}), tmp_path)
@@ -117,7 +108,7 @@ def test_an_elastic_training_goes_on_with_fewer(
     nodes: Nodes, work: Callable[[Path, float], Work], undisturbed: dict[str, torch.Tensor], tmp_path: Path
 ) -> None:
     folder = tmp_path / "elastic"
-    killer = at_step(STEPS // 3, folder, lambda: kill_one(nodes))
+    killer = at_step(STEPS // 3, folder, nodes.kill)
     launch("toy", "elastic", work(folder, 0.2), Cluster(workers=[1, 2], gpus_per_worker=0), tmp_path)
     killer.join()
     found = weights(folder)
@@ -135,7 +126,7 @@ def test_what_is_not_there_is_waited_for_and_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(board, "WAITING_SECONDS", 1.0)
-    later = threading.Timer(15.0, lambda: add_one(nodes))
+    later = threading.Timer(15.0, nodes.add)
     later.start()
     launch("toy", "three", work(tmp_path / "three", 0.0), Cluster(workers=3, gpus_per_worker=0), tmp_path)
     assert weights(tmp_path / "three")
@@ -150,11 +141,11 @@ def test_nodes_that_are_lost_too_often_end_it_with_a_line(
     nodes: Nodes, work: Callable[[Path, float], Work], tmp_path: Path
 ) -> None:
     folder = tmp_path / "once"
-    killer = at_step(STEPS // 3, folder, lambda: kill_one(nodes))
+    killer = at_step(STEPS // 3, folder, nodes.kill)
     with pytest.raises(UserError, match=r"toy: workers were lost more often than cluster.max_failures allows \(0\)"):
         launch("toy", "once", work(folder, 0.2), TWO.model_copy(update={"max_failures": 0}), tmp_path)
     killer.join()
-    add_one(nodes)
+    nodes.add()
     launch("toy", "once", work(folder, 0.0), TWO, tmp_path)
     assert weights(folder), "the same command goes on"
 

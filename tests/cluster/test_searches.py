@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 from ray.cluster_utils import AutoscalingCluster
-from ray.cluster_utils import Cluster as Nodes
 
 from pipelines.cluster.connect import connected
 from pipelines.cluster.launch import Work, launch
@@ -29,7 +28,7 @@ from pipelines.tracking.stage_run import stage_run
 
 from ..pipelines.cluster.test_cluster import Unheard
 from ..shell import HANGING, PROGRAMS, shell
-from .conftest import STORE, weights
+from .conftest import STORE, Nodes, weights
 
 pytestmark = pytest.mark.cluster
 STEPS = 20
@@ -64,7 +63,7 @@ def finished(folder: Path) -> dict[str, str]:
 
 def test_killed_nodes_end_no_search_and_what_is_finished_does_not_run_again(nodes: Nodes, tmp_path: Path) -> None:
     for _ in range(2):
-        nodes.add_node(num_cpus=1, object_store_memory=STORE)
+        nodes.add()
     settings = Search(trials=10, steps=STEPS, grace_steps=STEPS, max_concurrent=4, max_failures=20)
     ended, rewritten = threading.Event(), list[str]()
 
@@ -72,8 +71,8 @@ def test_killed_nodes_end_no_search_and_what_is_finished_does_not_run_again(node
         chance, seen = random.Random(0), dict[str, str]()
         for _ in range(4):
             ended.wait(chance.uniform(3, 9))
-            nodes.remove_node(chance.choice(sorted(nodes.worker_nodes, key=str)), allow_graceful=False)
-            nodes.add_node(num_cpus=1, object_store_memory=STORE)
+            nodes.kill(chance.choice(nodes.processes))
+            nodes.add()
             now = finished(tmp_path / "journal")
             rewritten.extend(name for name, text in seen.items() if now[name] != text)
             seen = now

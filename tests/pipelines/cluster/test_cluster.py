@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
+from uuid import uuid4
 
 import pytest
 import ray
@@ -179,7 +180,7 @@ def proposed(
         "lr": Dimension(low=1e-3, high=1.0, log=True),
     }
     settings, found = Search(trials=40, sampler=sampler), list[dict[str, Any]]()
-    journal = Journal(Folder(folder / f"{sampler}-{objective.__name__}-{pause}"))
+    journal = Journal(Folder(folder / uuid4().hex))
     proposals = Proposals(Space(space), settings, journal)
     for number in range(40):
         if pause and number % pause == 0:

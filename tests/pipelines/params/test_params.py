@@ -276,7 +276,7 @@ BAD: dict[str, tuple[Changes, str]] = {
     ),
     "negative workers": (
         {"cluster.workers": -1},
-        "cluster.workers: -1 is not allowed: must be 'auto' or must be greater than or equal to 0 or must be a valid list",
+        "cluster.workers: -1 is not allowed: must be 'auto' or must be greater than or equal to 0 or must be *",
     ),
 }
 

@@ -175,7 +175,8 @@ def test_a_mistake_is_a_line_on_stderr_and_status_1(project: Path) -> None:
     assert done.stderr.splitlines() == [
         "error: params.yaml: data.val_count: -1 is not allowed: must be a count of at least 1, or a share between 0"
         " and 1",
-        "error: params.yaml: cluster.workers: 'all' is not allowed: must be 'auto' or must be a valid integer or must be a valid list",
+        "error: params.yaml: cluster.workers: 'all' is not allowed: must be 'auto' or must be a valid integer or must"
+        " be a valid list",
     ]
 
 
