@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 
+import pipelines.cluster  # noqa: F401 -- sets Ray's switches, which Ray reads when it is imported
 from pipelines.tracking import store
 
 os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start, too

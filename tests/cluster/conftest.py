@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from subprocess import DEVNULL
+from subprocess import PIPE, STDOUT
 
 import pytest
 import ray
@@ -40,27 +41,33 @@ class Nodes:
 
     def __init__(self, head: Head) -> None:
         self.address = str(head.address)
-        self.processes: list[subprocess.Popen[bytes]] = []
+        self.processes: list[subprocess.Popen[str]] = []
         self._started = 0
 
-    def add(self, cpus: int = 1, before: str = "", **environment: str) -> subprocess.Popen[bytes]:
+    def add(self, cpus: int = 1, before: str = "", **environment: str) -> subprocess.Popen[str]:
         """Start a node by a program `before`, with an address of its own, as if it were another machine."""
-        self._started += 1
-        node = f"ray start --address {self.address} --node-ip-address 127.0.1.{self._started} --block"
-        node += f" --num-cpus {cpus} --object-store-memory {STORE}"
-        command, more = [*before.split(), "sh", "-c", f"exec {node}"], {**PLAIN, **environment}
-        process = subprocess.Popen(command, env=shell(**more), stdout=DEVNULL, stderr=DEVNULL)
-        self.processes.append(process)
-        return process
+        while True:
+            self._started += 1
+            node = f"{before} ray start --address {self.address} --node-ip-address 127.0.1.{self._started} --block"
+            command = [*node.split(), "--num-cpus", str(cpus), "--object-store-memory", str(STORE)]
+            process = subprocess.Popen(
+                command, env=shell(**PLAIN, **environment), stdout=PIPE, stderr=STDOUT, text=True
+            )
+            assert process.stdout is not None
+            if any("Ray runtime started" in line for line in process.stdout):  # it may want a port that is just taken
+                self.processes.append(process)
+                threading.Thread(target=process.stdout.read, daemon=True).start()
+                return process
+            process.wait(HANGING)
 
-    def kill(self, process: subprocess.Popen[bytes] | None = None) -> None:
+    def kill(self, process: subprocess.Popen[str] | None = None) -> None:
         """Kill a node with all that runs on it, by default the oldest."""
         process = process or self.processes[0]
         self.processes.remove(process)
         killed_tree(process.pid)
         process.wait(HANGING)
 
-    def identity(self, process: subprocess.Popen[bytes]) -> str:
+    def identity(self, process: subprocess.Popen[str]) -> str:
         """Ray's name of a node."""
         listing = subprocess.run(["ps", "-e", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
         line = next(line for line in listing.stdout.splitlines() if line.split()[1] == str(process.pid))
