@@ -6,6 +6,7 @@ all its tests is made once. Tests that start Ray are one unit: no two clusters a
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import sqlite3
@@ -16,10 +17,13 @@ from typing import Any
 import pytest
 import torch
 
-import pipelines.cluster  # noqa: F401 -- sets Ray's switches, which Ray reads when it is imported
 from pipelines.tracking import store
 
 os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start, too
+# Ray reads its switches when it is imported, which tests do first. Their clusters ask for no token, which there is on a
+# machine where `ray start` was used once.
+os.environ["RAY_AUTH_MODE"] = "disabled"
+importlib.import_module("pipelines.cluster")
 ROOT = Path(__file__).parent.parent
 RAY = (
     "tests/test_workflow.py",
