@@ -218,7 +218,7 @@ def test_the_bound_is_the_sum_of_its_parts(event: Event, prediction: str) -> Non
         else:
             total = total - log_decoder(event.levels, x_0, guess, model.schedule.scales(one, x_0)[1])
     found = model.log_prob(x, labels, seeded())
-    torch.testing.assert_close(found, -total.flatten(1).sum(1), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(found, -total.flatten(1).sum(1), rtol=1e-5, atol=1e-6)  # sums in another order
 
 
 def test_the_bound_is_the_same_however_many_steps_are_in_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:

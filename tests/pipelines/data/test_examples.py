@@ -227,6 +227,7 @@ import torch
 from pipelines.data.examples import Examples
 from pipelines.data.rows import Rows
 from pipelines.params.schema import Loop
+from pipelines.storage import Folder
 from pipelines.training.loop import Training
 from pipelines.training.task import Task
 from tests.pipelines.data.test_examples import Mean
