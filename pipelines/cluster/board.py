@@ -39,7 +39,7 @@ def new_board() -> Any:
     UserError: the cluster and this process do not trust each other.
     """
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    board = ray.remote(Board).options(num_cpus=0, scheduling_strategy=here).remote()
+    board: Any = ray.remote(Board).options(num_cpus=0, scheduling_strategy=here).remote()
     try:
         ray.get(board.arrived.remote())
     except ActorDiedError as error:

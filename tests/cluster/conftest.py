@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import threading
 import time
@@ -68,12 +67,8 @@ class Nodes:
         process.wait(HANGING)
 
     def identity(self, process: subprocess.Popen[str]) -> str:
-        """Ray's name of a node."""
-        listing = subprocess.run(["ps", "-e", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
-        line = next(line for line in listing.stdout.splitlines() if line.split()[1] == str(process.pid))
-        found = re.search(r"--node_id=(\w+)", line) or re.search(r"--node-id[= ](\w+)", line)
-        assert found is not None, line
-        return found[1]
+        """Ray's name of a node, for a process that is connected to the cluster."""
+        return next(str(node["NodeID"]) for node in ray.nodes() if node["NodeManagerAddress"] in process.args)
 
 
 def wait_for(count: int) -> None:
