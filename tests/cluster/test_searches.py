@@ -143,10 +143,11 @@ class Server:
 
 
 @pytest.fixture
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("server")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))  # or pgserver warns of it when it is imported
     import pgserver
 
-    folder = tmp_path_factory.mktemp("server")
     database = pgserver.get_server(folder / "database")
     try:
         uri = database.get_uri().replace("postgresql://", "postgresql+psycopg://")
