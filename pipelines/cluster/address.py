@@ -11,10 +11,13 @@ from ..errors import UserError
 from ..params.schema import Cluster
 
 PROBE_SECONDS = 3.0
+STARTED_HERE = "GENERA_STARTED_RAY"  # the variable by which processes know that their cluster is this machine alone
 
 
 def address_of(cluster: Cluster) -> tuple[str, str] | None:
-    """The address of the cluster to use and where it was set; None if one is to be started here."""
+    """The address of the cluster to use and where it was set; None if one is to be started here, or was."""
+    if os.environ.get(STARTED_HERE):
+        return None
     if os.environ.get("RAY_ADDRESS"):
         return os.environ["RAY_ADDRESS"], "RAY_ADDRESS"
     if cluster.address:

@@ -16,7 +16,7 @@ import pipelines
 
 from ..errors import UserError
 from ..params.schema import Cluster
-from .address import address_of, local_cpus, probe, unreachable
+from .address import STARTED_HERE, address_of, local_cpus, probe, unreachable
 from .asked import Asked, counted
 from .quiet import quieten
 
@@ -38,6 +38,7 @@ def connected(cluster: Cluster) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+        os.environ.pop(STARTED_HERE, None)
 
 
 def _connect(cluster: Cluster) -> None:
@@ -47,6 +48,7 @@ def _connect(cluster: Cluster) -> None:
     if given is None:
         # Machines that come and go are those of others; the actor that looks out for them starts with a warning.
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+        os.environ[STARTED_HERE] = "1"
         ray.init(
             address="local",
             num_cpus=local_cpus(),

@@ -84,8 +84,10 @@ class Proposals(Searcher):
         """A value as Optuna knows it. To Python `True` equals 1, and to who searches it does not."""
         if key not in self._choices:
             return value
-        places = enumerate(self._choices[key])
-        return next(place for place, choice in places if choice == value and type(choice) is type(value))
+        same = (
+            choice == value and isinstance(choice, bool) == isinstance(value, bool) for choice in self._choices[key]
+        )
+        return list(same).index(True)
 
     def _value(self, key: str, place: Any) -> Any:
         return self._choices[key][place] if key in self._choices else place

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.cluster import display as displaying
+from pipelines.cluster.address import address_of
 from pipelines.cluster.connect import connected
 from pipelines.cluster.display import Display, duration, time_left
 from pipelines.cluster.run import run_tasks
@@ -129,6 +130,17 @@ def test_what_a_task_tells_is_heard_before_it_has_ended() -> None:
     failing = replace(task("b", os.abort), ended=happened.append)  # without so much as an exception
     assert states(run_tasks([talking], Cluster())) == {"a": "finished"} and happened == [0, 1, 2, "result"]
     assert states(run_tasks([failing], Cluster(max_failures=0))) == {"b": "failed"} and happened[4:] == [None]
+
+
+@pytest.mark.slow
+def test_tasks_on_this_machine_know_that_they_are_at_home() -> None:
+    found: list[object] = []
+
+    def work(tell: Callable[[object], None]) -> None:
+        tell(address_of(Cluster()))
+
+    assert states(run_tasks([replace(task("a", print), send=lambda: work, heard=found.append)], Cluster()))
+    assert found == [None], "or they would have the project sent to them"
 
 
 @pytest.mark.slow
