@@ -134,6 +134,7 @@ def test_what_is_not_there_is_waited_for_and_said(
     lines = "".join(capfd.readouterr()).splitlines()
     waits = "toy: waits for 3 workers with 1 CPU each: the 3 nodes that are up can hold 2 of them, each node for itself"
     assert any(line.startswith(waits) for line in lines)
+    assert all(line.startswith(("toy: waits for 3 workers with 1 CPU each: ", "toy: step ")) for line in lines)
 
 
 @pytest.mark.cluster
