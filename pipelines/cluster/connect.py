@@ -49,6 +49,8 @@ def _connect(cluster: Cluster) -> None:
         # Machines that come and go are those of others; the actor that looks out for them starts with a warning.
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
         os.environ[STARTED_HERE] = "1"
+        # Ray lets its workers step back behind all others: beside other work they would hardly move.
+        os.environ.setdefault("RAY_worker_niceness", "0")
         ray.init(
             address="local",
             num_cpus=local_cpus(),

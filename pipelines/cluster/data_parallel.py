@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import traceback
 from contextlib import nullcontext
 from functools import partial
@@ -11,18 +10,16 @@ from typing import Any
 from uuid import uuid4
 
 import ray.train
-import torch
 from ray.train import ControllerError, FailureConfig, RunConfig, ScalingConfig, UserCallback, WorkerGroupError
 from ray.train.torch import TorchConfig, TorchTrainer
-from torch import distributed
 
 from ..errors import UserError
-from ..lease import ATTEMPT
 from .asked import Asked
 from .board import overheard, speaking
 from .connect import what_is_up
 from .gauge import gauge
 from .launch import Report, Work
+from .worker import is_loss, set_up
 
 
 def run_workers(
@@ -79,23 +76,9 @@ class Losses(UserCallback):
         self._board.lose.remote(self._name, lost)
 
 
-def is_loss(error: Exception) -> bool:
-    """Does an error of a worker say that one was lost: Ray misses it, or a collective of its peers broke?
-
-    NCCL raises a DistError then, and gloo a bare RuntimeError that names its source files.
-    """
-    if isinstance(error, distributed.DistError) or type(error).__module__.partition(".")[0] == "ray":
-        return True
-    return type(error) is RuntimeError and "/gloo/" in str(error)
-
-
 def _loop(settings: dict[str, Any]) -> None:
     """What each worker runs."""
-    asked: Asked = settings["asked"]
-    if not asked.gpus:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray leaves GPUs that were not reserved in sight
-    torch.set_num_threads(asked.cpus)
-    os.environ[ATTEMPT] = settings["attempt"]  # the same for who is started in place of one that was lost
+    set_up(settings["asked"], settings["attempt"])
     rank = ray.train.get_context().get_world_rank()
     try:
         with speaking(settings["name"], settings["board"]) if rank == 0 else nullcontext() as voice:

@@ -13,17 +13,16 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Protocol
 from uuid import uuid4
 
-import torch
 from ray import tune as ray_tune
 from ray.tune.schedulers import ASHAScheduler
 
 from ..errors import UserError
-from ..lease import ATTEMPT
 from ..params.schema import Cluster, Search
 from ..progress import Advance, progress
 from .address import address_of
@@ -32,7 +31,9 @@ from .board import WAITING_SECONDS
 from .connect import connected, resources, what_is_up
 from .gauge import gauge
 from .proposals import WORST, Proposals, Space, judged
+from .together import together
 from .trials import OBJECTIVE, STEP, Journal, TrialResult
+from .worker import is_loss
 
 Report = Callable[[dict[str, float]], None]
 Trial = Callable[[dict[str, Any], Report], None]
@@ -86,15 +87,17 @@ def search(
 def _asked(settings: Search, cluster: Cluster) -> Asked:
     """What a trial asks of the cluster. UserError: more than this machine has, where it is all that there is."""
     cpus, gpus = resources(cluster)
-    asked = Asked(1, 1, settings.cpus_per_trial, settings.gpus_of_trial(gpus))
-    for key, needed, there, unit in (
+    workers = settings.workers_per_trial
+    asked = Asked(workers, workers, settings.cpus_per_trial, settings.gpus_of_trial(gpus))
+    for key, each, there, unit in (
         ("cpus_per_trial", asked.cpus, cpus, "CPU"),
         ("gpus_per_trial", asked.gpus, gpus, "GPU"),
     ):
-        if needed > there and address_of(cluster) is None:
+        if workers * each > there and address_of(cluster) is None:
+            of_workers = f" for each of {workers} workers" if workers > 1 else ""
             raise UserError(
-                f"defaults.search.{key}: {needed:g} is not allowed here: this machine has {counted(there, unit)};"
-                f" lower defaults.search.{key}, or set cluster.address"
+                f"defaults.search.{key}: {each:g}{of_workers} is not allowed here: this machine has"
+                f" {counted(there, unit)}; lower defaults.search.{key}, or set cluster.address"
             )
     return asked
 
@@ -184,6 +187,7 @@ class _Events(ray_tune.Callback):
 def _run(trial: Trial, space: Space, under_way: _UnderWay) -> None:
     """Run the trials that are not finished."""
     settings, journal = under_way.settings, under_way.journal
+    os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"  # or a trial that ends without a report ends the search
     with tempfile.TemporaryDirectory() as folder:
         ray_tune.Tuner(
             _trainable(trial, under_way.asked),
@@ -215,19 +219,23 @@ def _trainable(trial: Trial, asked: Asked) -> Any:
     attempt = uuid4().hex
 
     def run_trial(config: dict[str, Any]) -> None:
-        if not asked.gpus:
-            os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray leaves GPUs that were not reserved in sight
-        torch.set_num_threads(asked.cpus)
-        os.environ[ATTEMPT] = f"{attempt}-{config['number']}"
+        first, other = (partial(trial, config["parameters"], report) for report in (_report, _unheard))
         try:
-            trial(config["parameters"], _report)
+            together(first, other, asked, f"{attempt}-{config['number']}")
         except UserError as error:
             _fail(str(error))
         except Exception as error:  # whatever it is, it is of this trial alone: it has not enough memory, for instance
+            if asked.most > 1 and is_loss(error):
+                raise  # Tune starts the trial again
             where = traceback.extract_tb(error.__traceback__)[-1]
             _fail(f"{type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})")
 
-    return ray_tune.with_resources(run_trial, {"cpu": asked.cpus, "gpu": asked.gpus})
+    each = {"CPU": float(asked.cpus), "GPU": float(asked.gpus)}
+    return ray_tune.with_resources(run_trial, ray_tune.PlacementGroupFactory([each] * asked.most))
+
+
+def _unheard(row: dict[str, float]) -> None:
+    """The first worker speaks for all."""
 
 
 def _fail(reason: str) -> None:

@@ -191,11 +191,15 @@ class Search(Section):
     """Trials that run at once. With 1 a search is reproducible to the bit; with more it is faster, and its
     proposals depend on which trial ends first."""
 
+    workers_per_trial: int = Field(default=1, ge=1)
+    """Data-parallel workers of a trial."""
+
     cpus_per_trial: int = Field(default=1, ge=1)
-    """CPUs that Ray reserves for a trial, and the threads that it computes with."""
+    """CPUs that Ray reserves for each worker of a trial, and the threads that it computes with."""
 
     gpus_per_trial: Literal["auto"] | Annotated[float, Field(ge=0)] = "auto"
-    """GPUs that Ray reserves for a trial, may be a fraction: `auto` is 1 where there are any, and else 0."""
+    """GPUs that Ray reserves for each worker of a trial, of a single one also a fraction: `auto` is 1 where there are
+    any, and else 0."""
 
     max_failures: int = Field(default=3, ge=0)
     """How often a trial is started again whose process or machine was lost; then it counts as failed."""
@@ -203,8 +207,14 @@ class Search(Section):
     seed: Seed = 0
     """Seed of the proposals and of every trial."""
 
+    @model_validator(mode="after")
+    def _whole_gpus(self) -> Search:
+        if self.workers_per_trial > 1 and self.gpus_per_trial != "auto" and self.gpus_per_trial % 1:
+            raise ValueError("gpus_per_trial must be whole where workers_per_trial is more than 1")
+        return self
+
     def gpus_of_trial(self, gpus_there: float) -> float:
-        """GPUs of a trial where there are so many."""
+        """GPUs of each worker of a trial where there are so many."""
         return float(gpus_there > 0) if self.gpus_per_trial == "auto" else self.gpus_per_trial
 
 

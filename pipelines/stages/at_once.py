@@ -131,8 +131,8 @@ def needs(project: Project, stage: str, gpus: float) -> Needs:
     """What a stage reserves and uses on a cluster with so many GPUs. Workers and trials reserve theirs themselves."""
     cluster, search = project.params.cluster, project.params.defaults.search
     if stage == "tune":
-        trials = min(search.max_concurrent, search.trials)
-        return Needs(0, 0, trials * search.cpus_per_trial, trials * search.gpus_of_trial(gpus))
+        workers = min(search.max_concurrent, search.trials) * search.workers_per_trial
+        return Needs(0, 0, workers * search.cpus_per_trial, workers * search.gpus_of_trial(gpus))
     asked = asked_of(cluster, gpus) if stage in TRAINING else None
     if asked is not None:
         return Needs(0, 0, asked.most * asked.cpus, asked.most * asked.gpus)

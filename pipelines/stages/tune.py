@@ -32,7 +32,7 @@ from ..training.jobs import data_of, trial_job
 from ..training.loop import Report
 
 # Settings of a search that change none of its trials: with more of them it goes on from those that there are.
-NOT_DECISIVE = {"trials", "max_concurrent", "cpus_per_trial", "gpus_per_trial", "max_failures"}
+NOT_DECISIVE = {"trials", "max_concurrent", "workers_per_trial", "cpus_per_trial", "gpus_per_trial", "max_failures"}
 
 
 @dataclass(frozen=True)

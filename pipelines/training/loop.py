@@ -162,7 +162,9 @@ class Training:
         if step < self._ask_at:
             return False
         (began, first), now = self._asked, time.perf_counter()
-        pause = self.workers.agreed(ASK_SECONDS * (step - first) / max(now - began, 1e-9))
+        pace = ASK_SECONDS * (step - first) / max(now - began, 1e-9)
+        # From one question to the next at most twice as long: a few fast steps say little about those to come.
+        pause = self.workers.agreed(min(pace, 2 * (step - first)))
         self._asked, self._ask_at = (now, step), step + max(1, int(pause))
         return self.ends_soon()
 

@@ -23,7 +23,7 @@ import torch
 from ray.exceptions import RayActorError
 from torch import distributed
 
-from pipelines.cluster import connect, data_parallel
+from pipelines.cluster import connect, worker
 from pipelines.cluster.address import endpoint
 from pipelines.cluster.asked import Asked, asked_of, complain_of_lack
 from pipelines.cluster.connect import connected
@@ -164,9 +164,9 @@ def test_launch_in_this_process(tmp_path: Path) -> None:
 
 def test_which_errors_of_workers_say_that_one_was_lost() -> None:
     gloo = RuntimeError("[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed by peer")
-    assert all(map(data_parallel.is_loss, (gloo, RayActorError(), distributed.DistError("NCCL"))))
+    assert all(map(worker.is_loss, (gloo, RayActorError(), distributed.DistError("NCCL"))))
     shapes = RuntimeError("mat1 and mat2 shapes cannot be multiplied")
-    assert not any(map(data_parallel.is_loss, (shapes, UserError("the loss is NaN"), TypeError("a bug"))))
+    assert not any(map(worker.is_loss, (shapes, UserError("the loss is NaN"), TypeError("a bug"))))
 
 
 def proposed(
@@ -335,16 +335,10 @@ def test_errors_of_trials(tmp_path: Path) -> None:
         search("tune@a", Journal(storage / "tune@a"), diverges, space, Search(trials=2), Cluster(), Unheard())
     with pytest.raises(UserError, match=r"tune@b: every trial failed; the first with: TypeError: a bug \(test_cluster"):
         search("tune@b", Journal(storage / "tune@b"), breaks, space, Search(trials=2), Cluster(), Unheard())
-    with pytest.raises(UserError, match=r"defaults.search.cpus_per_trial: 512 is not allowed here"):
-        search(
-            "tune@c",
-            Journal(storage / "tune@c"),
-            breaks,
-            space,
-            Search(trials=2, cpus_per_trial=512),
-            Cluster(),
-            Unheard(),
-        )
+    for workers, text in ((1, "512 is"), (3, "512 for each of 3 workers is")):
+        settings = Search(trials=2, cpus_per_trial=512, workers_per_trial=workers)
+        with pytest.raises(UserError, match=f"defaults.search.cpus_per_trial: {text} not allowed here"):
+            search("tune@c", Journal(storage / "tune@c"), breaks, space, settings, Cluster(), Unheard())
 
 
 @pytest.mark.slow
@@ -360,18 +354,23 @@ def test_what_cannot_go_well_fails_alone_and_more_trials_go_on(tmp_path: Path) -
             os.kill(os.getpid(), signal.SIGKILL)
         if parameters["kind"] == "huge":
             torch.empty(2**60)
+        if parameters["kind"] == "mute":
+            return
         report({"step": 1, "objective": 1.0})
 
-    space, storage = Space({"kind": Dimension(choices=["fine", "dies", "huge"])}), Folder(tmp_path)
-    settings = Search(trials=6, sampler="random", seed=1, max_failures=1)
+    space, storage = Space({"kind": Dimension(choices=["fine", "dies", "huge", "mute"])}), Folder(tmp_path)
+    settings = Search(trials=8, sampler="random", seed=2, max_failures=1)
     first = search("tune@a", Journal(storage / "tune@a"), trial, space, settings, Cluster(), Unheard())
     kinds = [result.parameters["kind"] for result in first]
-    assert {"fine", "dies", "huge"} == set(kinds), "of this seed"
+    assert {"fine", "dies", "huge", "mute"} == set(kinds), "of this seed"
     for result in first:
         failure = result.failure or ""
-        assert failure.startswith(
-            {"fine": "", "dies": "its process was lost", "huge": "RuntimeError: "}[result.parameters["kind"]]
-        )
+        reasons = {
+            "dies": "its process was lost",
+            "huge": "RuntimeError: ",
+            "mute": "it ended and had reported nothing",
+        }
+        assert failure.startswith(reasons.get(result.parameters["kind"], ""))
         assert bool(failure) == (result.parameters["kind"] != "fine")
     assert sorted(ran.read_text().split()) == sorted(kinds + ["dies"] * kinds.count("dies"))
     ran.write_text("")
@@ -380,13 +379,53 @@ def test_what_cannot_go_well_fails_alone_and_more_trials_go_on(tmp_path: Path) -
         Journal(storage / "tune@a"),
         trial,
         space,
-        settings.model_copy(update={"trials": 8}),
+        settings.model_copy(update={"trials": 10}),
         Cluster(),
         Unheard(),
     )
-    assert more[:6] == first and len(more) == 8
-    assert set(ran.read_text().split()) == {result.parameters["kind"] for result in more[6:]}
+    assert more[:8] == first and len(more) == 10
+    assert set(ran.read_text().split()) == {result.parameters["kind"] for result in more[8:]}
     assert search("tune@a", Journal(storage / "tune@a"), trial, space, settings, Cluster(), Unheard()) == first
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("cluster")
+def test_trials_of_several_workers(tmp_path: Path) -> None:
+    """All is well with one, its second worker raises or is killed in the next, and one is stopped early."""
+    if connect.resources(Cluster())[0] < 2:
+        pytest.skip("needs 2 CPUs")
+    ran, kinds = tmp_path / "ran", ["fine", "weak", "raises", "breaks", "dies"]
+
+    def trial(parameters: dict[str, Any], report: Callable[[dict[str, float]], None]) -> None:
+        kind, rank = parameters["kind"], distributed.get_rank()
+        with ran.open("a") as file:
+            file.write(f"{kind} {rank}\n")
+        for step in range(1, 5):
+            if rank == 1 and step == 3:
+                if kind == "raises":
+                    raise UserError("the loss is NaN")
+                if kind == "breaks":
+                    raise TypeError("a bug")
+                if kind == "dies":
+                    os.kill(os.getpid(), signal.SIGKILL)
+            total = torch.tensor(float(rank + step))
+            distributed.all_reduce(total)
+            report({"step": step, "objective": float(total) + 100.0 * (kind == "weak")})
+
+    space, settings = Space({"kind": Dimension(choices=kinds)}), Search(trials=5, sampler="random", steps=4)
+    settings = settings.model_copy(update={"grace_steps": 1, "workers_per_trial": 2, "max_failures": 1})
+    journal = Journal(Folder(tmp_path / "journal"))
+    for number, kind in enumerate(kinds):
+        journal.propose(number, {"kind": kind})
+    found = search("tune@a", journal, trial, space, settings, Cluster(), Unheard())
+    results = {result.parameters["kind"]: result for result in found}
+    assert [row["objective"] for row in results["fine"].history] == [2.0 * step + 1 for step in range(1, 5)]
+    assert results["weak"].stopped_early and results["weak"].step == 1
+    assert results["raises"].failure == "the loss is NaN"
+    assert (results["breaks"].failure or "").startswith("TypeError: a bug")
+    assert results["dies"].failure == "its process was lost, and 1 more time when it was started again"
+    lines = ran.read_text().splitlines()
+    assert sorted(lines) == sorted(f"{kind} {rank}" for kind in (*kinds, "dies") for rank in range(2))
 
 
 @pytest.mark.slow
