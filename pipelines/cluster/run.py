@@ -149,7 +149,8 @@ class _Runner:
             self.display.say(line)
         for name, what in news.told:
             self.standings[name].task.heard(what)
-        waiting = [each.task for each in self.running.values() if each.task.name not in news.under_way]
+        begun = [each.task for each in self.running.values()]
+        waiting = [task for task in begun if task.name not in news.under_way and self._waits_for_room(task)]
         if not waiting:
             self.quiet_since = time.monotonic()
         elif time.monotonic() - self.quiet_since > WAITING_SECONDS:
@@ -158,6 +159,11 @@ class _Runner:
             asked = Asked(1, 1, math.ceil(needed.cpus), math.ceil(needed.gpus))
             names = ", ".join(task.name for task in waiting)
             self.display.say(f"run: wait for room, {asked.each} at most: {names}: {what_is_up(asked)}")
+
+    def _waits_for_room(self, task: Task) -> bool:
+        """Is it room that a task lacks which has not begun? On this machine there was room before it was started."""
+        needed = task.needs(self.gpus)
+        return address_of(self.cluster) is not None and needed.cpus + needed.gpus > 0
 
     def _end(self, reference: Any) -> None:
         standing = self.running.pop(reference)

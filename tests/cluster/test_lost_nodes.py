@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +13,10 @@ import ray
 import torch
 
 from pipelines.cluster import board
+from pipelines.cluster import run as running
 from pipelines.cluster.launch import EndsSoon, Report, Work, launch
+from pipelines.cluster.run import run_tasks
+from pipelines.cluster.tasks import Needs, Task
 from pipelines.errors import UserError
 from pipelines.params.schema import Cluster
 
@@ -136,6 +140,25 @@ def test_what_is_not_there_is_waited_for_and_said(
     waits = "toy: waits for 3 workers with 1 CPU each: the 3 nodes that are up can hold 2 of them, each node for itself"
     assert any(line.startswith(waits) for line in lines)
     assert all(line.startswith(("toy: waits for 3 workers with 1 CPU each: ", "toy: step ")) for line in lines)
+
+
+@pytest.mark.cluster
+def test_tasks_that_wait_for_room_say_so(
+    nodes: Nodes, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "WAITING_SECONDS", 1.0)
+
+    def task(name: str, cpus: int) -> Task:
+        needs = Needs(cpus, 0, cpus, 0)
+        return Task(
+            name, lambda: lambda tell: time.sleep(10), print, lambda result: None, lambda: False, lambda gpus: needs
+        )
+
+    standings = run_tasks([task("a", 1), task("b", 1), task("c", 1), task("reserves nothing", 0)], Cluster())
+    assert {each.state for each in standings} == {"finished"}
+    waits = [line for line in "".join(capfd.readouterr()).splitlines() if "wait" in line]
+    assert waits and all(re.match(r"run: wait for room, 1 CPU at most: [abc]", line) for line in waits)
+    assert any(line.endswith("of the 3 nodes that are up, 0 of 2 CPUs are free") for line in waits)
 
 
 @pytest.mark.cluster

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.cluster import display as displaying
+from pipelines.cluster import run as running
 from pipelines.cluster.address import address_of
 from pipelines.cluster.connect import connected
 from pipelines.cluster.display import Display, duration, time_left
@@ -59,6 +60,18 @@ def noted(log: Path, name: str, wait_for: str | None = None) -> None:
 
 def states(standings: list[Standing]) -> dict[str, str]:
     return {each.task.name: each.state for each in standings}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cpus", [0.0, 1.0])
+def test_processes_that_start_slowly_do_not_wait_for_room(
+    cpus: float, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A search reserves nothing itself; on a busy machine its process takes longer than who waits keeps quiet."""
+    monkeypatch.setattr(running, "WAITING_SECONDS", -1.0)
+    slow = replace(task("slow", lambda: time.sleep(0.5)), needs=lambda gpus: Needs(cpus, 0, 1, 0))
+    assert states(run_tasks([slow], Cluster())) == {"slow": "finished"}
+    assert "wait" not in "".join(capsys.readouterr())
 
 
 @pytest.mark.slow
