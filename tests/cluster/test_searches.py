@@ -10,11 +10,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import PIPE, STDOUT
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
-from ray.cluster_utils import AutoscalingCluster
+from ray.util import get_node_ip_address
 
 from pipelines.cluster.connect import connected
 from pipelines.cluster.launch import Work, launch
@@ -27,8 +28,8 @@ from pipelines.storage import Folder
 from pipelines.tracking.stage_run import stage_run
 
 from ..pipelines.cluster.test_cluster import Unheard
-from ..shell import HANGING, PROGRAMS, shell
-from .conftest import STORE, Nodes, weights
+from ..shell import HANGING, PROGRAMS, killed_tree, shell
+from .conftest import PLAIN, STORE, Nodes, weights
 
 pytestmark = pytest.mark.cluster
 STEPS = 20
@@ -91,18 +92,52 @@ def test_killed_nodes_end_no_search_and_what_is_finished_does_not_run_again(node
 
 
 @pytest.fixture
-def growing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A head without room for work, to which this process is connected, and an autoscaler that may start two nodes."""
-    worker = {"resources": {"CPU": 1, "object_store_memory": STORE}, "node_config": {}}
-    kinds = {"worker": {**worker, "min_workers": 0, "max_workers": 2}}
-    nodes = AutoscalingCluster(head_resources={"CPU": 0}, worker_node_types=kinds, idle_timeout_minutes=1)
-    nodes.start()
-    try:
-        monkeypatch.setenv("RAY_ADDRESS", "auto")
-        with connected(Cluster()):
-            yield
-    finally:
-        nodes.shutdown()
+def growing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A head without room for work, to which this process is connected, and an autoscaler that may start two nodes.
+
+    Ray's own `AutoscalingCluster` begins with `ray stop`, which would end the clusters of others.
+    """
+    address = f"{get_node_ip_address()}:{(port := unasked_port())}"
+    kinds = {
+        "ray.head.default": {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
+        "worker": {"resources": {"CPU": 1, "object_store_memory": STORE}, "node_config": {}, "max_workers": 2},
+    }
+    provider = {"type": "fake_multinode", "use_node_id_as_ip": True, "gcs_address": address}
+    provider |= {"disable_node_updaters": True, "disable_launch_config_check": True}
+    config = {
+        "cluster_name": "growing",
+        "max_workers": 2,
+        "provider": provider,
+        "available_node_types": {name: {"min_workers": 0, **kind} for name, kind in kinds.items()},
+        "head_node_type": "ray.head.default",
+        "idle_timeout_minutes": 1,
+        "upscaling_speed": 1.0,
+        "auth": {},
+        "file_mounts": {},
+        "cluster_synced_files": [],
+        **{f"{kind}_commands": [] for kind in ("initialization", "worker_setup", "worker_start_ray")},
+    }
+    (tmp_path / "autoscaling.json").write_text(json.dumps(config))
+    command = ["ray", "start", "--head", "--block", "--port", str(port)]
+    command += ["--num-cpus", "0", "--object-store-memory", str(STORE), "--include-dashboard", "false"]
+    command += ["--autoscaling-config", str(tmp_path / "autoscaling.json")]
+    environment = shell(**PLAIN, RAY_FAKE_CLUSTER="1", AUTOSCALER_UPDATE_INTERVAL_S="1")
+    with subprocess.Popen(command, env=environment, stdout=PIPE, stderr=STDOUT, text=True) as head:
+        try:
+            assert head.stdout is not None
+            assert any("Ray runtime started" in line for line in head.stdout)
+            threading.Thread(target=head.stdout.read, daemon=True).start()
+            monkeypatch.setenv("RAY_ADDRESS", address)
+            monkeypatch.setenv("RAY_AUTH_MODE", PLAIN["RAY_AUTH_MODE"])
+            with connected(Cluster()):
+                yield
+        finally:
+            killed_tree(head.pid)
+
+
+def unasked_port() -> int:
+    """A port of those that nobody is given unasked."""
+    return random.SystemRandom().randrange(20_000, 32_000)
 
 
 def test_an_autoscaler_starts_what_is_asked_for(
@@ -120,7 +155,7 @@ class Server:
     """MLflow's server on PostgreSQL, which can be stopped and started again on the same port."""
 
     def __init__(self, database: str, folder: Path) -> None:
-        port = random.SystemRandom().randrange(20_000, 32_000)  # nobody is given one of these unasked
+        port = unasked_port()
         self.uri, self._folder = f"http://127.0.0.1:{port}", folder
         self._command = [PROGRAMS / "mlflow", "server", "--port", str(port), "--workers", "1"]
         self._command += ["--backend-store-uri", database, "--artifacts-destination", str(folder / "files")]
