@@ -1,4 +1,4 @@
-"""The device that a worker computes on: which it is, its memory, and its random generators."""
+"""The device that a worker computes on: which it is, its memory, its random generators, and how many work with it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 MIB = 1 << 20
+WORKERS = "GENERA_WORKERS"  # the variable that tells a data-parallel worker how many there are, itself included
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")  # of Linux
 
 

@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import ray
@@ -18,6 +18,7 @@ from ..errors import UserError
 from ..params.schema import Cluster
 from .address import STARTED_HERE, address_of, local_cpus, probe, unreachable
 from .asked import Asked, counted
+from .head import looked_after
 from .quiet import quieten
 
 OBJECT_STORE_BYTES = 256 * 2**20  # nothing large travels between our processes
@@ -33,9 +34,11 @@ def connected(cluster: Cluster) -> Iterator[None]:
         yield
         return
     _connect(cluster)
+    given = address_of(cluster)
     try:
         complain_of_private_storage(cluster)
-        yield
+        with looked_after(ray.get_runtime_context().gcs_address, given[1]) if given else nullcontext():
+            yield
     finally:
         ray.shutdown()
         os.environ.pop(STARTED_HERE, None)

@@ -78,8 +78,9 @@ class Losses(UserCallback):
 
 def _loop(settings: dict[str, Any]) -> None:
     """What each worker runs."""
-    set_up(settings["asked"], settings["attempt"])
-    rank = ray.train.get_context().get_world_rank()
+    context = ray.train.get_context()
+    set_up(settings["asked"], settings["attempt"], context.get_world_size())
+    rank = context.get_world_rank()
     try:
         with speaking(settings["name"], settings["board"]) if rank == 0 else nullcontext() as voice:
             settings["work"](lambda row: voice.send({**row, **gauge()}) if voice else None, _ends_soon)

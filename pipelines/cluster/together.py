@@ -33,7 +33,7 @@ def together(first: Callable[[], None], others: Callable[[], None], asked: Asked
     What is raised in another worker is raised here. Where one is lost with its machine, this process is, too: Ray
     starts the whole trial again.
     """
-    set_up(asked, attempt)
+    set_up(asked, attempt, asked.most)
     if asked.most == 1:
         first()
         return
@@ -62,7 +62,7 @@ class _Worker:
 
     def run(self, work: Callable[[], None], asked: Asked, attempt: str, host: str, port: int, rank: int) -> None:
         """Work as one rank of the trial."""
-        set_up(asked, attempt)
+        set_up(asked, attempt, asked.most)
         with _joined(TCPStore(host, port, asked.most, is_master=False), rank, asked):
             work()
 

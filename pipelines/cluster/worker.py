@@ -7,16 +7,20 @@ import os
 import torch
 from torch import distributed
 
+from ..device import WORKERS
 from ..lease import ATTEMPT
 from .asked import Asked
 
 
-def set_up(asked: Asked, attempt: str) -> None:
-    """Let this process compute with what was reserved for it; who is started in its place is of the same attempt."""
+def set_up(asked: Asked, attempt: str, workers: int) -> None:
+    """Let this process compute with what was reserved for it, as one of so many.
+
+    Who is started in its place is of the same attempt.
+    """
     if not asked.gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray leaves GPUs that were not reserved in sight
     torch.set_num_threads(asked.cpus)
-    os.environ[ATTEMPT] = attempt
+    os.environ[ATTEMPT], os.environ[WORKERS] = attempt, str(workers)
 
 
 def is_loss(error: BaseException) -> bool:

@@ -5,12 +5,15 @@ They share the rows of a global batch, as evenly as can be, and take every decis
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 from torch import distributed as dist
+
+from ..device import WORKERS
 
 T = TypeVar("T")
 
@@ -20,6 +23,9 @@ class Workers:
 
     def __init__(self, device: torch.device) -> None:
         self.rank, self.number = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+        if self.number != (there := int(os.environ.get(WORKERS, self.number))):
+            # Ray Train dissolves the group of a worker whose peer was lost while it began: it must not go on alone.
+            raise dist.DistError(f"the group of {there} workers is gone")
         self._device = device
 
     @property

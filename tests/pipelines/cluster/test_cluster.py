@@ -31,10 +31,12 @@ from pipelines.cluster.launch import EndsSoon, Report, Work, launch
 from pipelines.cluster.proposals import Proposals, Space
 from pipelines.cluster.search import Trial, search
 from pipelines.cluster.trials import OBJECTIVE, STEP, Journal, TrialResult
+from pipelines.device import WORKERS
 from pipelines.errors import UserError
 from pipelines.files import write_json
 from pipelines.params.schema import Cluster, Dimension, Search
 from pipelines.storage import Folder
+from pipelines.training.ranks import Workers
 
 from ...shell import HANGING, killed_tree
 
@@ -167,6 +169,16 @@ def test_which_errors_of_workers_say_that_one_was_lost() -> None:
     assert all(map(worker.is_loss, (gloo, RayActorError(), distributed.DistError("NCCL"))))
     shapes = RuntimeError("mat1 and mat2 shapes cannot be multiplied")
     assert not any(map(worker.is_loss, (shapes, UserError("the loss is NaN"), TypeError("a bug"))))
+
+
+def test_a_worker_whose_peers_are_gone_does_not_train_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray Train dissolves the process group of who begins while another one is lost, and ends its process later."""
+    monkeypatch.setenv(WORKERS, "2")
+    with pytest.raises(distributed.DistError, match="the group of 2 workers is gone") as caught:
+        Workers(torch.device("cpu"))
+    assert worker.is_loss(caught.value)
+    monkeypatch.setenv(WORKERS, "1")
+    assert Workers(torch.device("cpu")).number == 1
 
 
 def proposed(
