@@ -46,7 +46,8 @@ def sent_speeds(project: Project, timed: Collection[tuple[str, str]]) -> Callabl
     """What a worker calls to measure the speeds that are not known yet, of what has ended well."""
     if address_of(project.params.cluster) is None:
         return partial(_speeds_here, project, timed)
-    read = {"artifacts/features", *(f"artifacts/{stage}" for stage in ("train", "distill", "evaluate"))}
+    stages = (f"artifacts/{stage}" for stage in ("features", "train", "distill", "evaluate"))
+    read = [name for name in stages if (project.root / name).is_dir()]  # there may be no student, or none ended well
     return partial(_speeds_elsewhere, _sent(project, read), timed)
 
 

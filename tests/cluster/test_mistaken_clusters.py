@@ -19,20 +19,21 @@ pytestmark = pytest.mark.cluster
 DRIVER = """
 import sys, time
 from pathlib import Path
-from pipelines.cli import main
 import pipelines.cli as cli
 
+folder, seconds = Path(sys.argv[1]), float(sys.argv[2])
+
 def work(report, ends_soon):
-    Path(sys.argv[1], "began").touch()
-    time.sleep(float(sys.argv[2]))
+    (folder / "began").touch()
+    time.sleep(seconds)
 
 def app(prog_name):
     from pipelines.cluster.launch import launch
     from pipelines.params.schema import Cluster
-    launch("toy", "key", work, Cluster(workers=1, gpus_per_worker=0), Path(sys.argv[1]))
+    launch("toy", "key", work, Cluster(workers=1, gpus_per_worker=0), folder)
 
 cli.app = app
-main()
+cli.main()
 """
 
 
@@ -60,7 +61,8 @@ def test_a_head_that_goes_away_is_a_line(head: Head, nodes: Nodes, tmp_path: Pat
     process = driver(head, tmp_path, 600, root)
     deadline = time.monotonic() + HANGING
     while not (tmp_path / "began").exists():
-        assert process.poll() is None and time.monotonic() < deadline
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
         time.sleep(0.1)
     killed_tree(head.head_node.all_processes["gcs_server"][0].process.pid)
     out, error = process.communicate(timeout=HANGING)
