@@ -19,6 +19,7 @@ from ..params.schema import Cluster
 from .address import STARTED_HERE, address_of, local_cpus, probe, unreachable
 from .asked import Asked, counted
 from .head import looked_after
+from .packages import complain_of_bare_machines
 from .quiet import quieten
 
 OBJECT_STORE_BYTES = 256 * 2**20  # nothing large travels between our processes
@@ -37,6 +38,8 @@ def connected(cluster: Cluster) -> Iterator[None]:
     given = address_of(cluster)
     try:
         complain_of_private_storage(cluster)
+        if given:
+            complain_of_bare_machines(given[1])
         with looked_after(ray.get_runtime_context().gcs_address, given[1]) if given else nullcontext():
             yield
     finally:

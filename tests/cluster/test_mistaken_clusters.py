@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -9,12 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import ray
 from ray.cluster_utils import Cluster as Head
 
 from ..shell import HANGING, killed_tree, shell
 from .conftest import PLAIN, Nodes
 
 pytestmark = pytest.mark.cluster
+RAY = f"ray=={ray.__version__}"
 
 DRIVER = """
 import sys, time
@@ -54,6 +58,35 @@ def nodes(head: Head) -> Iterator[Nodes]:
     finally:
         while nodes.processes:
             nodes.kill()
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of an environment that has Ray, and none of the other packages."""
+    folder, uv = tmp_path_factory.mktemp("bare"), shutil.which("uv")
+    if uv is None:
+        pytest.skip("needs uv, to make an environment")
+    python = folder / "bin/python"
+    for command in (("venv", "--python", sys.executable, folder), ("pip", "install", "--python", python, RAY)):
+        done = subprocess.run([uv, *command], check=False, capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"cannot make an environment: {done.stderr.splitlines()[-1]}")
+    return folder / "bin"
+
+
+def test_a_machine_without_the_packages_is_a_line(
+    head: Head, nodes: Nodes, bare: Path, tmp_path: Path, root: Path
+) -> None:
+    nodes.add(before=f"env PATH={bare}:{os.environ['PATH']}")
+    process = driver(head, tmp_path, 0, root)
+    out, error = process.communicate(timeout=HANGING)
+    assert process.returncode == 1
+    assert error.splitlines() == [
+        "error: RAY_ADDRESS: the machine 127.0.1.1 of the cluster lacks dvc, mlflow, numpy, optuna, pandas and 11 more"
+        " packages; start Ray there in the environment that `uv sync` makes of a checkout, or in the image of"
+        " deploy/Dockerfile"
+    ]
+    assert out == ""
 
 
 def test_a_head_that_goes_away_is_a_line(head: Head, nodes: Nodes, tmp_path: Path, root: Path) -> None:
