@@ -31,7 +31,7 @@ def complain_of_bare_machines(source: str) -> None:
 
 
 def needed_packages() -> list[str]:
-    """What the project names as its requirements, but for its extras; nothing where it is used without being installed."""
+    """What the project requires, but for its extras; nothing where it is used without being installed."""
     try:
         needed = [each for each in requires("genera") or () if "extra ==" not in each]
     except PackageNotFoundError:
