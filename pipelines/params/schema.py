@@ -40,7 +40,8 @@ class Loop(Section):
     """Gradients of a player are scaled down to this Euclidean norm; null leaves them."""
 
     ema_decay: float = Field(default=0.0, ge=0, lt=1)
-    """Decay per step of the moving average of the weights, which is then validated and exported; 0 has none."""
+    """Decay per step of the moving average of the weights, which is then validated and exported; 0 has none. At step t
+    it is (1 + t) / (10 + t) where that is less, so that the weights of the start are soon forgotten."""
 
     precision: Literal["float32", "bfloat16"] = "float32"
     """Number format of the forward and backward passes (bfloat16: automatic mixed precision)."""

@@ -234,14 +234,18 @@ class Training:
         self.state.loss_count[player.name] = self.state.loss_count.get(player.name, 0) + 1
 
     def _update_ema(self) -> None:
-        """ema ← d·ema + (1-d)·weights; integer buffers are copied."""
+        """ema ← d·ema + (1-d)·weights, d = min(decay, (1+t)/(10+t)) at step t; integer buffers are copied.
+
+        So the average forgets the weights of the start within its first steps, whatever the decay.
+        """
         if not self.ema:
             return
-        for key, value in self.module.state_dict().items():
-            if value.is_floating_point():
-                self.ema[key].lerp_(value, 1 - self.loop.ema_decay)
-            else:
-                self.ema[key].copy_(value)
+        decay = min(self.loop.ema_decay, (1 + self.state.step) / (10 + self.state.step))
+        weights = self.module.state_dict()
+        averaged = [key for key, value in weights.items() if value.is_floating_point()]
+        torch._foreach_lerp_([self.ema[key] for key in averaged], [weights[key] for key in averaged], 1 - decay)
+        for key in weights.keys() - set(averaged):
+            self.ema[key].copy_(weights[key])
 
     # Validation
 

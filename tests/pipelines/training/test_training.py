@@ -334,10 +334,27 @@ def test_the_average_of_weights_is_what_is_validated(tmp_path: Path) -> None:
 
     training._update_ema = watched  # type: ignore[method-assign]
     training.run()
-    first = 0.9 * start + 0.1 * trail[0]
-    assert seen == pytest.approx([first, 0.9 * first + 0.1 * trail[1]])
+    first = 1 / 10 * start + 9 / 10 * trail[0]
+    assert seen == pytest.approx([first, 2 / 11 * first + 9 / 11 * trail[1]])
     assert training.best["second.bias"].item() == pytest.approx(seen[1])
     assert module.second.bias.item() == pytest.approx(trail[1])
+
+
+def test_the_average_of_weights_forgets_their_start(tmp_path: Path) -> None:
+    """With a decay of 0.999 alone, 0.999^200 = 82 % of the average would be the weights of the start."""
+    module = Regression()
+    training = Training(make(module), Loop(**{**LOOP, "ema_decay": 0.999}), 0, Folder(tmp_path))
+    training.ema["second.bias"].fill_(1.0)
+    with torch.no_grad():
+        module.second.bias.fill_(0.0)
+    for training.state.step in range(200):
+        training._update_ema()
+    share = math.exp(sum(math.log(min(0.999, (1 + step) / (10 + step))) for step in range(200)))
+    assert training.ema["second.bias"].item() == pytest.approx(share, rel=1e-4) and share < 1e-9
+    for training.state.step in range(100_000, 100_010):  # from 9,000 steps on the decay is that which was asked for
+        training.ema["second.bias"].fill_(1.0)
+        training._update_ema()
+        assert training.ema["second.bias"].item() == pytest.approx(0.999)
 
 
 def test_clipping_bounds_the_gradient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
