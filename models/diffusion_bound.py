@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .diffusion_schedule import Schedule
-from .layers.bins import log_normal_bin
+from .layers.bins import log_gaussian_bin
 from .layers.normal import log_normal_density
 
 
@@ -29,8 +29,8 @@ def cost(schedule: Schedule, levels: int | None, x_0: Tensor, guess: Tensor, t: 
 
 def log_decoder(levels: int | None, x_0: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     """log p(x | x_1) of each number: of the bin of an integer, or of a standardised real one."""
-    z = (x_0 - mean) / std
     if levels is None:
-        return log_normal_density(z) - std.log()
-    half, end = 1 / (levels * std), 1 - 2 / levels  # half a bin; only the outermost levels are beyond `end`
-    return log_normal_bin(z - half, z + half, first=x_0 < -end, last=x_0 > end)
+        return log_normal_density((x_0 - mean) / std) - std.log()
+    half = levels / 2  # from levels on the scale -1 … 1 to their numbers
+    level, centre = (half * (x_0 + 1) - 0.5).round(), half * (mean + 1) - 0.5
+    return log_gaussian_bin(level, centre, half * std, levels)

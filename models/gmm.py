@@ -9,7 +9,8 @@ gradient. In real units y (N, D), with Σ_k diagonal, full, or low rank plus noi
         Σ_k = S_k, or its diagonal, or W_k W_kᵀ + σ_k² I with the q leading eigenvectors U and eigenvalues λ of S_k:
         σ² = mean of the others,  W = U (λ - σ²)^½
 
-Batches smaller than the data give stepwise EM (Cappé & Moulines, 2009): statistics move by (t+1)^-decay at step t.
+Batches smaller than the data give stepwise EM (Cappé & Moulines, 2009): statistics move by (t+30)^-decay at step t, so
+that what k-means has found is not thrown away by the first batch.
 
 Dempster, Laird & Rubin, 1977; Tipping & Bishop, "Mixtures of Probabilistic Principal Component Analysers", 1999.
 """
@@ -40,6 +41,7 @@ from .layers.units import Units, fixed_units
 from .layers.workers import sum_over_workers
 
 LLOYD_STEPS = 30  # of k-means, for the start
+MADE_BEFORE = 30  # steps of stepwise EM for which the start counts
 
 
 @validated(frozen=True, config=STRICT)
@@ -59,7 +61,7 @@ class GMMConfig(FamilyConfig):
     """Expectation-maximisation, or Adam on the log-likelihood."""
 
     step_decay: float = Field(default=0.0, ge=0, le=1)
-    """Step t of EM keeps 1 - (t+1)^-decay of the statistics so far; 0 keeps none (plain EM, for whole batches)."""
+    """Step t of EM keeps 1 - (t+30)^-decay of the statistics so far; 0 keeps none (plain EM, for whole batches)."""
 
     variance_floor: float = Field(default=1e-6, gt=0)
     """Added to every variance, in the real units."""
@@ -176,7 +178,7 @@ class GMM(MaximumLikelihood, RealDensity):
         """One E and one M step on the global batch."""
         y, _ = self.units(batch.x, batch.noise)
         responsibility = self._log_joint(y, batch.labels).softmax(1)
-        kept = 1 - float(self.em_steps + 1) ** -self.config.step_decay
+        kept = 1 - float(self.em_steps + MADE_BEFORE) ** -self.config.step_decay
         self.em_steps += 1
         self._update_statistics(y, responsibility, batch.labels, kept)
         self._maximise()

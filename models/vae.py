@@ -314,10 +314,10 @@ class VAE(Family, Density, Latent, Features):
         temperature: float = 1.0,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Draw z ~ N(0, T² I), then x ~ p(x|z), noise of the decoder included."""
+        """Draw z ~ N(0, T² I), then x ~ p(x|z), at the same temperature."""
         L, D, weight = self.config.latent, self.event.dimensions, next(self.parameters())
         drawn = draw(n, L, labels, self.classes, temperature, generator, weight, uniform=D)
-        x = self.likelihood.draw(self.decoder(drawn.z, one_hot(drawn.labels, self.classes)), drawn.u)
+        x = self.likelihood.draw(self.decoder(drawn.z, one_hot(drawn.labels, self.classes)), drawn.u, temperature)
         if self.units is None:
             return x.unflatten(1, self.event.shape).to(torch.uint8)
         return self.units.quantise(x)

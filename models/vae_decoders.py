@@ -25,12 +25,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .contract import Event, UnsuitableEvent
-from .layers.bins import log_logistic_bin, log_normal_bin
+from .layers.bins import log_gaussian_bin, log_logistic_bin
 from .layers.draws import categorical
 from .layers.normal import standard_normal_log_density
 
 DecoderName = Literal["bernoulli", "gaussian", "discretised_logistic", "categorical"]
 START_VARIANCE = 0.1  # of a variance that is learnt
+TABLE = 1 << 24  # masses of levels at a time, where all are needed
 
 
 class Likelihood(nn.Module, ABC):
@@ -46,9 +47,21 @@ class Likelihood(nn.Module, ABC):
     def mean(self, h: Tensor) -> Tensor:
         """E[x|z] (N, D)."""
 
+    def draw(self, h: Tensor, u: Tensor, temperature: float = 1.0) -> Tensor:
+        """x (N, D) drawn by uniform numbers u (N, D), of P^(1/T), normalised, where P is a distribution of levels."""
+        if temperature == 1:
+            return self.quantile(h, u)
+        some = max(1, TABLE // self.log_masses(h[:1]).numel())
+        sharper = ((self.log_masses(part) / temperature).softmax(-1) for part in h.split(some))
+        return torch.cat([categorical(p, part) for p, part in zip(sharper, u.split(some), strict=True)]).to(h.dtype)
+
     @abstractmethod
-    def draw(self, h: Tensor, u: Tensor) -> Tensor:
-        """x (N, D) drawn by uniform numbers u (N, D)."""
+    def quantile(self, h: Tensor, u: Tensor) -> Tensor:
+        """The x (N, D) that have as much mass below them as uniform numbers u (N, D)."""
+
+    @abstractmethod
+    def log_masses(self, h: Tensor) -> Tensor:
+        """log p(x = v | z) (N, D, K) of every level v."""
 
 
 class BernoulliDecoder(Likelihood):
@@ -73,16 +86,18 @@ class BernoulliDecoder(Likelihood):
     def mean(self, h: Tensor) -> Tensor:
         return self.trials * torch.sigmoid(h)
 
-    def draw(self, h: Tensor, u: Tensor) -> Tensor:
-        if self.trials == 1:  # the same quantile function, without a table of masses
+    def quantile(self, h: Tensor, u: Tensor) -> Tensor:
+        if self.trials == 1:  # the same, without a table of masses
             return (u > torch.sigmoid(-h)).to(h.dtype)
+        return categorical(self.log_masses(h).exp(), u).to(h.dtype)
+
+    def log_masses(self, h: Tensor) -> Tensor:
         levels = torch.arange(self.trials + 1, dtype=h.dtype, device=h.device)
-        log_mass = (
+        return (
             self.log_choices.to(h.dtype)
             + levels * F.logsigmoid(h)[..., None]
             + (self.trials - levels) * F.logsigmoid(-h)[..., None]
         )
-        return categorical(log_mass.exp(), u).to(h.dtype)
 
 
 class CategoricalDecoder(Likelihood):
@@ -93,23 +108,22 @@ class CategoricalDecoder(Likelihood):
         assert event.levels is not None
         self.outputs, self.ordered = event.levels, event.ordered
 
-    def _log_mass(self, h: Tensor) -> Tensor:
-        """log p (…, D, K) of each level."""
+    def log_masses(self, h: Tensor) -> Tensor:
         return F.log_softmax(h.unflatten(-1, (-1, self.outputs)), -1)
 
     def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
-        log_mass = self._log_mass(h)
+        log_mass = self.log_masses(h)
         return log_mass.gather(-1, x.long().expand(log_mass.shape[:-1])[..., None]).sum((-1, -2))
 
     def mean(self, h: Tensor) -> Tensor:
         """E[x|z] (N, D); names have no mean, so of them the most probable one."""
-        log_mass = self._log_mass(h)
+        log_mass = self.log_masses(h)
         if not self.ordered:
             return log_mass.argmax(-1).to(h.dtype)
         return log_mass.exp() @ torch.arange(self.outputs, dtype=h.dtype, device=h.device)
 
-    def draw(self, h: Tensor, u: Tensor) -> Tensor:
-        return categorical(self._log_mass(h).exp(), u).to(h.dtype)
+    def quantile(self, h: Tensor, u: Tensor) -> Tensor:
+        return categorical(self.log_masses(h).exp(), u).to(h.dtype)
 
 
 class GaussianDecoder(Likelihood):
@@ -138,18 +152,28 @@ class GaussianDecoder(Likelihood):
         mean, std = self._location_scale(h)
         if self.levels is None:
             return standard_normal_log_density((x - mean) / std) - std.log().sum()
-        lower, upper = (x - 0.5 - mean) / std, (x + 0.5 - mean) / std
-        return log_normal_bin(lower, upper, first=x <= 0, last=x >= self.levels - 1).sum(-1)
+        return log_gaussian_bin(x, mean, std, self.levels).sum(-1)
 
     def mean(self, h: Tensor) -> Tensor:
         """The location μ (N, D), inside the range of integers."""
         mean, _ = self._location_scale(h)
         return mean if self.levels is None else mean.clamp(0, self.levels - 1)
 
-    def draw(self, h: Tensor, u: Tensor) -> Tensor:
+    def draw(self, h: Tensor, u: Tensor, temperature: float = 1.0) -> Tensor:
+        if self.levels is not None:
+            return super().draw(h, u, temperature)
         mean, std = self._location_scale(h)
-        x = mean + std * torch.special.ndtri(u).to(mean)
-        return x if self.levels is None else x.round().clamp(0, self.levels - 1)
+        return mean + temperature * std * torch.special.ndtri(u).to(mean)
+
+    def quantile(self, h: Tensor, u: Tensor) -> Tensor:
+        assert self.levels is not None
+        mean, std = self._location_scale(h)
+        return (mean + std * torch.special.ndtri(u).to(mean)).round().clamp(0, self.levels - 1)
+
+    def log_masses(self, h: Tensor) -> Tensor:
+        assert self.levels is not None
+        mean, std = self._location_scale(h)
+        return log_gaussian_bin(_all_levels(h, self.levels), mean[..., None], std[..., None], self.levels)
 
 
 class LogisticDecoder(Likelihood):
@@ -179,9 +203,13 @@ class LogisticDecoder(Likelihood):
         """The location μ (N, D), inside the range of integers."""
         return self._location_scale(h)[0].clamp(0, self.levels - 1)
 
-    def draw(self, h: Tensor, u: Tensor) -> Tensor:
+    def quantile(self, h: Tensor, u: Tensor) -> Tensor:
         mean, scale = self._location_scale(h)
         return (mean + scale * torch.logit(u).to(mean)).round().clamp(0, self.levels - 1)
+
+    def log_masses(self, h: Tensor) -> Tensor:
+        mean, scale = self._location_scale(h)
+        return log_logistic_bin(_all_levels(h, self.levels), mean[..., None], scale[..., None], self.levels)
 
 
 def likelihood(name: DecoderName, event: Event, variance: float | None) -> Likelihood:
@@ -198,6 +226,11 @@ def likelihood(name: DecoderName, event: Event, variance: float | None) -> Likel
     if name == "discretised_logistic":
         return LogisticDecoder(event, variance)
     return BernoulliDecoder(event) if name == "bernoulli" else CategoricalDecoder(event)
+
+
+def _all_levels(h: Tensor, levels: int) -> Tensor:
+    """0 … K-1 (K,), of the kind of h."""
+    return torch.arange(levels, dtype=h.dtype, device=h.device)
 
 
 def _learnt_or_fixed(module: nn.Module, name: str, event: Event, variance: float | None) -> None:

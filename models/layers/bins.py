@@ -3,15 +3,12 @@
 A level v of 0 … K-1 has all that is rounded to it, from v - ½ to v + ½; the first and the last level have all beyond,
 too, so the levels sum to one.
 
-There are two functions for Gaussians. `log_gaussian_bin` holds everywhere, also where a Gaussian is much wider than a
-bin or a bin is thousands of standard deviations away, and so do its gradients: a network that says σ itself gets
-there. `log_normal_bin` takes the bounds as they are and lacks those branches: it is for σ that are bounded below,
-and is not replaced by the other because the last bits of trained models' likelihoods would change.
+They hold everywhere, also where a distribution is much wider than a bin or a bin is thousands of standard deviations
+away, and so do their gradients: networks that say σ themselves get there, and σ that are given are met by means that
+start anywhere.
 """
 
 from __future__ import annotations
-
-import math
 
 import torch
 from torch import Tensor
@@ -50,20 +47,6 @@ def log_gaussian_bin(x: Tensor, mean: Tensor, std: Tensor, levels: int) -> Tenso
     density = log_normal_density(z) - torch.log(std)
     open_ended = _log_cdf(torch.where(first, b, -a))
     return torch.where(first | last, open_ended, torch.where(wide, density, inside))
-
-
-def log_normal_bin(lower: Tensor, upper: Tensor, first: Tensor, last: Tensor) -> Tensor:
-    """log(Φ(upper) - Φ(lower)) of bounds in standard deviations, of which `first` bins and `last` ones have only one.
-
-    Both bounds are first mirrored into the lower tail, where the difference does not cancel.
-    """
-    upper = torch.where(last, math.inf, upper)
-    lower = torch.where(first, -math.inf, lower)
-    mirror = lower + upper > 0
-    lower, upper = torch.where(mirror, -upper, lower), torch.where(mirror, -lower, upper)
-    log_upper = torch.special.log_ndtr(upper)
-    log_lower = torch.special.log_ndtr(lower.clamp_min(-1e4))
-    return _log_difference(log_upper, (log_lower - log_upper).clamp_max(-1e-7))
 
 
 def _log_difference(log_high: Tensor, log_ratio: Tensor) -> Tensor:

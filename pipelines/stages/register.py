@@ -6,6 +6,7 @@ from typing import Any
 
 from ..evaluation.results import result
 from ..files import write_json
+from ..params.entry import Entry
 from ..params.project import Project
 from ..tracking.registry import content_digest, register
 
@@ -18,7 +19,7 @@ def run(project: Project) -> None:
     """
     folder, least = project.artifacts("register"), project.params.register_.min_improvement
     contents, versions = dict[str, str](), dict[str, dict[str, Any]]()
-    for entry in project.entries.values():
+    for entry in sorted(project.entries.values(), key=_generation):
         metrics, made = result(project, entry), project.made(entry)
         tags = {"data_digest": metrics["data_digest"], "made_by": entry.stage}
         if entry.teacher is not None:
@@ -30,3 +31,8 @@ def run(project: Project) -> None:
         versions[entry.name] = {"version": done.version, "champion": done.champion, "decision": done.decision}
     write_json(folder / "versions.json", versions)
     write_json(folder / "registered.json", contents)
+
+
+def _generation(entry: Entry) -> int:
+    """How many teachers stand before an entry: a student's tags name the version of its teacher."""
+    return 0 if entry.teacher is None else 1 + _generation(entry.teacher)

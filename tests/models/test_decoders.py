@@ -39,6 +39,40 @@ def test_the_mass_of_all_levels_is_one(levels: int, kind: DecoderName) -> None:
         assert log_mass.exp().sum().item() == pytest.approx(1, abs=1e-4), h
 
 
+@pytest.mark.parametrize("temperature", [0.5, 0.7, 1.0, 1.5])
+@pytest.mark.parametrize("kind", ["bernoulli", "gaussian", "discretised_logistic", "categorical"])
+def test_temperature_sharpens_the_distribution_of_levels(kind: DecoderName, temperature: float) -> None:
+    decoder, n = likelihood(kind, PIXEL, variance=0.05), 200_000
+    h = torch.linspace(-1, 1, 17)[None] if kind == "categorical" else torch.tensor([[0.4]])
+    mass = decoder.log_masses(h)[0, 0].double()
+    torch.testing.assert_close(mass.exp().sum(), torch.tensor(1.0, dtype=torch.float64), atol=1e-5, rtol=0)
+    one_each = decoder.log_prob(h.expand(17, -1), torch.arange(17.0)[:, None])
+    torch.testing.assert_close(one_each.double(), mass, atol=1e-4, rtol=1e-4)
+    u = (torch.arange(n, dtype=torch.float64) + 0.5)[:, None] / n
+    drawn = decoder.draw(h.expand(n, -1), u, temperature).long()[:, 0].bincount(minlength=17) / n
+    torch.testing.assert_close(drawn.double(), (mass / temperature).softmax(0), atol=2e-4, rtol=0)
+
+
+def test_temperature_scales_the_deviation_of_vectors() -> None:
+    decoder, u = GaussianDecoder(Event((1,), None), variance=0.25), torch.rand(50_000, 1, dtype=torch.float64)
+    x = decoder.draw(torch.full((50_000, 1), 3.0), u, temperature=0.5)
+    assert x.mean().item() == pytest.approx(3, abs=0.01) and x.std().item() == pytest.approx(0.25, rel=0.02)
+
+
+@pytest.mark.parametrize("far", [10.0, 300.0, 9_000.0])
+def test_gradients_hold_where_a_bin_is_far_from_the_mean(far: float) -> None:
+    """The log of the mass between a and b standard deviations, a far out, falls by a for each further one."""
+    decoder = GaussianDecoder(Event((1, 1, 1), 256), variance=1e-9)  # a tenth of a bin is the least of its σ
+    h = torch.tensor([[0.0]], requires_grad=True)
+    with torch.no_grad():
+        h.fill_((100 - far * 0.1 - 127.5) / 128)
+    decoder.log_prob(h, torch.tensor([[100.0]])).sum().backward()
+    assert h.grad is not None
+    nearest = far - 0.5 / 0.1
+    hazard = nearest + 1 / nearest if nearest > 10 else 5.1865  # φ(5) / Φ(-5)
+    assert h.grad.item() == pytest.approx(hazard / 0.1 * 128, rel=2e-3)
+
+
 def test_a_bernoulli_decoder_of_more_levels_is_a_binomial() -> None:
     decoder, h = BernoulliDecoder(PIXEL), torch.tensor([[0.7]])
     expected = Binomial(16, logits=h[0, 0]).log_prob(torch.arange(17.0))

@@ -117,6 +117,21 @@ def test_stepwise_em_on_batches_comes_close_to_em_on_all() -> None:
     assert mean_log_prob(model, x) == pytest.approx(whole, rel=0.02)
 
 
+def test_stepwise_em_keeps_what_k_means_has_found() -> None:
+    """A first step of size 1 would fit the mixture to the first batch alone: here to 20 of 600 examples."""
+    x = blobs()
+    model = GMM(GMMConfig(components=12, step_decay=0.6, variance_floor=1e-3), Event((2,), None))
+    model.initialise(x, None, torch.Generator().manual_seed(0))
+    start = mean_log_prob(model, x)
+    (player,) = model.players()
+    assert player.closed_form is not None
+    for step in range(60):
+        rows = torch.randperm(len(x), generator=torch.Generator().manual_seed(step))[:20]
+        player.closed_form(Batch(x[rows], None, Noise(torch.Generator().manual_seed(step), 20)))
+        assert mean_log_prob(model, x) > start - 0.3, step
+    assert mean_log_prob(model, x) > start - 0.15
+
+
 def test_samples_have_the_moments_of_the_data() -> None:
     x = blobs(3000)
     samples = fitted(x, components=3).sample(20_000, generator=torch.Generator().manual_seed(0))
