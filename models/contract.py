@@ -293,6 +293,13 @@ class Latent(ABC):
     def encode(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """The codes (N, L) of examples (N, *event)."""
 
+    def draw_codes(self, x: Tensor, labels: Tensor | None, noise: Noise) -> Tensor:
+        """Codes (N, L) as the model itself sees them: drawn from q(z|x), or of dequantised integers.
+
+        Over all examples it is these that are distributed as the prior is, and not the means of `encode`.
+        """
+        return self.encode(x, labels)
+
     @abstractmethod
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """The expected examples (N, *event), as floats in the data's units, of codes (N, L)."""

@@ -56,6 +56,7 @@ from .layers.normal import bounded
 from .layers.precision import at_least_float32
 from .layers.units import network_input, standardiser
 from .layers.workers import mean_over_rows
+from .noise import Noise
 from .vae_decoders import DecoderName, likelihood
 
 ROWS = 2048  # of codes in one call of the decoder: enough to be quick, few enough for the caches and for memory
@@ -326,6 +327,10 @@ class VAE(Family, Density, Latent, Features):
         """The posterior means; of an IAF posterior, whose mean is not known, the code that ε = 0 leads to."""
         posterior = self.posterior(x, one_hot(labels, self.classes))
         return self._codes(posterior, torch.zeros_like(posterior.mean))[0]
+
+    def draw_codes(self, x: Tensor, labels: Tensor | None, noise: Noise) -> Tensor:
+        posterior = self.posterior(x, one_hot(labels, self.classes))
+        return self._codes(posterior, noise.normal(self.config.latent))[0]
 
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         mean = self.likelihood.mean(self.decoder(z, one_hot(labels, self.classes)))

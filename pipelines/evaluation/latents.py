@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.contract import Event, Latent
+from models.noise import Noise
 
 from .array_record import ArrayRecord
 from .completions import chosen
@@ -105,9 +106,13 @@ class Latents(ArrayRecord):
 
 
 class Coded(NamedTuple):
-    """The codes (N, L) of test examples, as many draws of the prior (N, L), and the decoded codes (N, *event)."""
+    """The codes (N, L) of test examples, what was decoded of them (N, *event), and what the prior is compared with.
+
+    As many `drawn` codes (N, L) of the same examples, as the model itself sees them, and draws of the `prior` (N, L).
+    """
 
     codes: Tensor
+    drawn: Tensor
     prior: Tensor
     decoded: Tensor
 
@@ -122,8 +127,15 @@ class Coder:
 
     def encode(self, x: Tensor, labels: Tensor | None) -> Tensor:
         """The codes (N, L) of examples (N, *event); what is not finite counts as zero."""
-        codes = torch.cat([self.family.encode(*part) for part in self._parts(x, labels)])
-        return codes.double().nan_to_num(0, 0, 0)
+        return _finite(torch.cat([self.family.encode(*part) for part in self._parts(x, labels)]))
+
+    def draw(self, x: Tensor, labels: Tensor | None, generator: torch.Generator) -> Tensor:
+        """The same with noise: as the model itself sees them."""
+        parts = self._parts(x, labels)
+        noise = (Noise(generator, len(some), device=x.device) for some, _ in parts)
+        return _finite(
+            torch.cat([self.family.draw_codes(*part, each) for part, each in zip(parts, noise, strict=True)])
+        )
 
     def decode(self, z: Tensor, labels: Tensor | None) -> Tensor:
         """The examples (N, *event), as floats in the data's units, of codes (N, L); integers within their range."""
@@ -137,6 +149,10 @@ class Coder:
         return list(zip(parts, given, strict=True))
 
 
+def _finite(codes: Tensor) -> Tensor:
+    return codes.double().nan_to_num(0, 0, 0)
+
+
 def look_into(
     family: Latent, event: Event, conditional: bool, test: Labelled, train: Labelled, seed: int
 ) -> tuple[Latents, Coded]:
@@ -144,7 +160,9 @@ def look_into(
     coder, (x, labels) = Coder(family, event, conditional), test
     codes = coder.encode(x, labels)
     length = codes.shape[1]
-    prior = torch.randn(codes.shape, generator=torch.Generator().manual_seed(seed)).to(codes)
+    generator = torch.Generator().manual_seed(seed)
+    prior = torch.randn(codes.shape, generator=generator).to(codes)
+    drawn_codes = coder.draw(x, labels, generator)
     origin, axes, explained = plane(codes)
     known = np.full(len(x), -1) if labels is None else labels.cpu().numpy().astype(np.int64)
 
@@ -189,7 +207,7 @@ def look_into(
         explained=explained.cpu().numpy(),
         grid=shown[3],
     )
-    return made, Coded(codes, prior, decoded[0])
+    return made, Coded(codes, drawn_codes, prior, decoded[0])
 
 
 # Paths

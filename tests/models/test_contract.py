@@ -171,6 +171,8 @@ def test_codes_have_a_row_per_example(case: Case) -> None:
     x, labels = examples(case.event, 6)
     z = family.encode(x, labels)
     assert z.dim() == 2 and len(z) == 6
+    first, second = (family.draw_codes(x, labels, Noise(torch.Generator().manual_seed(0), 6)) for _ in range(2))
+    assert first.shape == z.shape and torch.equal(first, second)
     decoded = family.decode(z, labels)
     assert decoded.shape == x.shape and decoded.is_floating_point()
     if isinstance(family, Invertible):

@@ -366,3 +366,15 @@ def test_the_bound_on_the_plane_has_at_most_unit_mass() -> None:
     with torch.no_grad():
         mass = family.log_prob(grid).exp().sum() * (side[1] - side[0]) ** 2
     assert 0.7 < mass.item() < 1.02
+
+
+@pytest.mark.parametrize("posterior", ["diagonal", "iaf"])
+def test_drawn_codes_have_the_posterior(posterior: str) -> None:
+    config = VAEConfig(latent=2, hidden=(8,), decoder="gaussian", posterior=posterior)  # type: ignore[arg-type]
+    model, x = VAE(config, Event((3,), None)), torch.randn(1, 3).expand(20_000, 3)
+    drawn = model.draw_codes(x, None, Noise(torch.Generator().manual_seed(0), len(x))).detach()
+    q = model.posterior(x[:1], None)
+    if posterior == "diagonal":
+        torch.testing.assert_close(drawn.mean(0), q.mean[0].detach(), atol=0.03, rtol=0.03)
+        torch.testing.assert_close(drawn.std(0), q.log_std[0].exp().detach(), atol=0.03, rtol=0.03)
+    assert (drawn.std(0) > 0.01).all()

@@ -108,7 +108,14 @@ class Flow(MaximumLikelihood, Reparameterised, Invertible):
         return self.units.quantise(y)
 
     def encode(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        y, _ = self.units(x)
+        return self._codes_of(x, labels, None)
+
+    def draw_codes(self, x: Tensor, labels: Tensor | None, noise: Noise) -> Tensor:
+        return self._codes_of(x, labels, noise)
+
+    def _codes_of(self, x: Tensor, labels: Tensor | None, noise: Noise | None) -> Tensor:
+        """Codes of the centres of bins, or of dequantised integers."""
+        y, _ = self.units(x, noise)
         return self.base.to_normal(self.bijection(y, one_hot(labels, self.classes))[0])
 
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:

@@ -83,7 +83,7 @@ def latents(subject: Subject) -> tuple[Latents, dict[str, float | None]]:
     made, coded = look_into(family, family.event, bool(family.classes), known, learnt, settings.seed)
     return made, {
         "reconstruction_rmse": _finite(reconstruction_rmse(known[0], coded.decoded, family.event)),
-        "prior_gap": _finite(prior_gap(coded.codes, coded.prior)),
+        "prior_gap": _finite(prior_gap(coded.drawn, coded.prior)),
     }
 
 

@@ -255,8 +255,8 @@ _ALL = (
         "prior_gap", USE, "Prior gap",
         "Mean distance from draws of the prior N(0, I) to the nearest code of a test example, divided by that "
         "from codes to the nearest other one. About 1 where codes are spread as the prior is; more where the "
-        "prior has holes, or dimensions that codes do not use. Codes of a VAE are the means of its posteriors, "
-        "narrower than the prior.",
+        "prior has holes, or dimensions that codes do not use. Codes of a VAE are drawn from its posteriors, those "
+        "of flows are of dequantised integers.",
         scale="1 if none", shown=True, split="test",
     ),
     Metric(

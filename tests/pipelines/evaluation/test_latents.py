@@ -13,6 +13,7 @@ from sklearn.decomposition import PCA
 from torch import Tensor
 
 from models.contract import Event, Latent
+from models.noise import Noise
 from pipelines.data.prepared import Prepared
 from pipelines.evaluation.latents import (
     DEVIATIONS,
@@ -156,7 +157,9 @@ def test_a_conditional_model_is_told_the_label_that_a_path_starts_from() -> None
     family = Numbers(IMAGE)
     x, labels = told(IMAGE, 90, seed=1)
     made, _ = look_into(family, IMAGE, True, (x, labels), told(IMAGE, 200, seed=2), 0)
-    assert labels is not None and torch.equal(torch.cat([part for part in family.encoded if part is not None]), labels)
+    assert labels is not None, "each is encoded, and its code is drawn"
+    told_labels = torch.cat([part for part in family.encoded if part is not None])
+    assert torch.equal(told_labels, labels.repeat(2))
     decoded = torch.cat([part for part in family.decoded if part is not None])
     assert (made.end_labels[:, 0] == made.end_labels[:, 1]).all() and len(np.unique(made.end_labels[:, 0])) == 4
     along = np.repeat(made.end_labels[:, 0], STEPS["image"])
@@ -222,6 +225,28 @@ def test_a_gap_of_one_says_that_codes_fill_the_prior() -> None:
     two = torch.tensor([[0.0, 0.0], [3.0, 4.0]], dtype=torch.float64)
     assert prior_gap(two, torch.tensor([[0.0, 1.0], [3.0, 6.0]], dtype=torch.float64)) == pytest.approx(1.5 / 5)
     assert not math.isfinite(prior_gap(torch.zeros(3, 2), torch.ones(3, 2)))
+
+
+class Perfect(Latent):
+    """A perfect VAE of vectors, x = z in the first 11 of 16 dimensions and noise: q(z|x) is known, and wide."""
+
+    SHARE = torch.cat([torch.full((11,), 0.7), torch.zeros(5)])  # of a code's variance that its mean has
+
+    def encode(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        return x * self.SHARE.sqrt()
+
+    def draw_codes(self, x: Tensor, labels: Tensor | None, noise: Noise) -> Tensor:
+        return self.encode(x) + (1 - self.SHARE).sqrt() * noise.normal(16)
+
+    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        return z
+
+
+def test_a_perfect_vae_has_no_gap() -> None:
+    x = torch.randn(1000, 16, generator=torch.Generator().manual_seed(1))
+    coded = look_into(Perfect(), Event((16,), None), False, (x, None), (x, None), 0)[1]
+    assert prior_gap(coded.drawn, coded.prior) == pytest.approx(1, abs=0.02)
+    assert prior_gap(coded.codes, coded.prior) > 1.5, "the means of posteriors are no codes that the decoder sees"
 
 
 def test_the_error_of_a_reconstruction_is_in_standard_deviations() -> None:
