@@ -11,7 +11,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from models.catalogue import CATALOGUE, check, family_class, suitable
-from models.contract import Event, Family, RealDensity, Reparameterised, UnsuitableEvent, config_fields
+from models.contract import (
+    Density,
+    Event,
+    Family,
+    RealDensity,
+    Reconstruction,
+    Reparameterised,
+    UnsuitableEvent,
+    config_fields,
+)
 from models.distillation import Distillation
 
 from ..errors import UserError
@@ -222,8 +231,18 @@ def _searches(params: Params) -> Iterator[str]:
             where = f"{FILE}: entries.{name}.search.{key}"
             if key not in fields:
                 yield f"{where}: is no parameter of {block.model}{suggestion(key, fields)}"
+            elif dimension is not None and key == "conditional" and _judged_by_labels(block.model):
+                yield (
+                    f"{where}: is not allowed: a {block.model} that is told labels is judged by p(x|y), which is no"
+                    " p(x): make two entries, which the report compares by their samples"
+                )
             elif dimension is not None:
                 yield from _values(params, name, key, dimension, where)
+
+
+def _judged_by_labels(model: str) -> bool:
+    """Has a conditional model of this family an objective that is given the labels?"""
+    return issubclass(family_class(model), Density | Reconstruction)
 
 
 def _values(params: Params, name: str, key: str, dimension: Dimension, where: str) -> Iterator[str]:

@@ -46,6 +46,9 @@ class Candidate:
         measured = {key: self.metrics.get(key) for key in ("objective_name", "objective")}
         if measured["objective_name"] == "val_fid":  # distances in other features are not comparable
             measured["fid_features"] = self.metrics.get("fid_features")
+        elif self.metrics.get("nll_kind"):  # p(x|y) is no p(x), and bounds are not equally tight
+            measured["conditional"] = self.metrics.get("conditional")
+            measured["bound"] = self.metrics.get("nll_bound") or "exact"
         return {
             **self.tags,
             **{key: str(value) for key, value in measured.items() if value is not None},

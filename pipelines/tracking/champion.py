@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 CHAMPION = "champion"
+MEASURED_BY = ("objective_name", "data_digest", "fid_features")  # what tags of comparable versions agree in
+MODELLED = ("conditional", "bound")  # the same, as far as both versions say it: older ones do not
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ def decide(store: Store, version: ModelVersion, min_improvement: float, created:
 def verdict(version: ModelVersion, champion: ModelVersion | None, min_improvement: float) -> tuple[bool, str]:
     """Does a version become the champion, and why.
 
-    Objectives of different kinds or of different data are not comparable; then the champion stays, because nothing
+    Objectives of different kinds or of different data are not comparable, nor p(x|y) with p(x), nor bounds that are not
+    equally tight; then the champion stays, because nothing
     shows that the new version is better, and its owner may move the alias by hand.
     """
     if champion is None:
@@ -56,7 +59,8 @@ def verdict(version: ModelVersion, champion: ModelVersion | None, min_improvemen
         return True, "moved: it is the champion"
     ours, theirs = _objective(version), _objective(champion)
     kind, other = version.tags.get("objective_name", "objective"), f"version {champion.version}"
-    for tag in ("objective_name", "data_digest", "fid_features"):
+    both = [tag for tag in MODELLED if tag in version.tags and tag in champion.tags]
+    for tag in (*MEASURED_BY, *both):
         if version.tags.get(tag) != champion.tags.get(tag):
             return False, (
                 f"kept {other}: not comparable, its {tag} is {champion.tags.get(tag)} and not {version.tags.get(tag)}; "

@@ -203,6 +203,10 @@ BAD: dict[str, tuple[Changes, str]] = {
         {KL: {"low": 0.5, "choices": [1.0]}},
         f"{KL}: {{*}} is not allowed: give either low and high, or choices",
     ),
+    "a search over what is measured": (
+        {"entries.vae.search.conditional": {"choices": [True, False]}},
+        "entries.vae.search.conditional: is not allowed: a vae that is told labels is judged by p(x|y)*",
+    ),
     "no choices": ({KL: {"choices": []}}, f"{KL}: {{'choices': []}} is not allowed: choices must not be empty"),
     "choice of the wrong type": (
         {KL: {"choices": [1.0, "x"]}},

@@ -491,6 +491,21 @@ def test_content_is_registered_once(root: Path, code: Path) -> None:
     assert enter(root, code, 0.0, 2.0) == Decision(2, True, True, "moved: there was no champion")
 
 
+def test_likelihoods_of_different_things_are_not_compared(root: Path, code: Path) -> None:
+    enter(root, code, 0.0, 2.0)
+    told = {"nll_kind": "bound", "nll_bound": "dequantised", "conditional": True}
+    first = enter(root, code, 0.6, 1.2, **told)
+    assert first.champion, "versions of before did not say what they are"
+    for objective, other, why in (
+        (1.0, {"conditional": False}, "its conditional is True and not False"),
+        (0.9, {"nll_bound": "ELBO"}, "its bound is dequantised and not ELBO"),
+    ):
+        decision = enter(root, code, objective, objective, **{**told, **other})
+        assert not decision.champion
+        assert decision.decision.startswith(f"kept version {first.version}: not comparable, {why}")
+    assert enter(root, code, 0.65, 1.05, **told).champion
+
+
 def test_the_champion_moves_only_for_a_better_one(root: Path, code: Path) -> None:
     enter(root, code, 0.0, 2.0)
     store = connect(root, "genera")
