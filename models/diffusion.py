@@ -60,6 +60,7 @@ from .layers.precision import at_least_float32
 from .layers.units import from_centred, network_input, standardiser
 from .noise import uniform_rows
 
+MANY_STEPS = 200  # from which on ancestral samples are as wide as they should be
 ROWS = 512  # examples, or steps of examples, in one pass of the network
 
 
@@ -98,8 +99,10 @@ class DiffusionConfig(FamilyConfig):
     hidden: tuple[Width, ...] = Field(default=(256, 256, 256), min_length=1, strict=False)
     """Widths of the hidden layers of the MLP, which models vectors; equal neighbours make residual layers."""
 
-    sampler: Literal["ancestral", "ddim"] = "ancestral"
-    """Draw each step, or, with `ddim`, as much of it as `eta` says."""
+    sampler: Literal["auto", "ancestral", "ddim", "dpm_solver"] = "auto"
+    """Draw each step; or, with `ddim`, as much of it as `eta` says; or none, with `dpm_solver`, of the second order.
+    `auto` is `dpm_solver` below 200 steps, with which `ancestral` samples are too narrow, and else `ancestral`, as for
+    completions."""
 
     sampler_steps: int | None = Field(default=None, ge=1)
     """Steps of the sampler, evenly spaced over 1 … T; null takes all."""
@@ -327,15 +330,18 @@ class Diffusion(Family, Density, Completion):
         candidates = self.classes if labels is None and self.classes else 1
         x_0 = self.start(torch.where(known, x, 0))  # whatever stands for what is missing
         drawn = torch.empty_like(x_0)
-        rows = max(1, ROWS // candidates)
-        for part in (slice(i, i + rows) for i in range(0, len(x), rows)):
-            chosen = None if labels is None else labels[part].to(self._device)
-            drawn[part] = self._completed(x_0[part], known[part], chosen, u[part], temperature)
+        rows, given = max(1, ROWS // candidates), known.flatten(1).any(1)
+        for sampler, these in ((self._sampler(completes=True), given), (self._sampler(), ~given)):
+            for part in these.nonzero()[:, 0].split(rows):
+                chosen = None if labels is None else labels[part.to(labels.device)].to(self._device)
+                drawn[part] = self._completed(sampler, x_0[part], known[part], chosen, u[part], temperature)
         return torch.where(known, x, self._finish(drawn))
 
-    def _completed(self, x_0: Tensor, known: Tensor, labels: Tensor | None, u: Tensor, temperature: float) -> Tensor:
+    def _completed(
+        self, sampler: Sampler, x_0: Tensor, known: Tensor, labels: Tensor | None, u: Tensor, temperature: float
+    ) -> Tensor:
         """x_0 (n, *event), what is not known drawn by uniform numbers u (n, 2), and labels, too, if there are none."""
-        seeds, sampler = seeds_of(u[:, 1]), self._sampler()
+        seeds = seeds_of(u[:, 1])
         if labels is not None or not self.classes:
             return sampler.walk(seeds, one_hot(labels, self.classes), temperature, x_0, known)[0]
         n, C = len(x_0), self.classes
@@ -345,9 +351,13 @@ class Diffusion(Family, Density, Completion):
         label = categorical((-total).view(n, C).softmax(1), u[:, 0])
         return walked.unflatten(0, (n, C))[torch.arange(n, device=label.device), label]
 
-    def _sampler(self) -> Sampler:
-        eta, steps = self.config.eta if self.config.sampler == "ddim" else 1.0, self.sampling_passes
-        return Sampler(self.schedule, self.event, steps, eta, self._guess, self._dtype, self.compiled)
+    def _sampler(self, completes: bool = False) -> Sampler:
+        name, steps = self.config.sampler, self.sampling_passes
+        if name == "auto":  # noise on the way lets what is drawn come to fit what is known
+            name = "dpm_solver" if steps < MANY_STEPS and not completes else "ancestral"
+        eta = {"ancestral": 1.0, "ddim": self.config.eta, "dpm_solver": 0.0}[name]
+        second = name == "dpm_solver"
+        return Sampler(self.schedule, self.event, steps, eta, self._guess, self._dtype, self.compiled, second)
 
     def _guess(self, x_t: Tensor, t: Tensor, context: Tensor | None) -> Tensor:
         """x̂_0 of x_t (n, *event) at a timestep t (), with guidance."""
