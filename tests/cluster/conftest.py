@@ -32,7 +32,7 @@ STORE = 80 * 2**20  # bytes of a node's object store: the least that Ray allows
 
 
 # Ray would take a token that `ray start` once made for this user, and the head of a test has none.
-PLAIN = {"OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled"}
+PLAIN = {"OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled", "RAY_worker_niceness": "0"}
 
 
 class Nodes:
