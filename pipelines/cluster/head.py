@@ -33,9 +33,10 @@ def looked_after(address: str, source: str) -> Iterator[None]:
 
 def _look(address: str, source: str, ended: threading.Event) -> None:
     host_and_port, answered = endpoint(address), time.monotonic()
+    assert host_and_port is not None  # Ray has named it
     while not ended.wait(LOOK_SECONDS):
         try:
-            socket.create_connection(host_and_port, timeout=PROBE_SECONDS).close()  # type: ignore[arg-type]
+            socket.create_connection(host_and_port, timeout=PROBE_SECONDS).close()
             answered = time.monotonic()
         except OSError as error:
             if time.monotonic() - answered > GONE_SECONDS:

@@ -24,7 +24,7 @@ from .worker import is_loss, set_up
 
 REASON_SECONDS = 10.0  # how long it may take until what went wrong in another worker is known
 LOST = 70  # the exit status of a trial that has lost one of its workers
-JOIN = timedelta(minutes=10)  # until all workers must have joined, on a busy machine
+PATIENCE = timedelta(minutes=10)  # of a worker with another, which starts or computes on a busy machine
 
 
 def together(first: Callable[[], None], others: Callable[[], None], asked: Asked, attempt: str) -> None:
@@ -79,7 +79,7 @@ def _worker(rank: int, asked: Asked) -> Any:
 @contextmanager
 def _joined(store: Any, rank: int, asked: Asked) -> Iterator[None]:
     backend = "nccl" if asked.gpus else "gloo"
-    distributed.init_process_group(backend, store=store, rank=rank, world_size=asked.most, timeout=JOIN)
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=asked.most, timeout=PATIENCE)
     try:
         yield
     finally:

@@ -6,6 +6,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from subprocess import PIPE, STDOUT
 
@@ -14,20 +15,15 @@ import ray
 import torch
 from ray.cluster_utils import Cluster as Head
 
-from models.catalogue import build, family_class
-from models.contract import Event
 from pipelines.cluster.connect import connected
-from pipelines.cluster.launch import EndsSoon, Report, Work
-from pipelines.data.examples import Examples
-from pipelines.params.schema import Cluster, Loop
+from pipelines.cluster.launch import Work
+from pipelines.params.schema import Cluster
 from pipelines.storage import Folder
 from pipelines.training import checkpoint
-from pipelines.training.loop import fit
-from pipelines.training.task import Task
 
 from ..shell import HANGING, killed_tree, shell
+from .toys import STEPS, training
 
-STEPS, EACH = 300, 10  # of the training, and between two checkpoints
 STORE = 80 * 2**20  # bytes of a node's object store: the least that Ray allows
 
 
@@ -106,28 +102,9 @@ def nodes(head: Head, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
 
 
 @pytest.fixture
-def work(tmp_path: Path) -> Callable[[Path, float], Work]:
+def work() -> Callable[[Path, float], Work]:
     """A training of a small VAE with its checkpoints in a folder, whose validations last so many seconds."""
-
-    def work(folder: Path, seconds: float) -> Work:
-        def train(report: Report, ends_soon: EndsSoon) -> None:
-            torch.manual_seed(0)
-            event = Event((6,), None)
-            x = torch.randn(256, 6)
-            family = build("vae", family_class("vae").Config(latent=2, hidden=(16,), decoder="gaussian"), event)
-            family.initialise(x, None, torch.Generator().manual_seed(0))
-
-            def validate() -> dict[str, float]:
-                time.sleep(seconds)
-                return {"objective": float(sum(each.double().square().sum() for each in family.parameters()))}
-
-            task = Task("toy", family, family.players(), Examples(x.numpy(), None), validate)
-            loop = Loop(steps=STEPS, batch_size=33, validate_every=EACH, checkpoint_every=EACH, ema_decay=0.9)
-            fit(task, loop, 0, Folder(folder), report, ends_soon)
-
-        return train
-
-    return work
+    return partial(training, "vae")
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

@@ -21,7 +21,8 @@ from pipelines.errors import UserError
 from pipelines.params.schema import Cluster
 
 from ..shell import HANGING
-from .conftest import STEPS, Nodes, last_step, weights
+from .conftest import Nodes, last_step, weights
+from .toys import STEPS
 
 TWO = Cluster(workers=2, gpus_per_worker=0)
 LOST = "toy: a worker was lost; going on from the last checkpoint when it is replaced"

@@ -33,6 +33,7 @@ from .conftest import PLAIN, STORE, Nodes, weights
 
 pytestmark = pytest.mark.cluster
 STEPS = 20
+KILLS = 5
 SPACE = Space({"x": Dimension(low=0.0, high=1.0)})
 
 
@@ -65,13 +66,13 @@ def finished(folder: Path) -> dict[str, str]:
 def test_killed_nodes_end_no_search_and_what_is_finished_does_not_run_again(nodes: Nodes, tmp_path: Path) -> None:
     for _ in range(2):
         nodes.add()
-    settings = Search(trials=10, steps=STEPS, grace_steps=STEPS, max_concurrent=4, max_failures=20)
+    settings = Search(trials=12, steps=STEPS, grace_steps=STEPS, max_concurrent=4, max_failures=20)
     ended, rewritten = threading.Event(), list[str]()
 
     def kill() -> None:
         chance, seen = random.Random(0), dict[str, str]()
-        for _ in range(4):
-            ended.wait(chance.uniform(3, 9))
+        for _ in range(KILLS):
+            ended.wait(chance.uniform(2, 8))
             nodes.kill(chance.choice(nodes.processes))
             nodes.add()
             now = finished(tmp_path / "journal")
@@ -81,10 +82,10 @@ def test_killed_nodes_end_no_search_and_what_is_finished_does_not_run_again(node
     killer = threading.Thread(target=kill)
     killer.start()
     journal = Journal(Folder(tmp_path / "journal"))
-    results = search("tune@toy", journal, trial_of(tmp_path / "states", 0.2), SPACE, settings, Cluster(), Unheard())
+    results = search("tune@toy", journal, trial_of(tmp_path / "states", 0.3), SPACE, settings, Cluster(), Unheard())
     ended.set()
     killer.join()
-    assert [result.number for result in results] == list(range(10)) and not rewritten
+    assert [result.number for result in results] == list(range(12)) and not rewritten
     for result in results:
         assert result.failure is None and [row["step"] for row in result.history] == list(range(1, STEPS + 1))
         lines = (tmp_path / "states" / f"{result.parameters['x']}.jsonl").read_text().splitlines()
