@@ -1,9 +1,9 @@
 """Who works on a folder that several processes, on several machines, may want to work on at once.
 
 Each owner has a file `owner-<token>.json` in it, with a number one higher than the owner before; it is written again
-every few seconds. Only one process can make the file of a number. Whoever wants the folder waits until its owner has
-ended, has died on this machine, or has not been heard of for a minute. An owner that was only cut off finds a higher
-number when it comes back, and stops before it writes anything.
+every few seconds. Only one process can make the file of a number, and only the highest number counts. Whoever wants
+the folder waits until its owner has ended, has died on this machine, or has not been heard of for a minute. An owner
+that was only cut off finds a higher number when it comes back, and stops before it writes anything.
 """
 
 from __future__ import annotations
@@ -65,9 +65,11 @@ class Lease:
             if self._may_follow(owner, time.monotonic() - since):
                 self.token = _token(before[-1]) + 1 if before else 1
                 if self._folder.create(self._file, self._content()):
-                    for name in before:
-                        self._folder.remove(name)
-                    return
+                    if self._owners()[-1:] == [self._file]:
+                        for name in before:
+                            self._folder.remove(name)
+                        return
+                    self._folder.remove(self._file)  # others came and went meanwhile: the number was free again
                 continue
             if time.monotonic() - said > SAY_SECONDS:
                 said = time.monotonic()

@@ -53,6 +53,28 @@ def test_one_works_after_the_other(tmp_path: Path, capsys: pytest.CaptureFixture
     assert most == [1] * 4 and owners(tmp_path) == ["owner-0000000004.json"]
 
 
+def test_a_number_that_was_used_and_is_free_again_is_no_ownership(tmp_path: Path) -> None:
+    first, second, third, late = (Lease(Folder(tmp_path), "x") for _ in range(4))
+    first.take()
+    first.give_back()
+
+    class Slow(Folder):
+        """Where others come and go between the look for an owner and the file of the next one."""
+
+        def create(self, name: str, content: bytes) -> bool:
+            if name == "owner-0000000002.json":
+                second.take()
+                second.give_back()
+                third.take()
+                third.give_back()
+            return super().create(name, content)
+
+    late._folder = Slow(tmp_path)
+    late.take()
+    assert late.token == 4 and owners(tmp_path) == ["owner-0000000004.json"]
+    late.check()
+
+
 def test_who_waits_says_for_whom(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
