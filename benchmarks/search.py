@@ -76,9 +76,9 @@ class Timed:
 
     trial: Trial
 
-    def __call__(self, found: dict[str, Any], report: Report) -> None:
+    def __call__(self, rounds: list[dict[str, Any]], report: Report) -> None:
         began = time.perf_counter()
-        self.trial(found, lambda row: report({**row, "seconds": time.perf_counter() - began}))
+        self.trial(rounds, lambda row: report({**row, "seconds": time.perf_counter() - began}))
 
 
 def parameters(budget: Budget, sampler: Sampler, seed: int, storage: str) -> Params:

@@ -7,8 +7,8 @@ again, and told what became of them: it then stands where it stood, its random n
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import optuna
@@ -18,7 +18,7 @@ from optuna.trial import Trial, TrialState
 from ray.tune.search import Searcher
 
 from ..params.schema import Dimension, Search
-from .trials import OBJECTIVE, Journal, TrialResult
+from .trials import OBJECTIVE, Journal, Proposal, TrialResult
 
 WORST = 1e30  # the objective of a failure: finite, since percentiles of infinities are no numbers
 STARTUP_TRIALS = 10  # proposals at random before Optuna models the objective; half the trials if they are few
@@ -33,18 +33,39 @@ class Space:
     start: Mapping[str, Any] = field(default_factory=dict)
 
 
+class Draws:
+    """What Optuna draws from a space."""
+
+    def __init__(self, space: Space, sampler: BaseSampler) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._choices = {key: each.choices for key, each in space.dimensions.items() if each.choices is not None}
+        self._distributions = {key: distribution(each, key in space.integers) for key, each in space.dimensions.items()}
+        self.study = optuna.create_study(sampler=sampler)
+        if space.start:  # Optuna draws what is not given
+            self.study.enqueue_trial(self.places(space.start))
+
+    def ask(self) -> Trial:
+        """The next draw, in which choices are places."""
+        return self.study.ask(self._distributions)
+
+    def places(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Values as Optuna knows them."""
+        choices = self._choices
+        return {key: place_of(value, choices[key]) if key in choices else value for key, value in values.items()}
+
+    def values(self, places: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters that a draw means."""
+        return {key: self._choices[key][place] if key in self._choices else place for key, place in places.items()}
+
+
 class Proposals(Searcher):
     """Proposals for the trials of a journal that are not finished, in order of their numbers."""
 
     def __init__(self, space: Space, settings: Search, journal: Journal) -> None:
         super().__init__(metric=OBJECTIVE, mode="min")
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._journal, self._missing = journal, journal.missing(settings.trials)
-        self._choices = {key: each.choices for key, each in space.dimensions.items() if each.choices is not None}
-        self._distributions = {key: distribution(each, key in space.integers) for key, each in space.dimensions.items()}
-        self._study = optuna.create_study(sampler=sampler(settings))
-        if space.start:  # Optuna draws what is not given
-            self._study.enqueue_trial({key: self._place(key, value) for key, value in space.start.items()})
+        self._draws = Draws(space, sampler(settings))
+        self._study = self._draws.study
         self._asked: dict[str, Trial] = {}
         for result in journal.results:
             self._study.tell(self._ask(result.number), told(result))
@@ -55,10 +76,9 @@ class Proposals(Searcher):
             return Searcher.FINISHED
         number = self._missing.pop(0)
         trial = self._asked[trial_id] = self._ask(number)
-        parameters = {key: self._value(key, place) for key, place in trial.params.items()}
         if number not in self._journal.proposed:
-            self._journal.propose(number, parameters)
-        return {"number": number, "parameters": parameters}
+            self._journal.propose(Proposal(number, self._draws.values(trial.params)))
+        return asdict(self._journal.proposed[number])
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell Optuna the last objective of a trial, or that it failed."""
@@ -72,25 +92,19 @@ class Proposals(Searcher):
 
     def _ask(self, number: int) -> Trial:
         """Optuna's proposal; or the one that a trial was made with, if that came about in another order."""
-        trial, known = self._study.ask(self._distributions), self._journal.proposed.get(number)
-        places = None if known is None else {key: self._place(key, value) for key, value in known.items()}
+        trial, known = self._draws.ask(), self._journal.proposed.get(number)
+        places = None if known is None else self._draws.places(known.parameters)
         if places is None or trial.params == places:
             return trial
         self._study.tell(trial, state=TrialState.FAIL)
         self._study.enqueue_trial(places)
-        return self._study.ask(self._distributions)
+        return self._draws.ask()
 
-    def _place(self, key: str, value: Any) -> Any:
-        """A value as Optuna knows it. To Python `True` equals 1, and to who searches it does not."""
-        if key not in self._choices:
-            return value
-        same = (
-            choice == value and isinstance(choice, bool) == isinstance(value, bool) for choice in self._choices[key]
-        )
-        return list(same).index(True)
 
-    def _value(self, key: str, place: Any) -> Any:
-        return self._choices[key][place] if key in self._choices else place
+def place_of(value: Any, choices: Sequence[Any]) -> int:
+    """Where a value is among choices. To Python `True` equals 1, and to who searches it does not."""
+    same = [choice == value and isinstance(choice, bool) == isinstance(value, bool) for choice in choices]
+    return same.index(True)
 
 
 def told(result: TrialResult) -> float:

@@ -1,4 +1,4 @@
-"""A hyperparameter search, run by Ray Tune: Optuna proposes, ASHA stops the weak.
+"""A hyperparameter search, run by Ray Tune: Optuna proposes and ASHA stops the weak, or a population is trained.
 
 What survives a kill are the files of the journal, and every trial's own state, which the trial keeps. A search that is
 started again runs the trials that are not finished; those that were under way report again from their first step. Of
@@ -13,6 +13,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,13 +31,14 @@ from .asked import Asked, counted
 from .board import WAITING_SECONDS
 from .connect import connected, resources, what_is_up
 from .gauge import gauge
+from .population import Population
 from .proposals import WORST, Proposals, Space, judged
 from .together import together
-from .trials import OBJECTIVE, STEP, Journal, TrialResult
+from .trials import OBJECTIVE, STEP, Journal, Proposal, TrialResult
 from .worker import is_loss
 
 Report = Callable[[dict[str, float]], None]
-Trial = Callable[[dict[str, Any], Report], None]
+Trial = Callable[[list[dict[str, Any]], Report], None]
 
 FAILURE = "failure"
 
@@ -57,30 +59,33 @@ class Follower(Protocol):
 def search(
     name: str, journal: Journal, trial: Trial, space: Space, settings: Search, cluster: Cluster, follower: Follower
 ) -> list[TrialResult]:
-    """Run `settings.trials` trials, and return them in order of proposal; of a finished search the journal is read.
+    """Run all trials, and return them in order of proposal; of a finished search the journal is read.
 
-    `trial` trains with the parameters that it is given and reports rows with at least `step` and `objective` (lower
-    is better). It keeps its own state, keyed by its parameters: called again, it first reports every row that it
-    already has. Whatever it raises, and a process or machine of it that is lost too often, makes it a failed trial.
+    `trial` trains with the parameters that it is given, those of each round up to the one that is its own, and reports
+    the rows of that one with at least `step` and `objective` (lower is better). It keeps its own state, keyed by these
+    parameters: called again, it first reports every row that it already has. Whatever it raises, and a process or
+    machine of it that is lost too often, makes it a failed trial.
     `name` is for people; the folder of the journal must be another one with everything that changes the results, but
     for the number of trials.
     UserError: all trials failed, or the cluster is out of reach, or this machine too small.
     """
-    missing = journal.missing(settings.trials)
+    trials = settings.trials * len(settings.rounds)
+    missing = journal.missing(trials)
     if missing:
-        done = settings.trials - len(missing)
-        with connected(cluster), progress(name, done, settings.trials, "trial") as advance:
+        done = trials - len(missing)
+        with connected(cluster), progress(name, done, trials, "trial") as advance:
             asked = _asked(settings, cluster)
             under_way = _SEARCHES[name] = _UnderWay(name, journal, settings, asked, follower, advance)
             try:
                 _run(trial, space, under_way)
             finally:
                 del _SEARCHES[name]
-        if journal.missing(settings.trials):
-            raise RuntimeError(f"{name}: Ray ended the search before all {settings.trials} trials were done")
-    results = journal.results[: settings.trials]
-    if all(result.objective is None for result in results):
-        raise UserError(f"{name}: every trial failed; the first with: {results[0].failure}")
+    results = journal.results[:trials]
+    of_round = [result for result in results if result.number // settings.trials == len(results) // settings.trials - 1]
+    if of_round and all(result.objective is None for result in of_round):
+        raise UserError(f"{name}: every trial failed; the first with: {of_round[0].failure}")
+    if journal.missing(trials):
+        raise RuntimeError(f"{name}: Ray ended the search before all {trials} trials were done")
     return results
 
 
@@ -133,15 +138,16 @@ class _UnderWay:
         """A trial has ended: by itself, or stopped, or lost."""
         history = self._histories.pop(trial.trial_id, [])
         failure = self._failures.pop(trial.trial_id, failure)
-        stopped_early = failure is None and bool(history) and history[-1][STEP] < self.settings.steps
-        number, parameters = trial.config["number"], trial.config["parameters"]
+        proposal = Proposal(**trial.config)
+        end = self.settings.rounds[len(proposal.earlier)]
+        stopped_early = failure is None and bool(history) and history[-1][STEP] < end
         if failure is None and not history:
             failure = "it ended and had reported nothing"
-        result = TrialResult(number, parameters, history, stopped_early, failure)
+        result = TrialResult(**asdict(proposal), history=history, stopped_early=stopped_early, failure=failure)
         self.journal.finish(result)
         self._follower.end(result)
         if result.failure is not None:
-            print(f"{self.name}: trial {number + 1} failed: {result.failure}", flush=True)
+            print(f"{self.name}: trial {result.number + 1} failed: {result.failure}", flush=True)
         finished = self.journal.results
         best = min((each.best_objective for each in finished if each.best_objective is not None), default=None)
         self._advance(len(finished), "" if best is None else f"best {best:.6g}")
@@ -187,14 +193,15 @@ class _Events(ray_tune.Callback):
 def _run(trial: Trial, space: Space, under_way: _UnderWay) -> None:
     """Run the trials that are not finished."""
     settings, journal = under_way.settings, under_way.journal
+    in_rounds = settings.scheduler == "population"
     os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"  # or a trial that ends without a report ends the search
     with tempfile.TemporaryDirectory() as folder:
         ray_tune.Tuner(
             _trainable(trial, under_way.asked),
             tune_config=ray_tune.TuneConfig(
-                search_alg=Proposals(space, settings, journal),
-                scheduler=_Halving(settings, journal.results),
-                num_samples=len(journal.missing(settings.trials)),
+                search_alg=(Population if in_rounds else Proposals)(space, settings, journal),
+                scheduler=None if in_rounds else _Halving(settings, journal.results),
+                num_samples=len(journal.missing(settings.trials * len(settings.rounds))),
                 max_concurrent_trials=settings.max_concurrent,
                 trial_dirname_creator=_folder_name,
                 reuse_actors=True,  # a process that has imported torch once serves one trial after the other
@@ -219,7 +226,7 @@ def _trainable(trial: Trial, asked: Asked) -> Any:
     attempt = uuid4().hex
 
     def run_trial(config: dict[str, Any]) -> None:
-        first, other = (partial(trial, config["parameters"], report) for report in (_report, _unheard))
+        first, other = (partial(trial, Proposal(**config).rounds, report) for report in (_report, _unheard))
         try:
             together(first, other, asked, f"{attempt}-{config['number']}")
         except UserError as error:

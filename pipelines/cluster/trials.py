@@ -9,12 +9,31 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from ..storage import Folder
 
 STEP, OBJECTIVE = "step", "objective"
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """The parameters of a trial.
+
+    Of a population each round of each member is a trial. It takes up the weights of another one of the round before,
+    its parent, and `earlier` are the parameters of the rounds on that way.
+    """
+
+    number: int  # in order of proposal, from 0; those of a round follow each other
+    parameters: dict[str, Any]
+    parent: int | None = None
+    earlier: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def rounds(self) -> list[dict[str, Any]]:
+        """The parameters of each round, its own the last."""
+        return [*self.earlier, self.parameters]
 
 
 @dataclass(frozen=True)
@@ -24,8 +43,10 @@ class TrialResult:
     number: int  # in order of proposal, from 0
     parameters: dict[str, Any]
     history: list[dict[str, float]]
-    stopped_early: bool  # ended before `settings.steps`
+    stopped_early: bool  # ended before the last step that it was to make
     failure: str | None = None  # why the trial failed; None if it did not
+    parent: int | None = None
+    earlier: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def step(self) -> int | None:
@@ -55,18 +76,19 @@ class TrialResult:
 
 
 class Journal:
-    """What is known of the trials of a search: the parameters of those proposed, the results of those finished."""
+    """What is known of the trials of a search: what was proposed, and the results of those that are finished."""
 
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
-        self.proposed: dict[int, dict[str, Any]] = {}
+        self.proposed: dict[int, Proposal] = {}
         self._finished: dict[int, TrialResult] = {}
         for name in folder.names():
             found = json.loads(folder.read(name) or b"{}")
             if found:  # else it was removed just now
-                self.proposed[found["number"]] = found["parameters"]
+                proposal = Proposal(**{each.name: found[each.name] for each in fields(Proposal)})
+                self.proposed[proposal.number] = proposal
                 if "history" in found:
-                    self._finished[found["number"]] = TrialResult(**found)
+                    self._finished[proposal.number] = TrialResult(**found)
 
     @property
     def results(self) -> list[TrialResult]:
@@ -77,10 +99,10 @@ class Journal:
         """Which of the first so many trials are not finished."""
         return [number for number in range(trials) if number not in self._finished]
 
-    def propose(self, number: int, parameters: dict[str, Any]) -> None:
+    def propose(self, proposal: Proposal) -> None:
         """Keep what a trial is made with."""
-        self.proposed[number] = parameters
-        self._write(number, {"number": number, "parameters": parameters})
+        self.proposed[proposal.number] = proposal
+        self._write(proposal.number, asdict(proposal))
 
     def finish(self, result: TrialResult) -> None:
         """Keep the result of a trial."""

@@ -96,23 +96,38 @@ def misfits(params: Params, event: Event, exact: bool = True) -> Iterator[str]:
         elif exact:
             try:
                 built[name] = check(block.model, config, event)
-                yield from _misfit_values(params, name, event)
+                yield from _misfit_values(params, name, event, built[name])
             except UnsuitableEvent as error:
                 yield f"{where}.config: {error} (examples have the shape {event.shape})"
     yield from _misfit_pairs(params, built)
 
 
-def _misfit_values(params: Params, name: str, event: Event) -> Iterator[str]:
-    """A line for each searched value with which an entry could not model an event."""
-    block = params.entries[name]
+def _misfit_values(params: Params, name: str, event: Event, built: Family) -> Iterator[str]:
+    """A line for each searched value with which an entry could not model an event.
+
+    And for each parameter with which a member of a population could not take up the weights of another.
+    """
+    block, weights = params.entries[name], _shapes(built)
     for key, dimension in block.space.items():
+        where = f"{FILE}: entries.{name}.search.{key}"
         for value in _tried(block, key, dimension):
             try:
-                check(block.model, configured(block.model, {**block.config, key: value}), event)
+                family = check(block.model, configured(block.model, {**block.config, key: value}), event)
             except ValidationError:
                 continue  # not allowed in any event, as is said elsewhere, or with other searched values alone
             except UnsuitableEvent as error:
-                yield f"{FILE}: entries.{name}.search.{key}: {value!r} is not allowed: {error}"
+                yield f"{where}: {value!r} is not allowed: {error}"
+                continue
+            if params.defaults.search.scheduler == "population" and _shapes(family) != weights:
+                yield (
+                    f"{where}: is not allowed with defaults.search.scheduler: population, whose members take up each"
+                    f" other's weights: {value!r} gives them another shape; search it by asha"
+                )
+                break
+
+
+def _shapes(family: Family) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(weights.shape) for name, weights in family.state_dict().items()}
 
 
 def _misfit_pairs(params: Params, built: Mapping[str, Family]) -> Iterator[str]:

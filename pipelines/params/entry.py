@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -14,11 +14,20 @@ from .schema import Dimension, Distill, Params, Train
 
 
 @dataclass(frozen=True)
+class Phase:
+    """A part of a training with a configuration of its own, up to a share of all steps."""
+
+    until: float
+    config: FamilyConfig
+
+
+@dataclass(frozen=True)
 class Entry:
     """A named experiment with all that its block says and inherits: looked up once, and then handed on.
 
     `loop` are the settings that it is trained or distilled with, `space` what is searched, `teacher` the entry that it
-    is distilled from. `found` are the values that its search found, which `config` then has.
+    is distilled from. `found` are the values that its search found, which `config` then has. Where that was a search by
+    a population, a training has phases with other values before: `earlier`.
     """
 
     name: str
@@ -28,6 +37,7 @@ class Entry:
     space: Mapping[str, Dimension] = field(default_factory=dict)
     teacher: Entry | None = None
     found: Mapping[str, Any] = field(default_factory=dict)
+    earlier: tuple[Phase, ...] = ()
 
     @property
     def stage(self) -> Literal["train", "distill"]:
@@ -49,10 +59,26 @@ class Entry:
         """The seed that it is trained or distilled with."""
         return self.loop.seed
 
-    def with_values(self, found: Mapping[str, Any]) -> Entry:
-        """The entry with these values in its configuration. Raises pydantic's ValidationError for one not allowed."""
-        config = configured(self.model, {**vars(self.config), **found})
-        return replace(self, config=config, found=dict(found))
+    def with_values(self, found: Mapping[str, Any], earlier: Sequence[tuple[float, Mapping[str, Any]]] = ()) -> Entry:
+        """The entry with these values in its configuration. Raises pydantic's ValidationError for one not allowed.
+
+        `earlier` are those of the phases before, each with the share of the steps at which it ends.
+        """
+        phases = tuple(Phase(until, self._configured(values)) for until, values in earlier)
+        return replace(self, config=self._configured(found), found=dict(found), earlier=phases)
+
+    @property
+    def phases(self) -> list[tuple[Entry, float]]:
+        """Its earlier phases as entries, each with the share of the steps at which it ends."""
+        return [(replace(self, config=each.config, earlier=()), each.until) for each in self.earlier]
+
+    @property
+    def before(self) -> Entry:
+        """The entry up to the end of its last phase but one."""
+        return replace(self, config=self.earlier[-1].config, earlier=self.earlier[:-1])
+
+    def _configured(self, found: Mapping[str, Any]) -> FamilyConfig:
+        return configured(self.model, {**vars(self.config), **found})
 
 
 def configured(model: str, values: Mapping[str, Any]) -> FamilyConfig:

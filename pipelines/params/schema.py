@@ -169,8 +169,13 @@ class Dimension(Section):
 class Search(Section):
     """How parameters are searched: Optuna proposes, ASHA stops the weak, the validation objective decides."""
 
+    scheduler: Literal["asha", "population"] = "asha"
+    """`asha` (asynchronous successive halving) stops trials that are behind. `population` (population based training)
+    trains all trials in rounds of `round_steps`; after each the worst quarter takes the weights of one of the best
+    quarter and goes on with parameters near its. The training then goes through the same parameters as the best."""
+
     trials: int = Field(default=6, ge=1)
-    """Trials of each search."""
+    """Trials of each search: the members of a population."""
 
     steps: int = Field(default=400, ge=1)
     """Optimiser steps of a trial that is not stopped."""
@@ -183,6 +188,9 @@ class Search(Section):
 
     reduction_factor: float = Field(default=3, gt=1)
     """One in this many trials survives each rung of ASHA."""
+
+    round_steps: int = Field(default=100, ge=1)
+    """Steps of a population between two comparisons."""
 
     sampler: Literal["tpe", "random"] = "tpe"
     """Who proposes: `tpe` learns from earlier trials (tree-structured Parzen estimator), `random` draws each trial from
@@ -213,6 +221,20 @@ class Search(Section):
         if self.workers_per_trial > 1 and self.gpus_per_trial != "auto" and self.gpus_per_trial % 1:
             raise ValueError("gpus_per_trial must be whole where workers_per_trial is more than 1")
         return self
+
+    @model_validator(mode="after")
+    def _compared(self) -> Search:
+        if self.scheduler == "population" and self.trials < 2:
+            raise ValueError("scheduler: population needs at least 2 trials")
+        if self.scheduler == "population" and self.round_steps >= self.steps:
+            raise ValueError("scheduler: population needs round_steps below steps, or its members are never compared")
+        return self
+
+    @property
+    def rounds(self) -> list[int]:
+        """The steps at which the rounds of a trial end; ASHA's have one."""
+        each = self.round_steps if self.scheduler == "population" else self.steps
+        return [*range(each, self.steps, each), self.steps]
 
     def gpus_of_trial(self, gpus_there: float) -> float:
         """GPUs of each worker of a trial where there are so many."""

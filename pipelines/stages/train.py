@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from ..data.prepared import Prepared
 from ..evaluation.finished import family_config
 from ..evaluation.validation import name_of_objective
@@ -25,5 +27,6 @@ def run(project: Project, entry: Entry) -> None:
             "parameters": done.state.parameters,
             "concerns": done.concerns,
         }
-        config = family_config(entry, data, found=dict(entry.found))
+        earlier = [{"until": each.until, "config": asdict(each.config)} for each in entry.earlier]
+        config = family_config(entry, data, found=dict(entry.found), **({"earlier": earlier} if earlier else {}))
         write_outcome(project.made(entry), done, config, metrics, run)

@@ -25,14 +25,16 @@ from ..lease import owned
 from ..params.entry import Entry, takes_integers
 from ..params.messages import reason
 from ..params.project import Project
+from ..params.schema import Search
 from ..report.pictures import objective_against_parameters, rate_distortion, save_png
 from ..tracking.record import tracked
 from ..tracking.stage_run import StageRun
 from ..training.jobs import data_of, trial_job
 from ..training.loop import Report
 
-# Settings of a search that change none of its trials: with more of them it goes on from those that there are.
-NOT_DECISIVE = {"trials", "max_concurrent", "workers_per_trial", "cpus_per_trial", "gpus_per_trial", "max_failures"}
+# Settings of a search that change none of its trials. Nor does it if there are more of ASHA's: it goes on from those
+# that there are.
+NOT_DECISIVE = {"max_concurrent", "workers_per_trial", "cpus_per_trial", "gpus_per_trial", "max_failures"}
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,17 @@ class Trial:
     entry: Entry
     data_digest: str
 
-    def __call__(self, found: dict[str, Any], report: Report) -> None:
+    def __call__(self, rounds: list[dict[str, Any]], report: Report) -> None:
+        settings = self.project.params.defaults.search
+        *earlier, found = rounds
+        shares = [end / settings.steps for end in settings.rounds]
         try:
-            entry = self.entry.with_values(found)
+            entry = self.entry.with_values(found, list(zip(shares, earlier, strict=False)))
         except ValidationError as error:  # each value is allowed, and was looked at before, but not all together
             raise UserError(f"entries.{self.entry.name}.config: {reason(error.errors()[0])}") from None
         project = self.project.unpacked() if isinstance(self.project, Sent) else self.project
-        trial_job(project, entry, data_of(project, self.data_digest))(report)
+        job, start = trial_job(project, entry, data_of(project, self.data_digest)), [0, *settings.rounds][len(earlier)]
+        job(lambda row: report(row) if row["step"] > start else None)
 
 
 def run(project: Project, entry: Entry) -> None:
@@ -63,7 +69,8 @@ def run(project: Project, entry: Entry) -> None:
     space, settings, cluster = space_of(project, entry), project.params.defaults.search, project.params.cluster
     described = json.dumps({key: each.model_dump(mode="json") for key, each in space.dimensions.items()})
     job = trial_job(project, entry, data)
-    decisive = settings.model_dump_json(exclude=NOT_DECISIVE)
+    of_asha = {"trials"} if settings.scheduler == "asha" else set()  # the members of a population decide
+    decisive = settings.model_dump_json(exclude=NOT_DECISIVE | of_asha)
     key = text_digest(job.digest, decisive, described, json.dumps(space.start))[:16]
     trial = Trial(job.sent().project if address_of(cluster) else project, entry, data.digest)
     searched = {"model": entry.model, "search": settings, "space": dict(entry.space)}
@@ -72,7 +79,7 @@ def run(project: Project, entry: Entry) -> None:
         name = f"tune@{entry.name}"
         with owned(state / "owner", name):
             results = search(name, Journal(state), trial, space, settings, cluster, Trials(run))
-        best = _write(folder, results, list(entry.space), objective)
+        best = _write(folder, results, settings, list(entry.space), objective)
         run.log_metrics({"objective": best["objective"]})
         run.log_params({"best": best["parameters"]})
         run.log_artifact(folder)
@@ -113,16 +120,20 @@ def space_of(project: Project, entry: Entry) -> Space:
     return Space(entry.space, integers, {key: given[key] for key in entry.space if key in given})
 
 
-def _write(folder: Path, results: list[TrialResult], searched: list[str], objective: str) -> dict[str, Any]:
+def _write(
+    folder: Path, results: list[TrialResult], settings: Search, searched: list[str], objective: str
+) -> dict[str, Any]:
     """Write the outcome of a search; best.json, on which the training waits, is the last."""
-    trials = pd.DataFrame([_row(result) for result in results])
+    trials = pd.DataFrame([_row(result) | _place(result, settings) for result in results])
     write_text(folder / "trials.csv", trials.to_csv(index=False))
     save_png(objective_against_parameters(trials, searched, objective), folder / "objective.png")
     if {"rate", "distortion"} <= set(trials.columns):
         save_png(rate_distortion(trials, *searched), folder / "rate_distortion.png")
     winner = min((r for r in results if r.best_objective is not None), key=lambda r: (r.best_objective, r.number))
+    ways = zip(settings.rounds, winner.earlier, strict=False)
     best = {
         "parameters": winner.parameters,
+        "earlier": [{"until": end / settings.steps, "parameters": each} for end, each in ways],
         "objective": winner.best_objective,
         "objective_name": objective,
         "trial": winner.number,
@@ -143,6 +154,14 @@ def _row(result: TrialResult) -> dict[str, Any]:
     parameters = {key: _cell(value) for key, value in result.parameters.items()}
     ended = {"stopped_early": result.stopped_early, "failure": result.failure}
     return {"trial": result.number, **parameters, **ended, **best}
+
+
+def _place(result: TrialResult, settings: Search) -> dict[str, int | None]:
+    """Which member of a population a trial is, in which round, and after which trial of the round before."""
+    if settings.scheduler != "population":
+        return {}
+    count = settings.trials
+    return {"member": result.number % count, "round": result.number // count, "parent": result.parent}
 
 
 def _cell(value: Any) -> Any:

@@ -56,20 +56,19 @@ def forget(folder: Folder) -> None:
         folder.remove(name)
 
 
-def of_optimiser(optimiser: Optimizer) -> tuple[dict[str, Tensor], Any]:
-    """The tensors of an optimiser by `<parameter>/<name>`, and the rest of its state."""
-    saved = optimiser.state_dict()
-    tensors = {f"{index}/{key}": value for index, values in saved["state"].items() for key, value in values.items()}
-    return tensors, saved["param_groups"]
+def of_optimiser(optimiser: Optimizer) -> dict[str, Tensor]:
+    """The tensors of an optimiser by `<parameter>/<name>`."""
+    state = optimiser.state_dict()["state"]
+    return {f"{index}/{key}": value for index, values in state.items() for key, value in values.items()}
 
 
-def to_optimiser(optimiser: Optimizer, tensors: Mapping[str, Tensor], rest: Any) -> None:
-    """Give an optimiser the state that `of_optimiser` took from one."""
+def to_optimiser(optimiser: Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Give an optimiser the tensors that `of_optimiser` took from one; its own learning rate and decays stay."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         index, key = name.split("/")
         state.setdefault(int(index), {})[key] = value
-    optimiser.load_state_dict({"state": state, "param_groups": rest})
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
 
 
 def _all(folder: Folder) -> list[str]:

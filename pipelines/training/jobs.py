@@ -7,10 +7,11 @@ loop settings, seed and data. The same job finds its own state again; a changed 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -32,10 +33,11 @@ from ..params.plan import best
 from ..params.project import Project
 from ..params.schema import Loop
 from ..storage import Folder
-from .loop import EndsSoon, Report, fit, never, unheard
+from .loop import EndsSoon, Part, Report, fit, never, unheard
 from .origin import Checked, Origin
 from .task import Task
 
+Make = Callable[[Project], Task]
 INITIALISATION_EXAMPLES = 10_000  # how many examples a family's data-dependent initialisation may look at
 
 
@@ -44,22 +46,27 @@ class Job:
     """A training that can be run anywhere: `make` builds the task in the process that runs it.
 
     `roots` are the modules whose code it is, `reads` the folders of finished models that `make` reads in the project.
+    `earlier` are phases with tasks of their own, each with the step at which it ends. A part of a training stops at the
+    step `until`, and goes on from the checkpoints in the folder `before`.
     """
 
     name: str
-    make: Callable[[Project], Task]
+    make: Make
     project: Project | Sent
     loop: Loop
     seed: int
     identity: str
     roots: tuple[str, ...]
     reads: tuple[Path, ...] = ()
+    earlier: tuple[tuple[Make, int], ...] = ()
+    until: int | None = None
+    before: Folder | None = None
 
     @property
     def digest(self) -> str:
         """The digest of everything that determines the outcome."""
         loop = json.dumps({key: getattr(self.loop, key) for key in Loop.model_fields})
-        return text_digest(self.name, self.identity, loop, str(self.seed))
+        return text_digest(self.name, self.identity, loop, str(self.seed), str(self.until))
 
     @property
     def folder(self) -> Folder:
@@ -70,14 +77,19 @@ class Job:
         """The same job for machines that do not see the project's folder."""
         assert isinstance(self.project, Project)  # it is sent once
         files = [folder / name for folder in self.reads for name in (WEIGHTS, CONFIG)]
-        make = Checked(self.make, Origin.here(*self.roots), self.name)
-        return replace(self, project=Sent.of(self.project, files), make=make)
+        checked = partial(Checked, origin=Origin.here(*self.roots), name=self.name)
+        earlier = tuple((checked(make), until) for make, until in self.earlier)
+        return replace(self, project=Sent.of(self.project, files), make=checked(self.make), earlier=earlier)
 
     def __call__(self, report: Report = unheard, ends_soon: EndsSoon = never) -> None:
         """Train in this process, from the newest checkpoint on; see `fit`."""
         project = self.project.unpacked() if isinstance(self.project, Sent) else self.project
-        torch.manual_seed(self.seed)
-        fit(self.make(project), self.loop, self.seed, self.folder, report, ends_soon)
+        reached = 0
+        for make, until in (*self.earlier, (self.make, self.until or self.loop.steps)):
+            if reached < until:
+                torch.manual_seed(self.seed)
+                part = Part(reached, until, self.before)
+                reached = fit(make(project), self.loop, self.seed, self.folder, report, ends_soon, part)
 
 
 def family_job(project: Project, entry: Entry, data: Prepared) -> Job:
@@ -86,12 +98,17 @@ def family_job(project: Project, entry: Entry, data: Prepared) -> Job:
 
 
 def trial_job(project: Project, entry: Entry, data: Prepared) -> Job:
-    """A trial of the search of an entry: a training with the budget and the seed of the search."""
+    """A trial of the search of an entry: a training with the budget and the seed of the search.
+
+    The trial of a population is a part of one, after those of which the entry has the configurations.
+    """
     search = project.params.defaults.search
     each = search.validate_every
     budget = {"steps": search.steps, "validate_every": each, "checkpoint_every": each, "patience": None}
     loop = Loop(**{**{key: getattr(entry.loop, key) for key in Loop.model_fields}, **budget})
-    return _family_job(project, entry, data, f"tune@{entry.name}", loop, search.seed)
+    before = trial_job(project, entry.before, data).folder if entry.earlier else None
+    job = _family_job(project, entry, data, f"tune@{entry.name}", loop, search.seed)
+    return replace(job, until=search.rounds[len(entry.earlier)], before=before)
 
 
 def _family_job(project: Project, entry: Entry, data: Prepared, name: str, loop: Loop, seed: int) -> Job:
@@ -104,6 +121,10 @@ def _family_job(project: Project, entry: Entry, data: Prepared, name: str, loop:
     return Job(
         name=name,
         make=partial(_family_task, data.digest, name, entry, seed),
+        earlier=tuple(
+            (partial(_family_task, data.digest, name, each, seed), round(until * loop.steps))
+            for each, until in entry.phases
+        ),
         project=project,
         loop=loop,
         seed=seed,
@@ -115,7 +136,8 @@ def _family_job(project: Project, entry: Entry, data: Prepared, name: str, loop:
 
 def identity(entry: Entry, data: Prepared, *roots: str, more: Sequence[str] = ()) -> str:
     """What determines the outcome of a training of a family by the code of `roots`, beside its loop and seed."""
-    return text_digest(code_digest(*roots), json.dumps(asdict(entry.config)), data.digest, *more)
+    configurations = [json.dumps(asdict(entry.config)), *(json.dumps(asdict(each)) for each in entry.earlier)]
+    return text_digest(code_digest(*roots), *configurations, data.digest, *more)
 
 
 def classifier_job(project: Project, data: Prepared) -> Job:
@@ -144,8 +166,13 @@ def tuned(project: Project, entry: Entry) -> Entry:
     """The entry with what its search found; as it is, if it is not searched."""
     if not entry.space:
         return entry
-    found = read_json(project.root / best(entry.name))["parameters"]
-    return entry.with_values({key: found[key] for key in entry.space if key in found})
+    found = read_json(project.root / best(entry.name))
+    earlier = [(each["until"], _of_space(entry, each["parameters"])) for each in found.get("earlier", [])]
+    return entry.with_values(_of_space(entry, found["parameters"]), earlier)
+
+
+def _of_space(entry: Entry, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: values[key] for key in entry.space if key in values}
 
 
 def features_digest(project: Project) -> str:

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
 
@@ -52,17 +53,37 @@ def never() -> bool:
     return False
 
 
+@dataclass(frozen=True)
+class Part:
+    """Which steps of a training are made: up to `until`, from the checkpoints in `before` where there are none yet.
+
+    The validations of the first steps, up to `told`, were reported before.
+    """
+
+    told: int = 0
+    until: int | None = None
+    before: Folder | None = None
+
+
 def fit(
-    task: Task, loop: Loop, seed: int, folder: Folder, report: Report = unheard, ends_soon: EndsSoon = never
-) -> None:
+    task: Task,
+    loop: Loop,
+    seed: int,
+    folder: Folder,
+    report: Report = unheard,
+    ends_soon: EndsSoon = never,
+    part: Part = Part(),
+) -> int:
     """Train until the last step or early stopping; the outcome is the last checkpoint in `folder`.
 
     Called again it resumes from the newest checkpoint: it first reports the validations so far again, then goes on.
+    The step that was reached is returned: that of the end, or of the end of the part that is asked for. Learning rates
+    and decays are those of the task, whatever the checkpoint was made with.
     A training that diverges goes back to its last validated state as often as `loop.rescues` allows; then it raises
     `UserError`, with the best weights kept in the checkpoints. When `ends_soon` says that a machine is about to be
     taken away, which all workers ask together, the state is saved at once, and again until it is gone.
     """
-    Training(task, loop, seed, folder, report, ends_soon).run()
+    return Training(task, loop, seed, folder, report, ends_soon, part).run()
 
 
 class _Divergence(Exception):
@@ -80,9 +101,12 @@ class Training:
         folder: Folder,
         report: Report = unheard,
         ends_soon: EndsSoon = never,
+        part: Part = Part(),
     ) -> None:
         self.task, self.loop, self.seed, self.folder = task, loop, seed, folder
         self.report, self.ends_soon = report, ends_soon
+        self.told, self.until = part.told, part.until or loop.steps
+        self._kept = (folder,) if part.before is None else (folder, part.before)
         self.device = device()
         self.workers = Workers(self.device)
         self.module = task.module.to(self.device)
@@ -103,25 +127,27 @@ class Training:
         self.ema = {key: value.clone() for key, value in weights.items()} if loop.ema_decay else {}
         self.best = {key: value.clone() for key, value in weights.items()}
 
-    def run(self) -> None:
-        """Resume, then step to the end."""
+    def run(self) -> int:
+        """Resume, then step to the end, and say which it is."""
         with owned(self.folder, self.task.name) if self.workers.is_first else nullcontext() as self._lease:
             self._run()
+        return self.state.step
 
     def _run(self) -> None:
         forget_peak(self.device)
-        self._restore(self.folder, self.folder / INTERIM)
+        self._restore(self.folder / INTERIM, *self._kept)
         self._asked, self._ask_at = (time.perf_counter(), self.state.step), self.state.step + 1
         for row in self.state.history:
-            self.report(dict(row))
+            if row["step"] > self.told:
+                self.report(dict(row))
             self._watch.stuck(int(row["step"]), self.task.concerns(row))  # what the log has already
-        if self.state.finished:
+        if self._ended:
             return
         if self.loop.rescues and self.state.step == 0:
             self._save()  # what a divergence before the first validation goes back to
         reading = closing(self.feed) if self.feed is not None else nullcontext()
         with reading, progress(self.task.name, self.state.step, self.loop.steps) as advance:
-            while not self.state.finished:
+            while not self._ended:
                 try:
                     validated = self._advance()
                 except _Divergence as divergence:
@@ -132,25 +158,29 @@ class Training:
                 if self.workers.is_first:
                     advance(self.state.step, self._status(), last=self.state.finished)
 
+    @property
+    def _ended(self) -> bool:
+        return self.state.finished or self.state.step >= self.until
+
     def _advance(self) -> bool:
         """A step and all that is due after it. Was that a validation?"""
         began = time.perf_counter()
         self._step()
-        step, last = self.state.step, self.state.step == self.loop.steps
+        step, last = self.state.step, self.state.step == self.until
         validated = last or step % self.loop.validate_every == 0
         if validated or step % CHECK_EVERY == 0 or step % self.loop.checkpoint_every == 0:
             self._check_divergence()
         if validated:
             self._validate()
             stopped = self.loop.patience is not None and self.state.waited >= self.loop.patience
-            self.state.finished = last or stopped
+            self.state.finished = step == self.loop.steps or stopped
             if self.state.finished:
                 self._voice(self._watch.unsaid(self.state.best_concerns))
                 self._count()
         self.state.seconds += time.perf_counter() - began
         # What can be gone back to must have been found good, by a validation.
         due = validated if self.loop.rescues else step % self.loop.checkpoint_every == 0
-        if self.state.finished or due:
+        if self._ended or due:
             self._save()
         elif self._ends_soon():
             self._save(INTERIM)  # apart from those that a divergence goes back to
@@ -344,12 +374,9 @@ class Training:
         self._pending = {}
         if self.workers.is_first:
             checkpoint.forget(self.folder / INTERIM)  # of a way that is not gone again
-        self._restore(self.folder)
+        self._restore(*self._kept)
         self.state.rescues = rescues
-        for name, schedule in self.schedules.items():
-            groups = self.optimisers[name].param_groups
-            for group, rate in zip(groups, schedule.base_lrs, strict=True):
-                group["lr"] = rate * self._pace(self.state.step)
+        self._set_rates()
         if self.workers.is_first:
             left = self.loop.rescues - rescues
             print(
@@ -386,14 +413,13 @@ class Training:
                 "best": self.best,
                 "random": random_states(self.generator),
             }
-            rest: dict[str, Any] = {"state": vars(self.state), "optimisers": {}, "schedules": {}}
+            rest: dict[str, Any] = {"state": vars(self.state)}
             if self._lease is not None:
                 self._lease.check()
                 rest["owner"] = self._lease.token
             rest["device"] = self.device.type
             for name, optimiser in self.optimisers.items():
-                groups[f"optimiser:{name}"], rest["optimisers"][name] = checkpoint.of_optimiser(optimiser)
-                rest["schedules"][name] = self.schedules[name].state_dict()
+                groups[f"optimiser:{name}"] = checkpoint.of_optimiser(optimiser)
             checkpoint.save(self.folder / within if within else self.folder, self.state.step, groups, rest)
             if not within:
                 checkpoint.forget(self.folder / INTERIM)
@@ -416,8 +442,15 @@ class Training:
             print(f"{self.task.name}: its checkpoint {was}: it goes on with other random numbers", flush=True)
         self.state = State(**rest["state"])
         for name, optimiser in self.optimisers.items():
-            checkpoint.to_optimiser(optimiser, groups.get(f"optimiser:{name}", {}), rest["optimisers"][name])
-            self.schedules[name].load_state_dict(rest["schedules"][name])
+            checkpoint.to_optimiser(optimiser, groups.get(f"optimiser:{name}", {}))
+        self._set_rates()
+
+    def _set_rates(self) -> None:
+        """Give the optimisers the learning rates of the present step."""
+        for name, schedule in self.schedules.items():
+            schedule.last_epoch = self.state.step
+            for group, rate in zip(self.optimisers[name].param_groups, schedule.base_lrs, strict=True):
+                group["lr"] = rate * self._pace(self.state.step)
 
     # Set-up
 

@@ -40,8 +40,10 @@ SPACE = Space({"x": Dimension(low=0.0, high=1.0)})
 def trial_of(folder: Path, seconds: float) -> Trial:
     """Twenty steps, each noted in a file; called again it goes on after the last that it has noted."""
 
-    def trial(parameters: dict[str, Any], report: Callable[[dict[str, float]], None]) -> None:
+    def trial(rounds: list[dict[str, Any]], report: Callable[[dict[str, float]], None]) -> None:
         import time
+
+        (parameters,) = rounds
 
         file = folder / f"{parameters['x']}.jsonl"
         for line in file.read_text().splitlines() if file.exists() else []:
@@ -250,7 +252,7 @@ def test_hundreds_of_trials_cost_the_search_little(tmp_path: Path, monkeypatch: 
             ended = under_way.pop(0)
             history = [{"step": step, "objective": 1.0 / step} for step in range(1, 6)]
             proposals.on_trial_complete(ended, history[-1])
-            journal.finish(TrialResult(int(ended), journal.proposed[int(ended)], history, False))
+            journal.finish(TrialResult(int(ended), journal.proposed[int(ended)].parameters, history, False))
         seconds.append(time.process_time() - began)
     first, last = sum(seconds[100:200]), sum(seconds[400:])
     assert len(list(tmp_path.glob("*.json"))) == 500

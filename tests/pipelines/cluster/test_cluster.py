@@ -30,7 +30,7 @@ from pipelines.cluster.connect import connected
 from pipelines.cluster.launch import EndsSoon, Report, Work, launch
 from pipelines.cluster.proposals import Proposals, Space
 from pipelines.cluster.search import Trial, search
-from pipelines.cluster.trials import OBJECTIVE, STEP, Journal, TrialResult
+from pipelines.cluster.trials import OBJECTIVE, STEP, Journal, Proposal, TrialResult
 from pipelines.device import WORKERS
 from pipelines.errors import UserError
 from pipelines.files import write_json
@@ -243,7 +243,7 @@ def test_what_was_proposed_is_proposed_again_whatever_the_order(tmp_path: Path) 
     proposals = Proposals(space, settings, journal)
     at_once = [proposals.suggest(str(number)) for number in range(3)]
     for number in (2, 0):  # the search is killed while number 1 runs
-        parameters = journal.proposed[number]
+        parameters = journal.proposed[number].parameters
         proposals.on_trial_complete(str(number), {OBJECTIVE: parameters["lr"]})
         journal.finish(TrialResult(number, parameters, [{STEP: 1, OBJECTIVE: parameters["lr"]}], False))
     more = Proposals(space, Search(trials=8), Journal(Folder(tmp_path)))
@@ -256,7 +256,8 @@ def test_what_was_proposed_is_proposed_again_whatever_the_order(tmp_path: Path) 
 def quadratic(folder: Path, seconds: float) -> Trial:
     """A resumable descent on (x-1)², with its rows in a file; fails for a width of 1."""
 
-    def trial(parameters: dict[str, Any], report: Callable[[dict[str, float]], None]) -> None:
+    def trial(rounds: list[dict[str, Any]], report: Callable[[dict[str, float]], None]) -> None:
+        (parameters,) = rounds
         key = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()[:12]
         file = folder / f"{key}.json"
         rows = json.loads(file.read_text()) if file.exists() else []
@@ -336,10 +337,10 @@ def test_search(undisturbed: list[TrialResult]) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("cluster")
 def test_errors_of_trials(tmp_path: Path) -> None:
-    def diverges(parameters: dict[str, Any], report: Callable[[dict[str, float]], None]) -> None:
+    def diverges(rounds: list[dict[str, Any]], report: Callable[[dict[str, float]], None]) -> None:
         raise UserError("the loss is NaN")
 
-    def breaks(parameters: dict[str, Any], report: Callable[[dict[str, float]], None]) -> None:
+    def breaks(rounds: list[dict[str, Any]], report: Callable[[dict[str, float]], None]) -> None:
         raise TypeError("a bug")
 
     space, storage = Space({"lr": Dimension(low=0.0, high=1.0)}), Folder(tmp_path)
@@ -359,7 +360,8 @@ def test_what_cannot_go_well_fails_alone_and_more_trials_go_on(tmp_path: Path) -
     """A trial raises, one is killed each time it runs, one runs out of memory; and then there are to be more trials."""
     ran = tmp_path / "ran"
 
-    def trial(parameters: dict[str, Any], report: Callable[[dict[str, float]], None]) -> None:
+    def trial(rounds: list[dict[str, Any]], report: Callable[[dict[str, float]], None]) -> None:
+        (parameters,) = rounds
         with ran.open("a") as file:
             file.write(f"{parameters['kind']}\n")
         if parameters["kind"] == "dies":
@@ -408,8 +410,8 @@ def test_trials_of_several_workers(tmp_path: Path) -> None:
         pytest.skip("needs 2 CPUs")
     ran, kinds = tmp_path / "ran", ["fine", "weak", "raises", "breaks", "dies"]
 
-    def trial(parameters: dict[str, Any], report: Callable[[dict[str, float]], None]) -> None:
-        kind, rank = parameters["kind"], distributed.get_rank()
+    def trial(rounds: list[dict[str, Any]], report: Callable[[dict[str, float]], None]) -> None:
+        kind, rank = rounds[-1]["kind"], distributed.get_rank()
         with ran.open("a") as file:
             file.write(f"{kind} {rank}\n")
         for step in range(1, 5):
@@ -428,7 +430,7 @@ def test_trials_of_several_workers(tmp_path: Path) -> None:
     settings = settings.model_copy(update={"grace_steps": 1, "workers_per_trial": 2, "max_failures": 1})
     journal = Journal(Folder(tmp_path / "journal"))
     for number, kind in enumerate(kinds):
-        journal.propose(number, {"kind": kind})
+        journal.propose(Proposal(number, {"kind": kind}))
     found = search("tune@a", journal, trial, space, settings, Cluster(), Unheard())
     results = {result.parameters["kind"]: result for result in found}
     assert [row["objective"] for row in results["fine"].history] == [2.0 * step + 1 for step in range(1, 5)]

@@ -66,10 +66,10 @@ def test_values_that_do_not_fit_each_other_fail_their_trial(monkeypatch: pytest.
     monkeypatch.setattr(tune, "data_of", lambda *_: None)
     monkeypatch.setattr(tune, "trial_job", lambda project, entry, data: lambda report: asked.append(entry))
     trial = tune.Trial(project, project.entries["gan"], "digest")
-    trial({"loss": "wasserstein", "spectral_norm": True}, lambda row: None)
+    trial([{"loss": "wasserstein", "spectral_norm": True}], lambda row: None)
     assert [vars(entry.config)["loss"] for entry in asked] == ["wasserstein"]
     with pytest.raises(UserError, match=r"entries\.gan\.config: loss: wasserstein needs a weight_clip"):
-        trial({"loss": "wasserstein", "spectral_norm": False}, lambda row: None)
+        trial([{"loss": "wasserstein", "spectral_norm": False}], lambda row: None)
 
 
 def test_values_of_the_block_are_those_of_the_first_trial(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def results() -> list[TrialResult]:
 
 def test_pictures_of_what_are_no_numbers(tmp_path: Path) -> None:
     searched = ["norm", "hidden", "variance", "kl_weight"]
-    best = tune._write(tmp_path, results(), searched, "val_fid")
+    best = tune._write(tmp_path, results(), Search(steps=100), searched, "val_fid")
     assert best["parameters"] == {"norm": True, "hidden": [64], "variance": 0.1, "kl_weight": 4.0}
     text = (tmp_path / "trials.csv").read_text()
     trials = pd.read_csv(io.StringIO(text), keep_default_na=False, na_values=[""])  # as `compare` reads it

@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from pipelines.errors import UserError
 from pipelines.params.schema import Loop
 from pipelines.storage import Folder
 from pipelines.training import checkpoint
-from pipelines.training.loop import Training, fit
+from pipelines.training.loop import Part, Training, fit
 from pipelines.training.players import pace
 from pipelines.training.task import Task
 
@@ -107,6 +108,52 @@ def test_killed_at_any_step_it_ends_with_the_same_bits(tmp_path: Path, kills: tu
         with pytest.raises(Kill):
             train(tmp_path / "killed", fail_at=kill)
     assert outcome(train(tmp_path / "killed")) == undisturbed
+
+
+def part(folder: Path, at: Part, rate: float = 1e-2, reports: list[Any] | None = None, **options: Any) -> Training:
+    """A part of the training, at a learning rate of its own."""
+    torch.manual_seed(0)
+    task = make(Regression())
+    task = replace(task, players=[replace(player, learning_rate=rate) for player in task.players])
+    loop, heard = Loop(**{**LOOP, **options}), reports if reports is not None else []
+    training = Training(task, loop, 0, Folder(folder), heard.append, part=at)
+    assert training.run() == (at.until or loop.steps)
+    return training
+
+
+def test_a_training_in_parts_is_one(tmp_path: Path) -> None:
+    whole = outcome(train(tmp_path / "whole", validate_every=9))
+    heard = list[Any]()
+    part(tmp_path / "first", Part(until=18), validate_every=9, reports=heard)
+    again = Part(18, 36, Folder(tmp_path / "first"))
+    part(tmp_path / "second", again, validate_every=9, reports=heard)
+    assert [row["step"] for row in heard] == [9, 18, 27, 36]
+    rest = part(tmp_path / "second", Part(36), validate_every=9, reports=heard)
+    assert outcome(rest) == whole and [row["step"] for row in heard[4:]] == [40]
+
+
+def test_a_part_has_a_learning_rate_of_its_own_whatever_was_before(tmp_path: Path) -> None:
+    part(tmp_path / "first", Part(until=20))
+    ends = dict[float, Any]()
+    for rate in (1e-2, 0.0):
+        folder = tmp_path / str(rate)
+        ends[rate] = part(folder, Part(20, None, Folder(tmp_path / "first")), rate)
+    before = checkpoint.load(Folder(tmp_path / "first"))
+    assert before is not None
+    for key, value in ends[0.0].module.state_dict().items():
+        assert torch.equal(value, before[0]["module"][key]), "nothing moves at a rate of 0"
+    assert outcome(ends[1e-2])[0] == outcome(train(tmp_path / "whole"))[0]
+
+
+def test_a_part_that_diverges_at_once_goes_back_to_what_was_before(tmp_path: Path) -> None:
+    part(tmp_path / "first", Part(until=20), rescues=1)
+    torch.manual_seed(0)
+    module = Regression()
+    module.spoil_at = 1
+    at = Part(20, None, Folder(tmp_path / "first"))
+    training = Training(make(module), Loop(**{**LOOP, "rescues": 1}), 0, Folder(tmp_path / "second"), part=at)
+    assert training.run() == 40
+    assert training.state.rescues == 1 and [row["step"] for row in training.state.history][-2:] == [36, 40]
 
 
 def test_examples_and_memory_are_counted_across_interruptions(tmp_path: Path) -> None:
