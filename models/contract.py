@@ -136,6 +136,13 @@ class Trainable(nn.Module, ABC):
         """Data-dependent initialisation, called once before the first step with examples of the training split."""
         return None
 
+    def working_state(self) -> dict[str, Tensor]:
+        """What training goes on with beside the weights, such as running sums: kept in checkpoints, not exported.
+
+        The tensors are the module's own, so that to write to them restores it.
+        """
+        return {}
+
     def diagnostics(self, batch: Batch) -> dict[str, float]:
         """Numbers about the state of training worth a curve of their own, measured on validation examples."""
         return {}

@@ -5,9 +5,8 @@ gradient. In real units y (N, D), with Σ_k diagonal, full, or low rank plus noi
 
     p(y) = Σ_k π_k N(y; μ_k, Σ_k)                       π_k|label for a conditional model
     E:  r_nk = π_k N(y_n; μ_k, Σ_k) / p(y_n)
-    M:  π_k = mean_n r_nk,  μ_k = Σ_n r_nk y_n / Σ_n r_nk,  S_k = Σ_n r_nk (y_n-μ_k)(y_n-μ_k)ᵀ / Σ_n r_nk,
-        Σ_k = S_k, or its diagonal, or W_k W_kᵀ + σ_k² I with the q leading eigenvectors U and eigenvalues λ of S_k:
-        σ² = mean of the others,  W = U (λ - σ²)^½
+    M:  π_k = mean_n r_nk,  μ_k = Σ_n r_nk y_n / Σ_n r_nk,  Σ_k = Σ_n r_nk (y_n-μ_k)(y_n-μ_k)ᵀ / Σ_n r_nk, or its
+        diagonal; for W_k W_kᵀ + σ_k² I see gmm_covariances.py
 
 Batches smaller than the data give stepwise EM (Cappé & Moulines, 2009): statistics move by (t+30)^-decay at step t, so
 that what k-means has found is not thrown away by the first batch.
@@ -17,6 +16,8 @@ Dempster, Laird & Rubin, 1977; Tipping & Bishop, "Mixtures of Probabilistic Prin
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Literal
 
 import torch
@@ -25,18 +26,10 @@ from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .contract import (
-    STRICT,
-    Batch,
-    Event,
-    FamilyConfig,
-    MaximumLikelihood,
-    Player,
-    RealDensity,
-)
+from .contract import STRICT, Batch, Event, FamilyConfig, MaximumLikelihood, Player, RealDensity
+from .gmm_covariances import NOBODY, Covariances, Diagonal, Full, LowRank, Sums
 from .layers.draws import categorical, draw
 from .layers.labels import known
-from .layers.normal import standard_normal_log_density
 from .layers.units import Units, fixed_units
 from .layers.workers import sum_over_workers
 
@@ -68,33 +61,26 @@ class GMMConfig(FamilyConfig):
 
 
 class GMM(MaximumLikelihood, RealDensity):
-    """Parameters: logits of π (1 or classes, K), means (K, D), and factors that make the covariances."""
+    """Parameters: logits of π (1 or classes, K), means (K, D), and those of the covariances."""
 
     Config = GMMConfig
     parallel_sampling = True
     config: GMMConfig
-    zeroth: Tensor
-    first: Tensor
-    second: Tensor
-    em_steps: Tensor
 
     def __init__(self, config: GMMConfig, event: Event) -> None:
         super().__init__(config, event)
-        K, D, rows = config.components, event.dimensions, max(1, self.classes)
+        K, D = config.components, event.dimensions
         self.units: Units = fixed_units(event)
-        self.rank = min(config.rank, D)
-        self.logits = nn.Parameter(torch.zeros(rows, K))
+        self.logits = nn.Parameter(torch.zeros(max(1, self.classes), K))
         self.means = nn.Parameter(torch.randn(K, D))
-        # log σ of every dimension: the noise of `low_rank`, the diagonal of the Cholesky factor of `full`.
-        self.log_scale = nn.Parameter(torch.zeros(K, 1 if config.covariance == "low_rank" else D))
-        shape = {"diagonal": (0, 0), "full": (D, D), "low_rank": (D, self.rank)}[config.covariance]
-        self.factor = nn.Parameter(0.01 * torch.randn(K, *shape)) if config.covariance != "diagonal" else None
-        # Running sufficient statistics of EM, double: E[yyᵀ] - μμᵀ cancels.
-        self.register_buffer("zeroth", torch.zeros(rows, K, dtype=torch.float64))
-        self.register_buffer("first", torch.zeros(K, D, dtype=torch.float64))
-        second = (K, D) if config.covariance == "diagonal" else (K, D, D)
-        self.register_buffer("second", torch.zeros(second, dtype=torch.float64))
-        self.register_buffer("em_steps", torch.zeros((), dtype=torch.long))
+        shapes: Mapping[str, Callable[[int, int], Covariances]] = {
+            "diagonal": Diagonal,
+            "full": Full,
+            "low_rank": partial(LowRank, rank=min(config.rank, D)),
+        }
+        self.covariances: Covariances = shapes[config.covariance](K, D)
+        self._running: Sums = {}  # of stepwise EM, per example
+        self._em_steps = torch.zeros((), dtype=torch.long)
 
     @property
     def bound(self) -> str | None:
@@ -123,6 +109,9 @@ class GMM(MaximumLikelihood, RealDensity):
             )
         ]
 
+    def working_state(self) -> dict[str, Tensor]:
+        return {"em_steps": self._em_steps, **self._running}
+
     def initialise(self, x: Tensor, labels: Tensor | None, generator: torch.Generator) -> None:
         """The mixture of the clusters that k-means finds, from k-means++ seeds (Arthur & Vassilvitskii, 2007)."""
         self.units.initialise(x)
@@ -137,34 +126,20 @@ class GMM(MaximumLikelihood, RealDensity):
             member = F.one_hot(torch.cdist(y, centres).argmin(1), len(centres)).to(y.dtype)
             centres = torch.where(member.sum(0)[:, None] > 0, member.T @ y / member.sum(0)[:, None], centres)
         with torch.no_grad():
-            self._update_statistics(y, member, labels, kept=0.0)
-            self._maximise()
+            self.means.copy_(centres)
+            self.covariances.start(y, member)
+            sums = self._sums(y, member, labels)
+            self._running = sums if self.config.step_decay else {}
+            self._maximise(sums)
 
     def _log_joint(self, y: Tensor, labels: Tensor | None) -> Tensor:
         """log π_k + log N(y; μ_k, Σ_k), (N, K)."""
-        difference = y[:, None] - self.means  # (N, K, D)
-        log_scale = self.log_scale.expand(self.means.shape)
-        if self.config.covariance == "diagonal":
-            white, log_det = difference * torch.exp(-log_scale), log_scale.sum(1)
-        else:
-            tril = self._cholesky()
-            white = torch.linalg.solve_triangular(tril, difference.permute(1, 2, 0), upper=False).permute(2, 0, 1)
-            log_det = tril.diagonal(dim1=1, dim2=2).log().sum(1)
-        log_normal = standard_normal_log_density(white) - log_det
+        log_normal = self.covariances.log_normal(y, self.means)
         return F.log_softmax(self.logits, 1)[self._label_rows(labels, len(y))] + log_normal
 
     def _label_rows(self, labels: Tensor | None, n: int) -> Tensor:
         """The row of `logits` that each of n examples uses."""
         return torch.zeros(n, dtype=torch.long, device=self.logits.device) if not self.classes else known(labels).long()
-
-    def _cholesky(self) -> Tensor:
-        """Cholesky factors (K, D, D) of the covariances."""
-        assert self.factor is not None
-        if self.config.covariance == "full":
-            return self.factor.tril(-1) + torch.diag_embed(self.log_scale.exp())
-        noise = torch.diag_embed((2 * self.log_scale).exp().expand(self.means.shape))
-        with torch.autocast(noise.device.type, enabled=False):  # in bfloat16 the product is not positive definite
-            return torch.linalg.cholesky(self.factor @ self.factor.mT + noise)
 
     def log_likelihood(self, batch: Batch) -> Tensor:
         y, log_det = self.units(batch.x, batch.noise)
@@ -177,54 +152,33 @@ class GMM(MaximumLikelihood, RealDensity):
     def _expectation_maximisation(self, batch: Batch) -> None:
         """One E and one M step on the global batch."""
         y, _ = self.units(batch.x, batch.noise)
-        responsibility = self._log_joint(y, batch.labels).softmax(1)
-        kept = 1 - float(self.em_steps + MADE_BEFORE) ** -self.config.step_decay
-        self.em_steps += 1
-        self._update_statistics(y, responsibility, batch.labels, kept)
-        self._maximise()
+        sums = self._sums(y, self._log_joint(y, batch.labels).softmax(1), batch.labels)
+        if self._running:
+            share = float(self._em_steps + MADE_BEFORE) ** -self.config.step_decay
+            for name, new in sums.items():
+                self._running[name].mul_(1 - share).add_(new, alpha=share)
+            sums = self._running
+        self._em_steps += 1
+        self._maximise(sums)
 
-    def _update_statistics(self, y: Tensor, responsibility: Tensor, labels: Tensor | None, kept: float) -> None:
-        """Mix `kept` of the running statistics with those of y (N, D) and its responsibilities (N, K)."""
-        y, responsibility = y.double(), responsibility.double()
+    def _sums(self, y: Tensor, responsibility: Tensor, labels: Tensor | None) -> Sums:
+        """What the M step needs of y (N, D) and responsibilities (N, K): per example, over all workers, in double.
+
+        In double since what is left of a sum of squares without the mean's may be little.
+        """
+        y, r = y.double(), responsibility.double()
+        zeroth = r.new_zeros(self.logits.shape).index_add_(0, self._label_rows(labels, len(y)), r)
+        sums = {"zeroth": zeroth, "first": r.T @ y, **self.covariances.sums(y, r, self.means.double())}
         n = sum_over_workers(y.new_full((), len(y)))
-        zeroth = torch.zeros_like(self.zeroth).index_add_(0, self._label_rows(labels, len(y)), responsibility)
-        if self.config.covariance == "diagonal":
-            second = responsibility.T @ y.square()
-        else:
-            second = torch.stack([(y * weight[:, None]).T @ y for weight in responsibility.T])
-        for statistic, new in ((self.zeroth, zeroth), (self.first, responsibility.T @ y), (self.second, second)):
-            statistic.mul_(kept).add_(sum_over_workers(new) / n, alpha=1 - kept)
+        return {name: sum_over_workers(each) / n for name, each in sums.items()}
 
-    def _maximise(self) -> None:
-        """The M step from the running statistics."""
+    def _maximise(self, sums: Mapping[str, Tensor]) -> None:
+        """The M step."""
         tiny = torch.finfo(self.logits.dtype).tiny
-        self.logits.copy_((self.zeroth / self.zeroth.sum(1, keepdim=True).clamp_min(tiny)).clamp_min(tiny).log())
-        weight = self.zeroth.sum(0).clamp_min(1e-10)
-        means = self.first / weight[:, None]
-        self.means.copy_(means)
-        if self.config.covariance == "diagonal":
-            variance = self.second / weight[:, None] - means.square()
-            self.log_scale.copy_(0.5 * (variance.clamp_min(0) + self.config.variance_floor).log())
-        else:
-            self._set_covariances(self.second / weight[:, None, None] - means[:, :, None] * means[:, None])
-
-    def _set_covariances(self, S: Tensor) -> None:
-        """Take the covariances (K, D, D), floored, or what of them the shape can hold."""
-        floor = self.config.variance_floor
-        variance = S.diagonal(dim1=1, dim2=2).clamp_min(0) + floor
-        if self.factor is None:
-            self.log_scale.copy_(0.5 * variance.log())
-        elif self.config.covariance == "full":
-            tril = torch.linalg.cholesky(S + floor * torch.eye(S.shape[1], dtype=S.dtype, device=S.device))
-            self.factor.copy_(tril)
-            self.log_scale.copy_(tril.diagonal(dim1=1, dim2=2).log())
-        else:
-            eigenvalues, vectors = torch.linalg.eigh(S)  # ascending
-            rest = eigenvalues[:, : S.shape[1] - self.rank]
-            noise = rest.clamp_min(0).sum(1) / max(1, rest.shape[1]) + floor
-            leading = (eigenvalues[:, -self.rank :] - noise[:, None]).clamp_min(0)
-            self.factor.copy_(vectors[:, :, -self.rank :] * leading.sqrt()[:, None])
-            self.log_scale.copy_(0.5 * noise.log()[:, None])
+        zeroth = sums["zeroth"]
+        self.logits.copy_((zeroth / zeroth.sum(1, keepdim=True).clamp_min(tiny)).clamp_min(tiny).log())
+        weight = zeroth.sum(0).clamp_min(NOBODY)
+        self.means.copy_(self.covariances.maximise(weight, sums["first"], dict(sums), self.config.variance_floor))
 
     def sample(
         self,
@@ -234,12 +188,11 @@ class GMM(MaximumLikelihood, RealDensity):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """Draw a component k, then y = μ_k + T Σ_k^½ ε."""
-        D = self.event.dimensions
-        drawn = draw(n, D, labels, self.classes, temperature, generator, self.means, uniform=1)
+        drawn = draw(n, self.covariances.noise, labels, self.classes, temperature, generator, self.means, uniform=1)
         weights = self.logits.softmax(1)[self._label_rows(drawn.labels, n)].double()
-        k = categorical(weights, drawn.u[:, 0])
-        if self.config.covariance == "diagonal":
-            deviation = self.log_scale[k].exp() * drawn.z
-        else:
-            deviation = torch.einsum("nde,ne->nd", self._cholesky()[k], drawn.z)
-        return self.units.quantise(self.means[k] + deviation)
+        component = categorical(weights, drawn.u[:, 0])
+        y = self.means[component]
+        for k in component.unique().tolist():
+            rows = component == k
+            y[rows] += self.covariances.deviation(k, drawn.z[rows])
+        return self.units.quantise(y)

@@ -64,7 +64,7 @@ class PrincipalComponents(nn.Module, Features):
         self.mean.copy_(y.mean(0))
         y = y - self.mean
         count = min(self.components.shape[1], len(y))
-        vectors = _leading(y, count)
+        vectors = leading_components(y, count)
         self.components.zero_()[:, :count] = vectors
         variance = (y @ vectors).square().sum() / max(1, len(y) - 1) / self.components.shape[1]
         self.scale.copy_(variance.sqrt() if variance > 0 else torch.ones(()))
@@ -82,7 +82,7 @@ class PrincipalComponents(nn.Module, Features):
         return network_input(x, self.event, self.units).flatten(1)
 
 
-def _leading(y: Tensor, count: int) -> Tensor:
+def leading_components(y: Tensor, count: int) -> Tensor:
     """The leading principal components (I, count), orthonormal, of centred y (N, I)."""
     if y.shape[1] <= EXACT:
         double = y.double()

@@ -411,6 +411,7 @@ class Training:
                 "module": self.module.state_dict(),
                 "ema": self.ema,
                 "best": self.best,
+                "working": self.module.working_state(),
                 "random": random_states(self.generator),
             }
             rest: dict[str, Any] = {"state": vars(self.state)}
@@ -435,6 +436,8 @@ class Training:
         self.module.load_state_dict(groups["module"])
         self.ema = groups.get("ema", {})
         self.best = groups["best"]
+        for name, working in self.module.working_state().items():
+            working.copy_(groups["working"][name])
         if rest["device"] == self.device.type:
             set_random_states(self.generator, {name: value.cpu() for name, value in groups["random"].items()})
         elif self.workers.is_first:

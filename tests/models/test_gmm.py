@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,18 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 from sklearn.mixture import GaussianMixture
+from torch.distributions import MultivariateNormal
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from models.contract import Batch, Event
 from models.gmm import GMM, GMMConfig
+from models.gmm_covariances import Full, LowRank
 from models.noise import Noise
+from pipelines.data.examples import Examples
+from pipelines.params.schema import Loop
+from pipelines.storage import Folder
+from pipelines.training.loop import Part, Training
+from pipelines.training.task import Task
 
 from .cases import IMAGE, Case
 
@@ -150,3 +159,80 @@ def test_classes_share_components_with_weights_of_their_own() -> None:
         player.closed_form(Batch(x, labels, Noise(torch.Generator().manual_seed(0), len(x))))
     scores = torch.stack([model.log_prob(x, torch.full((len(x),), label)) for label in range(3)], 1)
     assert (scores.argmax(1) == labels).double().mean() > 0.95
+
+
+@pytest.mark.parametrize("covariance", ["diagonal", "low_rank", "full"])
+def test_densities_and_samples_are_those_of_the_covariances_written_out(covariance: str) -> None:
+    torch.manual_seed(0)
+    model = GMM(GMMConfig(components=2, covariance=covariance, rank=2), Event((4,), None)).double()
+    for parameter in model.parameters():
+        parameter.data = 0.5 * torch.randn_like(parameter)
+    of = model.covariances
+    if isinstance(of, LowRank):
+        sigma = of.factor @ of.factor.mT + (2 * of.log_scale).exp()[:, None, None] * torch.eye(4)
+    elif isinstance(of, Full):
+        L = of.factor.tril(-1) + torch.diag_embed(of.log_scale.exp())
+        sigma = L @ L.mT
+    else:
+        sigma = torch.diag_embed((2 * of.log_scale).exp())
+    y = torch.randn(50, 4, dtype=torch.float64)
+    theirs = [MultivariateNormal(mean, each).log_prob(y) for mean, each in zip(model.means, sigma, strict=True)]
+    torch.testing.assert_close(of.log_normal(y, model.means), torch.stack(theirs, 1))
+    z = torch.randn(200_000, of.noise, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    for k in range(2):
+        torch.testing.assert_close(of.deviation(k, z).T.cov(), sigma[k], atol=0.03, rtol=0.02)
+
+
+class Largest(TorchDispatchMode):
+    """The count of numbers of the largest tensor that is made."""
+
+    numel = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor):
+            self.numel = max(self.numel, made.numel())
+        return made
+
+
+def test_a_low_rank_is_never_laid_out() -> None:
+    """Neither when it is fitted, nor in scores, samples or files: 3,072 numbers squared are 9 million."""
+    config = GMMConfig(components=4, covariance="low_rank", rank=3, step_decay=0.6)
+    D, n = 3 * 32 * 32, 60
+    x = torch.randint(0, 256, (n, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    with Largest() as largest:
+        model = GMM(config, Event((3, 32, 32), 256))
+        model.initialise(x, None, torch.Generator().manual_seed(0))
+        (player,) = model.players()
+        assert player.closed_form is not None
+        player.closed_form(Batch(x, None, Noise(torch.Generator().manual_seed(0), n)))
+        assert torch.isfinite(model.log_prob(x)).all()
+        model.sample(n, generator=torch.Generator().manual_seed(0))
+    assert largest.numel <= n * 4 * (D + 4)
+    assert sum(each.numel() for each in model.state_dict().values()) < 4 * D * 5
+    assert sum(each.numel() for each in model.working_state().values()) < 4 * D * 5
+
+
+@pytest.mark.parametrize("covariance", ["diagonal", "low_rank", "full"])
+def test_stepwise_em_that_was_killed_ends_with_the_same_bits(covariance: str, tmp_path: Path) -> None:
+    def train(folder: Path, steps: int) -> GMM:
+        x = blobs().numpy()
+        model = GMM(GMMConfig(components=3, covariance=covariance, rank=1, step_decay=0.6), Event((2,), None))
+        model.initialise(torch.from_numpy(x), None, torch.Generator().manual_seed(0))
+        task = Task("gmm", model, model.players(), Examples(x, None), lambda: {"objective": 0.0})
+        loop = Loop(steps=20, batch_size=50, checkpoint_every=5)
+        Training(task, loop, 0, Folder(folder), part=Part(until=steps)).run()
+        return model
+
+    whole = train(tmp_path / "whole", 20)
+    train(tmp_path / "killed", 10)
+    again = train(tmp_path / "killed", 20)
+    for name, weights in whole.state_dict().items():
+        assert torch.equal(weights, again.state_dict()[name]), name
+
+
+def test_a_component_without_examples_is_no_failure() -> None:
+    x = torch.cat([torch.zeros(20, 3), torch.ones(20, 3)])
+    for covariance in ("diagonal", "low_rank", "full"):
+        model = fitted(x, 3, components=6, covariance=covariance, rank=2)
+        assert torch.isfinite(model.log_prob(x)).all()
