@@ -135,6 +135,6 @@ class Autoencoder(Family, Reconstruction, Features):
     ) -> Tensor:
         """Decode z ~ N(0, T² I), which fails: the codes of the data do not fill that Gaussian."""
         weight = next(self.parameters())
-        drawn = draw(n, self.config.latent, labels, self.classes, temperature, generator, weight)
+        drawn = draw(n, self.config.latent, labels, self.label_shares, temperature, generator, weight)
         x = self.decode(drawn.z, drawn.labels)
         return x.float() if self.event.levels is None else x.round().to(torch.uint8)

@@ -40,18 +40,21 @@ class Event:
 
     An image is `(C, H, W)` integers `0 … levels-1`, a sequence `(1, T)` integers, a vector `(D,)` floats
     (`levels` is None). `classes` counts the labels; 0 says that the data has none. Where the levels are not `ordered`
-    they are names, such as the colours of a palette: no level lies between two others.
+    they are names, such as the colours of a palette: no level lies between two others. `shares` are those of the
+    classes among the training examples; None says that all are alike.
     """
 
     shape: tuple[int, ...]
     levels: int | None
     classes: int = 0
     ordered: bool = True
+    shares: tuple[float, ...] | None = None
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Event:
         """The event that a config.json describes."""
-        return cls(**{**fields, "shape": tuple(fields["shape"])})
+        shares = fields.get("shares")
+        return cls(**{**fields, "shape": tuple(fields["shape"]), "shares": None if shares is None else tuple(shares)})
 
     @property
     def dimensions(self) -> int:
@@ -188,6 +191,11 @@ class Family(Trainable):
         """How many labels the model conditions on; 0 for an unconditional model."""
         return self.event.classes if self.config.conditional else 0
 
+    @property
+    def label_shares(self) -> tuple[float, ...]:
+        """p(y) of each label y of a conditional model: its share of the training examples; () if unconditional."""
+        return (self.event.shares or (1 / self.classes,) * self.classes) if self.classes else ()
+
     @abstractmethod
     def sample(
         self,
@@ -198,10 +206,10 @@ class Family(Trainable):
     ) -> Tensor:
         """Draw `n` examples (n, *event) in the data's units: uint8 for integer events, float32 for vectors.
 
-        `labels` (n,) chooses the classes of a conditional model (drawn uniformly if left out). `temperature` T scales
-        the standard deviation of the base noise; a distribution P of levels becomes P^(1/T), normalised; of a mixture
-        of Gaussians only the Gaussians get narrower. All randomness of one example is one row of a single draw from
-        the CPU `generator`, so the same seed gives the same samples however a batch is split.
+        `labels` (n,) chooses the classes of a conditional model, drawn by `label_shares` if left out. `temperature` T
+        scales the standard deviation of the base noise; a distribution P of levels becomes P^(1/T), normalised; of a
+        mixture of Gaussians only the Gaussians get narrower. All randomness of one example is one row of a single draw
+        from the CPU `generator`, so the same seed gives the same samples however a batch is split.
         """
 
     def compile_sampling(self) -> None:
@@ -239,28 +247,34 @@ class Density(ABC):
     def classes(self) -> int:
         """How many labels the model conditions on; 0 for an unconditional model."""
 
+    @property
+    @abstractmethod
+    def label_shares(self) -> tuple[float, ...]:
+        """p(y) of each label y of a conditional model."""
+
     def log_prob(self, x: Tensor, labels: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         """log p(x | labels) or its lower bound (N,) in nats of the data's own units.
 
-        Without labels a conditional model gives log p(x) = log 1/C Σ_y p(x | y), the labels being uniform as they are
-        in `sample`. Bounds draw noise; without a `generator` the draw is a fixed one, which makes scoring a function.
+        Without labels a conditional model gives log p(x) = log Σ_y p(y) p(x | y), by the shares with which `sample`
+        draws labels. Bounds draw noise; without a `generator` the draw is a fixed one, which makes scoring a function.
         """
         if self.classes and labels is None:
-            return self.log_prob_by_class(x, generator).logsumexp(1) - math.log(self.classes)
+            return self.joint(self.log_prob_by_class(x, generator)).logsumexp(1)
         generator = generator or torch.Generator().manual_seed(0)
         return self.log_likelihood(Batch(x, labels, Noise(generator, len(x), device=x.device)))
 
     def log_prob_by_class(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """log p(x | y) (N, C) for every class y of a conditional model, with the same noise for each.
-
-        By Bayes' rule with uniform labels, the class with the largest is the most likely label.
-        """
+        """log p(x | y) (N, C) for every class y of a conditional model, with the same noise for each."""
         seed = 0 if generator is None else int(torch.randint(2**31, (), generator=generator))
         columns = []
         for label in range(self.classes):
             labels = torch.full((len(x),), label, device=x.device)
             columns.append(self.log_prob(x, labels, torch.Generator().manual_seed(seed)))
         return torch.stack(columns, 1)
+
+    def joint(self, by_class: Tensor) -> Tensor:
+        """log p(x, y) (N, C) of log p(x | y): by Bayes' rule the label with the largest is the most likely one."""
+        return by_class + torch.tensor(self.label_shares).log().to(by_class)
 
 
 class MaximumLikelihood(Family, Density):

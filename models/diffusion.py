@@ -298,7 +298,7 @@ class Diffusion(Family, Density, Completion):
     ) -> Tensor:
         """Walk from noise to data. An example's row of the draw chooses its label, and seeds the noise of its steps."""
         u = uniform_rows(n, 2, generator).to(self._device)
-        labels = chosen_labels(labels, self.classes, u[:, 0])
+        labels = chosen_labels(labels, self.label_shares, u[:, 0])
         labels = None if labels is None else labels.to(self._device)
         context, sampler = one_hot(labels, self.classes), self._sampler()
         x_0 = torch.empty(n, *self.event.shape, device=self._device, dtype=self._dtype)
@@ -348,7 +348,7 @@ class Diffusion(Family, Density, Completion):
         every = torch.arange(C, device=x_0.device).repeat(n)
         x_0, known, seeds = (each.repeat_interleave(C, 0) for each in (x_0, known, seeds))
         walked, total = sampler.walk(seeds, one_hot(every, C), temperature, x_0, known)
-        label = categorical((-total).view(n, C).softmax(1), u[:, 0])
+        label = categorical(self.joint(-total.view(n, C)).softmax(1), u[:, 0])
         return walked.unflatten(0, (n, C))[torch.arange(n, device=label.device), label]
 
     def _sampler(self, completes: bool = False) -> Sampler:

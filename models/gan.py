@@ -322,7 +322,7 @@ class GAN(Family, Features):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         weight = next(self.generator.parameters())
-        drawn = draw(n, self.config.latent, labels, self.classes, temperature, generator, weight)
+        drawn = draw(n, self.config.latent, labels, self.label_shares, temperature, generator, weight)
         y = self.generator(append(drawn.z, one_hot(drawn.labels, self.classes)))
         return from_centred(y, self.event) if self.units is None else self.units.quantise(y)
 

@@ -188,7 +188,9 @@ class GMM(MaximumLikelihood, RealDensity):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """Draw a component k, then y = μ_k + T Σ_k^½ ε."""
-        drawn = draw(n, self.covariances.noise, labels, self.classes, temperature, generator, self.means, uniform=1)
+        drawn = draw(
+            n, self.covariances.noise, labels, self.label_shares, temperature, generator, self.means, uniform=1
+        )
         weights = self.logits.softmax(1)[self._label_rows(drawn.labels, n)].double()
         component = categorical(weights, drawn.u[:, 0])
         y = self.means[component]

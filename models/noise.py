@@ -56,8 +56,3 @@ def normal_rows(n: int, width: int, generator: torch.Generator | None) -> Tensor
     `torch.randn` will not do: it fills in blocks of sixteen, so its numbers depend on how a draw is split.
     """
     return torch.special.ndtri(uniform_rows(n, width, generator))
-
-
-def random_labels(u: Tensor, classes: int) -> Tensor:
-    """Labels (n,) spread evenly over the classes by uniform numbers (n,)."""
-    return (u * classes).long().clamp_max_(classes - 1)

@@ -219,7 +219,7 @@ class ProgressiveGAN(Family, Features):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         growth, weight = self.growth(), next(self.generator.parameters())
-        drawn = draw(n, self.config.latent, labels, self.classes, 1.0, generator, weight)
+        drawn = draw(n, self.config.latent, labels, self.label_shares, 1.0, generator, weight)
         images = self._images(drawn.z, one_hot(drawn.labels, self.classes), growth, temperature)
         return from_centred(up(images, self.doublings - growth.stage), self.event)
 

@@ -317,7 +317,7 @@ class VAE(Family, Density, Latent, Features):
     ) -> Tensor:
         """Draw z ~ N(0, T² I), then x ~ p(x|z), at the same temperature."""
         L, D, weight = self.config.latent, self.event.dimensions, next(self.parameters())
-        drawn = draw(n, L, labels, self.classes, temperature, generator, weight, uniform=D)
+        drawn = draw(n, L, labels, self.label_shares, temperature, generator, weight, uniform=D)
         x = self.likelihood.draw(self.decoder(drawn.z, one_hot(drawn.labels, self.classes)), drawn.u, temperature)
         if self.units is None:
             return x.unflatten(1, self.event.shape).to(torch.uint8)

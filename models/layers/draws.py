@@ -6,12 +6,13 @@ every device, all at once or one by one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..noise import random_labels, uniform_rows
+from ..noise import uniform_rows
 
 
 @dataclass(frozen=True)
@@ -27,27 +28,30 @@ def draw(
     n: int,
     normal: int,
     labels: Tensor | None,
-    classes: int,
+    shares: Sequence[float],
     temperature: float,
     generator: torch.Generator | None,
     like: Tensor,
     uniform: int = 0,
 ) -> Draw:
-    """`normal` numbers of N(0, T²) for each of n samples, `uniform` ones on (0, 1), and the labels to sample with.
+    """`normal` numbers of N(0, T²) for each of n samples, `uniform` ones on (0, 1), and labels of these `shares`.
 
     They come to the device of `like`, a weight of the network; z also in its precision, u in float64.
     """
     rows = uniform_rows(n, normal + uniform + 1, generator)
     z = (torch.special.ndtri(rows[:, :normal]) * temperature).to(like)
-    chosen = chosen_labels(labels, classes, rows[:, -1])
+    chosen = chosen_labels(labels, shares, rows[:, -1])
     return Draw(z, rows[:, normal:-1].to(like.device), None if chosen is None else chosen.to(like.device))
 
 
-def chosen_labels(labels: Tensor | None, classes: int, u: Tensor) -> Tensor | None:
-    """The labels to sample with: those given, else drawn by the uniform numbers u (n,); None if unconditional."""
-    if not classes:
+def chosen_labels(labels: Tensor | None, shares: Sequence[float], u: Tensor) -> Tensor | None:
+    """The labels to sample with: those given, else drawn with p(y) = `shares` by the uniform numbers u (n,).
+
+    None where there are no shares: an unconditional model has no labels.
+    """
+    if not shares:
         return None
-    return random_labels(u, classes) if labels is None else labels
+    return categorical(torch.tensor(shares, dtype=u.dtype, device=u.device), u) if labels is None else labels
 
 
 def categorical(p: Tensor, u: Tensor) -> Tensor:

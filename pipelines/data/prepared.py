@@ -70,8 +70,9 @@ class Prepared:
 
     @property
     def event(self) -> Event:
-        meta = self.meta
-        return Event(tuple(meta["shape"]), meta["levels"], len(meta["class_names"]), meta["ordered"])
+        meta, counts = self.meta, self.meta["class_counts"].get("train")
+        shares = None if not counts else tuple(count / sum(counts) for count in counts)
+        return Event(tuple(meta["shape"]), meta["levels"], len(meta["class_names"]), meta["ordered"], shares)
 
     @property
     def digest(self) -> str:

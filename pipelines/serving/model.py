@@ -27,7 +27,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 # The parameters of `predict`. An empty `labels` means none: MLflow lets an array be empty, but not null.
-DEFAULTS: dict[str, Any] = {"task": "sample", "n": 16, "seed": 0, "temperature": 1.0, "labels": []}
+DEFAULTS: dict[str, Any] = {
+    "task": "sample",
+    "n": 16,
+    "seed": 0,
+    "temperature": 1.0,
+    "labels": [],
+    "balanced": False,  # all classes alike, where no labels are given
+}
 ROWS = 1024  # how many examples are computed at once
 
 
@@ -78,6 +85,8 @@ class ServedModel(PythonModel):
         """New examples (n, *event) in the data's units; scoring servers must send some input, which is ignored."""
         n, temperature = _whole("n", asked["n"], 1), _temperature(asked)
         labels, generator = self._labels(asked, n), _generator(asked)
+        if asked["balanced"]:
+            labels = self._balanced(labels, n)
         parts = []
         for start in range(0, n, ROWS):
             rows = min(ROWS, n - start)
@@ -166,6 +175,13 @@ class ServedModel(PythonModel):
         if len(labels) not in (1, rows):
             raise ValueError(f"labels: {len(labels)} labels for {rows} rows: give one for each row, or a single one")
         return labels.long().expand(rows).to(self.device)
+
+    def _balanced(self, labels: Tensor | None, n: int) -> Tensor:
+        """As many of each class, in turn."""
+        if labels is not None or not self.family.classes:
+            why = "labels are given" if labels is not None else "this model is unconditional"
+            raise ValueError(f"balanced: {why}: leave it out")
+        return torch.arange(n, device=self.device) % self.family.classes
 
     def _code_length(self) -> int:
         """L, found by encoding one example of zeros."""

@@ -96,7 +96,8 @@ def model_card(candidate: Candidate, served: ServedModel) -> str:
             *(f"{_USES[task]}" for task in served.tasks),
             "```",
             "Data are arrays (N, *event) or (N, D) of the units above, lists or DataFrames; `labels` are integers, one",
-            "for each row or one for all, and left out if there are none.",
+            "for each row or one for all, and left out if there are none. A conditional model then draws them by their",
+            "shares of the training examples, or with `balanced: True` all alike.",
             *(_COMPLETION if "complete" in served.tasks else []),
             "",
         ]

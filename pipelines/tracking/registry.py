@@ -220,7 +220,14 @@ def _signature(examples: np.ndarray) -> ModelSignature:
 
     from ..serving.model import DEFAULTS
 
-    types = {"task": "string", "n": "long", "seed": "long", "temperature": "double", "labels": "long"}
+    types = {
+        "task": "string",
+        "n": "long",
+        "seed": "long",
+        "temperature": "double",
+        "labels": "long",
+        "balanced": "boolean",
+    }
     params = [
         ParamSpec(name, types[name], default, (-1,) if isinstance(default, list) else None)
         for name, default in DEFAULTS.items()

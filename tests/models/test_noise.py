@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from models.layers.draws import chosen_labels
 from models.layers.workers import GlobalBatchNorm
-from models.noise import Noise, normal_rows, random_labels, uniform_rows
+from models.noise import Noise, normal_rows, uniform_rows
 
 
 @pytest.mark.parametrize("draw", ["normal", "uniform"])
@@ -36,9 +37,13 @@ def test_normal_rows_are_standard_normal() -> None:
     assert z.mean().item() == pytest.approx(0, abs=0.01) and z.std().item() == pytest.approx(1, abs=0.01)
 
 
-def test_labels_cover_all_classes() -> None:
-    labels = random_labels(torch.linspace(0, 1, 1001, dtype=torch.float64), 10)
-    assert labels.bincount().min() >= 100 and labels.max() == 9
+def test_labels_are_drawn_by_their_shares() -> None:
+    u = torch.linspace(0, 1, 1002, dtype=torch.float64)[1:-1]
+    even = chosen_labels(None, (0.1,) * 10, u)
+    assert even is not None and even.bincount().tolist() == [100] * 10
+    uneven = chosen_labels(None, (0.95, 0.0, 0.05), u)
+    assert uneven is not None and uneven.bincount().tolist() == [950, 0, 50]
+    assert chosen_labels(None, (), u) is None
 
 
 def test_batch_norm_is_that_of_torch_on_one_worker() -> None:

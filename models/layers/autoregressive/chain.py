@@ -155,7 +155,7 @@ class Autoregressive(MaximumLikelihood, Completion):
     def _likely_labels(
         self, x: Tensor, known: Tensor, u: Tensor, order: list[int], log_conditionals: Scoring
     ) -> Tensor:
-        """Labels (N,) drawn by u (N,) from p(y | x_<j) ∝ Π_i<j p(x_i | x_<i, y), where x_j is the first unknown."""
+        """Labels (N,) drawn by u (N,) from p(y | x_<j) ∝ p(y) Π_i<j p(x_i | x_<i, y), x_j being the first unknown."""
         given = torch.zeros_like(x.flatten(1), dtype=torch.bool)
         given[:, order] = known.flatten(1)[:, order].cumprod(1).bool()
         log_p = torch.zeros(len(x), self.classes, dtype=torch.float64, device=x.device)
@@ -164,7 +164,7 @@ class Autoregressive(MaximumLikelihood, Completion):
                 labels = torch.full((len(x),), label, device=x.device)
                 conditionals = self._in_parts(log_conditionals, x, labels)
                 log_p[:, label] = torch.where(given, conditionals, 0.0).double().sum(1)
-        return categorical(log_p.softmax(1), u)
+        return categorical(self.joint(log_p).softmax(1), u)
 
     def _draw(
         self, x: Tensor, known: Tensor, labels: Tensor | None, u: Tensor, choices: Tensor, temperature: float

@@ -103,7 +103,7 @@ class Flow(MaximumLikelihood, Reparameterised, Invertible):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         weight = next(self.parameters())
-        drawn = draw(n, self.event.dimensions, labels, self.classes, temperature, generator, weight)
+        drawn = draw(n, self.event.dimensions, labels, self.label_shares, temperature, generator, weight)
         y, _ = self.bijection.inverse(self.base.from_normal(drawn.z), one_hot(drawn.labels, self.classes))
         return self.units.quantise(y)
 

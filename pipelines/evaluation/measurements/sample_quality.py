@@ -74,14 +74,14 @@ def _of_tables(subject: Subject) -> dict[str, Any]:
         "two_sample_auc": two_sample_auc(samples, test, seed),
     }
     train, of_train = _rows(subject.train, ROWS)
-    labels = np.arange(min(ROWS, len(train))) % max(1, subject.family.classes)
-    given = torch.from_numpy(labels) if subject.family.classes else None
-    made = draw(subject.family, len(labels), seed, given).cpu().numpy()
+    labels = of_train if subject.family.classes else None
+    given = None if labels is None else torch.from_numpy(labels)
+    made = draw(subject.family, len(train), seed, given).cpu().numpy()
     return measured | {
-        "synthetic_score": score_on_real(made, labels if given is not None else None, test, of_test),
-        "real_score": score_on_real(train, of_train if given is not None else None, test, of_test),
-        "score_name": "accuracy" if given is not None else "R²",
-        "score_examples": len(labels),
+        "synthetic_score": score_on_real(made, labels, test, of_test),
+        "real_score": score_on_real(train, labels, test, of_test),
+        "score_name": "R²" if labels is None else "accuracy",
+        "score_examples": len(train),
     }
 
 

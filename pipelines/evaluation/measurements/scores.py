@@ -16,7 +16,7 @@ from ...data.rows import Rows
 from ...data.spread import spread
 from ...device import device
 from ...errors import UserError
-from ..metrics.likelihood import Likelihood, bayes_accuracy, marginal, score, score_classes, unit_name
+from ..metrics.likelihood import Likelihood, bayes_accuracy, score, score_classes, unit_name
 from ..metrics.outliers import auroc, foreign_examples, typicality
 from ..validation import Batches, batches_of, log_volume, spread_rows
 from .subject import Subject
@@ -43,10 +43,10 @@ def measure(subject: Subject) -> dict[str, Any]:
         assert labels is not None
         given = Likelihood.of(scores.gather(1, labels[:, None].long())[:, 0], volume)
         by_class = {
-            "bayes_accuracy": bayes_accuracy(scores, labels),
+            "bayes_accuracy": bayes_accuracy(family.joint(scores), labels),
             f"conditional_{unit}": given.in_unit_of(event),
         }
-        log_probs = marginal(scores)
+        log_probs = family.joint(scores).logsumexp(1)
     else:
         log_probs = score(family, batches_of(subject.test, rows), seed)
     likelihood = Likelihood.of(log_probs, volume)
@@ -124,4 +124,6 @@ def _own(subject: Subject, path: Path) -> np.ndarray:
 
 def log_probs(family: Density, batches: Batches, seed: int) -> Tensor:
     """log p(x) (N,), the labels of a conditional model summed out."""
-    return marginal(score_classes(family, batches, seed)) if family.classes else score(family, batches, seed)
+    if not family.classes:
+        return score(family, batches, seed)
+    return family.joint(score_classes(family, batches, seed)).logsumexp(1)

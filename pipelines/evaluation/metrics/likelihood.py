@@ -74,11 +74,6 @@ def score_classes(model: Density, batches: Batches, seed: int) -> Tensor:
     return torch.cat([model.log_prob_by_class(x, generator) for x, _ in batches])
 
 
-def marginal(class_scores: Tensor) -> Tensor:
-    """log p(x) (N,) = log 1/C Σ_y p(x | y) of log p(x | y) (N, C)."""
-    return class_scores.logsumexp(1) - math.log(class_scores.shape[1])
-
-
-def bayes_accuracy(class_scores: Tensor, labels: Tensor) -> float:
-    """How often argmax_y p(x | y) p(y), with uniform p(y), is the label."""
-    return (class_scores.argmax(1).cpu() == labels.cpu()).double().mean().item()
+def bayes_accuracy(joint: Tensor, labels: Tensor) -> float:
+    """How often argmax_y p(x, y) is the label, by log p(x, y) (N, C)."""
+    return (joint.argmax(1).cpu() == labels.cpu()).double().mean().item()

@@ -13,7 +13,7 @@ from scipy.linalg import sqrtm
 
 from models.contract import Event
 from pipelines.evaluation.metrics.distances import fid, kid, prdc
-from pipelines.evaluation.metrics.likelihood import Likelihood, bayes_accuracy, marginal, objective_name
+from pipelines.evaluation.metrics.likelihood import Likelihood, bayes_accuracy, objective_name
 from pipelines.evaluation.metrics.throughput import examples_per_second
 
 RNG = np.random.default_rng
@@ -160,15 +160,6 @@ def test_vectors_are_scored_in_nats() -> None:
     event = Event((2,), levels=None)
     assert Likelihood.of(torch.tensor([-3.0, -5.0])).in_unit_of(event) == 4
     assert objective_name(event) == "val_nll_nats"
-
-
-def test_marginal_is_the_mean_over_classes() -> None:
-    scores = torch.tensor([[0.1, 0.3], [0.5, 0.5]]).log()
-    torch.testing.assert_close(marginal(scores), torch.tensor([0.2, 0.5]).log())
-
-
-def test_marginal_of_tiny_probabilities_does_not_underflow() -> None:
-    torch.testing.assert_close(marginal(torch.full((1, 10), -5000.0)), torch.tensor([-5000.0]))
 
 
 def test_bayes_accuracy_counts_the_likeliest_class() -> None:

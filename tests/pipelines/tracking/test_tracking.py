@@ -120,6 +120,7 @@ assert len(model.predict(None)) == 16
 cold = ask("sample", n=30, temperature=0.0, labels=[0, 1, 2] * 10)
 assert (cold.reshape(30, 4) == np.array([0, 1, 2] * 10)[:, None]).all()
 assert (ask("sample", n=2, temperature=0, labels=np.array([2])) == 2).all()
+assert ask("sample", n=7, temperature=0, balanced=True).reshape(7, 4)[:, 0].tolist() == [0, 1, 2, 0, 1, 2, 0]
 
 scores = ask("log_prob", samples, labels=[1])
 assert scores.shape == (5,) and np.isfinite(scores).all()
@@ -168,6 +169,7 @@ for message, task, data, params in (
     ("must be integers 0 … 2", "sample", None, {"n": 1, "labels": [7]}),
     ("2 labels for 3 rows", "sample", None, {"n": 3, "labels": [0, 1]}),
     ("temperature", "sample", None, {"temperature": -1.0}),
+    ("balanced: labels are given", "sample", None, {"labels": [1], "balanced": True}),
 ):
     with pytest.raises(ValueError) as caught:
         ask(task, data, **params)
@@ -179,7 +181,8 @@ assert {m.__name__.split(".")[-1] for m in carried} >= {"contract", "catalogue",
 assert all("artifacts" in m.__file__ and sys.argv[2] not in m.__file__ for m in carried)
 assert not [m for m in sys.modules if m.startswith(("models.", "pipelines"))]
 signature = model.metadata.signature
-assert {p.name for p in signature.params} == {"task", "n", "seed", "temperature", "labels"} and signature.outputs
+assert [p.name for p in signature.params] == ["task", "n", "seed", "temperature", "labels", "balanced"]
+assert signature.outputs
 assert model.input_example is not None
 print("served")
 """
