@@ -60,7 +60,7 @@ class Prepared:
     def open(cls, folder: Path) -> Prepared:
         """Check every file against its digest. Raises `UserError` for a missing or damaged one."""
         meta = read_json(folder / "meta.json")
-        if not isinstance(meta, dict) or not {"files", "digest", *SEEN} <= meta.keys():
+        if not isinstance(meta, dict) or not {"files", "digest", "class_counts", *SEEN} <= meta.keys():
             raise UserError(f"{folder / 'meta.json'}: is damaged, or of another version; {AGAIN}")
         for name, digest in meta["files"].items():
             path = folder / name

@@ -37,7 +37,7 @@ NUMBERS, PAGE = "report/numbers.csv", "report/index.html"
 REGISTERED = "artifacts/register/registered.json"
 READ = ("params.yaml", FILE, SUMMARY, SECTION)  # by what a plan is written and checked
 CURVE = {"x": "step", "y": "objective", "title": "validation objective (lower is better)"}
-SHOWN = ("completions.npz", "latents.npz", "neighbours.npz", "samples.npy", "temperatures.npy")
+SHOWN = ("completions.npz", "latents.npz", "neighbours.npz", "paired.npz", "samples.npy", "temperatures.npy")
 KEY, ITEM = "${key}", "${item}"  # DVC's names for an entry of a foreach, and for its value
 
 

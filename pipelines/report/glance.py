@@ -138,8 +138,8 @@ def _completing(rows: Sequence[Row]) -> str:
     if not first:
         return ""
     able = len(ranked(rows, COMPLETION))
-    text = f"{_named(first[0])}: completions with an error of {with_interval(first[0], COMPLETION)} times that of the"
-    text += " mean example"
+    text = f"{_named(first[0])}: completions with an energy score of {with_interval(first[0], COMPLETION)} times that"
+    text += " of the mean example"
     text += f", the lowest of the {able} that can complete." if able > 1 else ", the only one that can complete."
     return text + _level(first[1:], how_level(first[0], COMPLETION))
 

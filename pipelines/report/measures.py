@@ -99,9 +99,10 @@ def _codes(row: Row) -> str:
 
 
 def _completion(row: Row) -> str:
-    error, spread = value_of(row, "completion_error"), value_of(row, "completion_diversity")
-    parts = [] if error is None else [f"error {number(error)} times that of the mean example"]
-    return "; ".join(parts + ([] if spread is None else [f"diversity {number(spread)}"]))
+    named = {"completion_score": "energy score", "completion_error": "error", "completion_diversity": "diversity"}
+    found = {words: value for name, words in named.items() if (value := value_of(row, name)) is not None}
+    parts = [f"{words} {number(value)}" for words, value in found.items()]
+    return "; ".join(parts) + (" (that of the mean example is 1)" if "error" in found else "")
 
 
 def _conditional(row: Row) -> str:

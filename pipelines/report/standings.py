@@ -1,7 +1,8 @@
 """Where an entry stands among the others in one number: its rank, the best, and who is level with the best.
 
-Two entries count as level where what was measured cannot tell them apart: their numbers look the same, one lies within
-the 95 % interval of the other, or, of timings, they differ by no more than repeated timings do.
+Two entries count as level where what was measured cannot tell them apart: their numbers look the same, the 95 %
+interval of their difference by the same test examples has 0 in it (where these are not known, one lies within the
+interval of the other), or, of timings, they differ by no more than repeated timings do.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..evaluation.metrics.metric_catalogue import METRICS, Metric
+from ..evaluation.metrics.paired import PAIRABLE, Paired, margin
 
 Row = Mapping[str, Any]
 
+PAIRED = "paired"  # what a row may have of its entry, to compare it with others
 TIMING = 0.1  # relative difference that two timings of the same thing may have
 
 
 BITS, NATS = METRICS["nll_bits_per_dim"], METRICS["nll_nats"]
-FID, COMPLETION = METRICS["fid"], METRICS["completion_error"]
+FID, COMPLETION = METRICS["fid"], METRICS["completion_score"]
 SPEED, COST = METRICS["samples_per_s"], METRICS["train_seconds"]
 BAYES, PROBE = METRICS["bayes_accuracy"], METRICS["probe_accuracy"]
 
@@ -76,8 +79,21 @@ def level(best: Row, row: Row, measure: Metric) -> bool:
         return True
     if measure.timed:
         return abs(value - lead) <= TIMING * max(abs(value), abs(lead))
+    apart = margin_of(best, row, measure)
+    if apart is not None:
+        return abs(value - lead) <= apart
     bounds = interval(best, measure.name)
     return bounds is not None and bounds[0] <= value <= bounds[1]
+
+
+def margin_of(a: Row, b: Row, measure: Metric) -> float | None:
+    """How far the 95 % interval of the difference of two rows reaches, by the same test examples; None if unknown."""
+    first, second = a.get(PAIRED), b.get(PAIRED)
+    if not isinstance(first, Paired) or not isinstance(second, Paired):
+        return None
+    found = margin(first, second, measure.name)
+    nats, bits = value_of(a, NATS.name), value_of(a, BITS.name)
+    return found if found is None or measure is not BITS or not nats or not bits else found * bits / nats
 
 
 def standing(rows: Sequence[Row], row: Row, measure: Metric) -> Standing | None:
@@ -102,6 +118,8 @@ def how_level(best: Row, measure: Metric, whom: str = "") -> str:
     """In which respect others are level with the best, or with `whom`, as the best is called."""
     if measure.timed:
         return f"within a tenth of {whom or 'it'}"
+    if measure.name in PAIRABLE and isinstance(best.get(PAIRED), Paired):
+        return f"level with {whom or 'it'} by the same test examples"
     if interval(best, measure.name):
         return f"within the interval of {whom}" if whom else "within its interval"
     return f"level with {whom or 'it'}"

@@ -395,9 +395,9 @@ def _completion(row: Row, rows: Sequence[Row]) -> Finding | None:
         text = "It cannot complete examples of which a part is missing."
         return Finding("completion", text) if able is False and ranked(rows, COMPLETION) else None
     place, judged = _place(row, rows, COMPLETION)
-    text = f"Completing: its error is {with_interval(row, COMPLETION)} times that of the mean example{place}."
-    spread = value_of(row, "completion_diversity")
-    if spread is not None and value > SURE * spread:
+    text = f"Completing: its energy score is {with_interval(row, COMPLETION)} times that of the mean example{place}."
+    error, spread = value_of(row, "completion_error"), value_of(row, "completion_diversity")
+    if error is not None and spread is not None and error > SURE * spread:
         text += f" Its completions differ less from each other ({number(spread)}) than from the truth: it is too sure."
     return Finding("completion", text, judged)
 

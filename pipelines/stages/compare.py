@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from ..evaluation.metrics.paired import Paired
 from ..evaluation.results import result
 from ..files import write_text
 from ..params.project import Project
@@ -15,6 +16,7 @@ from ..report.comparison import comparison
 from ..report.numbers import numbers
 from ..report.page import render
 from ..report.repetitions import table
+from ..report.standings import PAIRED
 from ..report.terminal import terminal_table
 from ..tracking.record import tracked
 
@@ -29,7 +31,9 @@ def run(project: Project) -> None:
         if row.get("samples_per_s") is None:
             again = f"`dvc repro --force --single-item evaluate@{row['entry']}` measures it"
             print(f"compare: how fast {row['entry']} is was not measured for these weights: left blank; {again}")
-    report, folder = assemble(project, rows), project.root / "report"
+    paired = [Paired.load(project.artifacts("evaluate", each) / "paired.npz") for each in project.entries.values()]
+    judged = [{**row, PAIRED: each} for row, each in zip(rows, paired, strict=True)]
+    report, folder = assemble(project, judged), project.root / "report"
     with tracked(
         project, "compare", None, {"entries": {name: each.stage for name, each in project.entries.items()}}
     ) as run:

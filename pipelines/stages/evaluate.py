@@ -14,6 +14,7 @@ from ..evaluation.finished import METRICS, weights_digest, write_cost
 from ..evaluation.measurements import abilities, cost, sample_quality, scores, use
 from ..evaluation.measurements.neighbours import nearest_training_examples
 from ..evaluation.measurements.subject import Subject
+from ..evaluation.metrics.paired import Paired
 from ..evaluation.results import finite
 from ..evaluation.shown import column_labels, temperature_labels
 from ..evaluation.validation import name_of_objective
@@ -31,15 +32,17 @@ def run(project: Project, entry: Entry) -> None:
     family = subject.family
     settings = {"model": entry.model, "config": family.config, "evaluate": params.evaluate}
     with tracked(project, "evaluate", entry, settings) as run, torch.no_grad():
-        completed, of_completions = use.completions(subject)
+        completed, of_completions, each_completion = use.completions(subject)
         codes, of_codes = use.latents(subject)
+        of_scores, each_score = scores.measure(subject)
+        of_samples, blocks = sample_quality.measure(subject)
         metrics = {
             "entry": entry.name,
             "model": entry.model,
             "objective": None,
             "objective_name": name_of_objective(type(family), subject.event),
-            **scores.measure(subject),
-            **sample_quality.measure(subject),
+            **of_scores,
+            **of_samples,
             **of_codes,
             **of_completions,
             "completion_approximation": family.approximation if isinstance(family, Completion) else None,
@@ -50,6 +53,7 @@ def run(project: Project, entry: Entry) -> None:
             "seed": params.evaluate.seed,
             "train_seed": entry.seed,
         }
+        Paired.of(each_score | each_completion | blocks).save(folder / "paired.npz")
         completed.save(folder / "completions.npz")
         codes.save(folder / "latents.npz")
         nearest_training_examples(subject).save(folder / "neighbours.npz")

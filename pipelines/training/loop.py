@@ -17,7 +17,6 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.lr_scheduler import LambdaLR
 
 from models.contract import Batch, Player
 from models.noise import Noise
@@ -120,9 +119,9 @@ class Training:
         self._asked, self._ask_at = (time.perf_counter(), 0), 0  # when `ends_soon` was asked, and when it will be
         self._pending: dict[str, Tensor] = {}  # sums of losses that may still be on their way from the GPU
         self.losses = {player.name: self._parallel(PlayerLoss(player)) for player in task.players}
-        moved = [player for player in task.players if player.closed_form is None]
-        self.optimisers = {player.name: make_optimiser(player) for player in moved}
-        self.schedules = {name: LambdaLR(each, self._pace) for name, each in self.optimisers.items()}
+        self._moved = [player for player in task.players if player.closed_form is None]
+        self.optimisers = {player.name: make_optimiser(player) for player in self._moved}
+        self._set_rates()
         weights = self.module.state_dict()
         self.ema = {key: value.clone() for key, value in weights.items()} if loop.ema_decay else {}
         self.best = {key: value.clone() for key, value in weights.items()}
@@ -206,10 +205,9 @@ class Training:
         for player in self.task.players:
             if self.state.step % player.every == 0:
                 self._move(player, self._batch())
-        for schedule in self.schedules.values():
-            schedule.step()
         self._update_ema()
         self.state.step += 1
+        self._set_rates()
         self.state.examples += self.batch_size
 
     def _batch(self) -> Batch:
@@ -450,10 +448,9 @@ class Training:
 
     def _set_rates(self) -> None:
         """Give the optimisers the learning rates of the present step."""
-        for name, schedule in self.schedules.items():
-            schedule.last_epoch = self.state.step
-            for group, rate in zip(self.optimisers[name].param_groups, schedule.base_lrs, strict=True):
-                group["lr"] = rate * self._pace(self.state.step)
+        for optimiser, player in zip(self.optimisers.values(), self._moved, strict=True):
+            for group in optimiser.param_groups:
+                group["lr"] = player.learning_rate * self._pace(self.state.step)
 
     # Set-up
 

@@ -47,6 +47,7 @@ def write_prepared(folder: Path, event: Event, splits: dict[str, np.ndarray], la
         "class_names": [str(label) for label in range(event.classes)],
         "columns": columns,
         "counts": {name: len(array) for name, array in splits.items()},
+        "class_counts": {name: np.bincount(of, minlength=event.classes).tolist() for name, of in labels.items()},
         "files": {f"{name}.npy": file_digest(folder / f"{name}.npy") for name in arrays},
     }
     write_json(folder / "meta.json", {**meta, "digest": data_digest(meta)})

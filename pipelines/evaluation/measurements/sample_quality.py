@@ -13,7 +13,7 @@ from ...data.examples import Examples
 from ...data.spread import spread
 from ...errors import UserError
 from ..metrics.distances import fid, kid, prdc
-from ..metrics.intervals import fid_interval, kid_interval
+from ..metrics.intervals import around, fid_without, kid_without
 from ..metrics.memorisation import copied, memorisation
 from ..metrics.tables import ROWS, correlation_distance, marginal_distance, score_on_real
 from ..metrics.two_sample import two_sample_auc
@@ -23,8 +23,11 @@ from .subject import Subject
 BLANK = ("fid", "kid", "precision", "recall", "density", "coverage")
 
 
-def measure(subject: Subject) -> dict[str, Any]:
-    """Distances between the samples and the test split, in features; blank where samples overflow."""
+def measure(subject: Subject) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Distances between the samples and the test split, in features; blank where samples overflow.
+
+    And FID and KID without each block of the test examples and of the samples.
+    """
     settings, (fake, real, train) = subject.settings, subject.in_features
     measured: dict[str, Any] = {
         **dict.fromkeys(BLANK),
@@ -35,19 +38,20 @@ def measure(subject: Subject) -> dict[str, Any]:
     if not np.isfinite(fake).all():
         broken = int((~np.isfinite(fake).all(1)).sum())
         print(f"warning: {broken} of {len(fake)} samples are not finite: their quality is not measured")
-        return {**measured, "broken_samples": broken}
+        return {**measured, "broken_samples": broken}, {}
     count = min(len(real), len(fake))  # balls are comparable only between sets of one size
     if count <= settings.neighbours:
         raise UserError(
             f"params.yaml: evaluate.neighbours: {settings.neighbours} is not allowed: must be less than the samples and"
             f" the test examples that they are compared with, {count}"
         )
-    of_fid, of_kid = fid_interval(real, fake), kid_interval(real, fake)
+    distances, without = (fid(real, fake), kid(real, fake)), (fid_without(real, fake), kid_without(real, fake))
+    of_fid, of_kid = (around(*each) for each in zip(distances, *zip(*without, strict=True), strict=True))
     measured |= {
-        "fid": fid(real, fake),
-        "fid_low": of_fid[0],
+        "fid": distances[0],
+        "fid_low": max(0.0, of_fid[0]),
         "fid_high": of_fid[1],
-        "kid": kid(real, fake),
+        "kid": distances[1],
         "kid_low": of_kid[0],
         "kid_high": of_kid[1],
         **prdc(real[spread(len(real), count)], fake[:count], settings.neighbours),
@@ -58,7 +62,9 @@ def measure(subject: Subject) -> dict[str, Any]:
     }
     if not isinstance(subject.family, Density | Reconstruction):  # of others the objective is no matter of samples
         measured["objective"] = fid(subject.val_features, fake)
-    return measured | _of_tables(subject)
+    parts = zip(("fid", "kid"), without, strict=True)
+    blocks = {f"{name}_{of}": each for name, both in parts for of, each in zip(("real", "fake"), both, strict=True)}
+    return measured | _of_tables(subject), blocks
 
 
 def _of_tables(subject: Subject) -> dict[str, Any]:

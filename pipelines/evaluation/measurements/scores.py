@@ -25,15 +25,15 @@ BLANK = ("nll_bits_per_dim", "nll_nats", "nll_standard_error", "nll_kind", "nll_
 FOREIGN = 100  # examples of each foreign set, and of the training split that says what is typical
 
 
-def measure(subject: Subject) -> dict[str, Any]:
-    """Likelihood on test, and on val for the objective; blank for families without a density.
+def measure(subject: Subject) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Likelihood on test, and on val for the objective; blank for families without a density. And that of each example.
 
     It is that of the data as it is, and of vectors that of the data standardised by the training split.
     The likelihood of a conditional model is that of p(x), its labels summed out: comparable with unconditional ones.
     """
     family, event = subject.family, subject.event
     if not isinstance(family, Density):
-        return dict.fromkeys(BLANK)
+        return dict.fromkeys(BLANK), {}
     seed, volume, unit = subject.settings.seed, log_volume(subject.data), unit_name(event)
     rows = spread_rows(subject.test, subject.settings.scored)
     labels = None if subject.test.labels is None else subject.test.labels[rows.to(subject.test.labels.device)]
@@ -53,7 +53,7 @@ def measure(subject: Subject) -> dict[str, Any]:
     low, high = likelihood.interval_in_unit_of(event)
     val_rows = spread_rows(subject.val, subject.settings.scored)
     objective = Likelihood.of(score(family, batches_of(subject.val, val_rows), seed), volume)
-    return {
+    measured = {
         "nll_bits_per_dim": None if event.levels is None else likelihood.bits_per_dim(event),
         "nll_nats": likelihood.nats,
         "nll_standard_error": likelihood.standard_error,
@@ -67,6 +67,7 @@ def measure(subject: Subject) -> dict[str, Any]:
         "outliers": _outliers(subject, family, log_probs, volume),
         "objective": objective.in_unit_of(event),
     }
+    return measured, {"nll": -(log_probs.double().cpu().numpy() + volume)}
 
 
 def _by_class(subject: Subject, log_probs: Tensor, labels: Tensor, volume: float) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from models.contract import Completion, Features, Latent, Reconstruction
 from ..completions import COMPLETED, DRAWN, Completions, chosen, draw, masks
 from ..latents import MAPPED, Latents, look_into
 from ..metrics.codes import prior_gap, reconstruction_rmse
-from ..metrics.completion_error import completion_diversity, completion_error
+from ..metrics.completion_error import completion_diversity, completion_error, completion_scores
 from ..metrics.probe import FITTED, SCORED, probe_accuracy
 from ..validation import BATCH, batches_of, feature_array, reconstruction_error, spread_rows
 from .subject import Subject
@@ -46,23 +46,27 @@ def _probe(subject: Subject) -> dict[str, Any]:
     return {"probe_accuracy": probe_accuracy(*arrays), "probe_features": arrays[0].shape[1]}
 
 
-def completions(subject: Subject) -> tuple[Completions, dict[str, float | None]]:
-    """Completions of a few examples of the test split to be shown, and by more of them how good they are.
+def completions(subject: Subject) -> tuple[Completions, dict[str, float | None], dict[str, np.ndarray]]:
+    """Completions of a few examples of the test split to be shown, by more of them how good they are, and of each.
 
     None by a family that cannot complete, or of vectors.
     """
     family, event = subject.family, subject.event
     known = masks(event, subject.settings.seed)
     if not known or not isinstance(family, Completion):
-        return Completions.none(event), {}
+        return Completions.none(event), {}, {}
     shown = _completed(subject, family, COMPLETED[event.kind], DRAWN[event.kind])
     judged = _completed(subject, family, JUDGED[event.kind], TWICE)
     train = subject.train.head(MAPPED)[0].cpu().numpy()
-    return shown, {
-        "completion_error": completion_error(judged.known, judged.x, judged.drawn, train, event.ordered),
-        "completion_diversity": completion_diversity(judged.known, judged.x, judged.drawn, train, event.ordered),
+    given = judged.known, judged.x, judged.drawn, train, event.ordered
+    scores = completion_scores(*given)
+    measured = {
+        "completion_score": float(scores.mean()) if len(scores) else None,
+        "completion_error": completion_error(*given),
+        "completion_diversity": completion_diversity(*given),
         "completion_examples": len(judged.x),
     }
+    return shown, measured, {"completion_score": scores}
 
 
 def _completed(subject: Subject, family: Completion, count: int, each: int) -> Completions:

@@ -1,20 +1,42 @@
 """How good completions are: how far from what was there, and how different from each other.
 
+    score      E |X - y| - ½ E |X - X'| ÷ |m - y|, in root mean squared distances |·| of the missing numbers
     error      RMSE of the missing numbers as they were drawn ÷ RMSE of the mean of training examples in their place
     diversity  root mean squared distance of two completions of one example ÷ the same
 
-A draw from p(missing | known) is as far from the truth as from another draw: a perfect model's diversity is its error.
-An error well above the diversity says that completions are sure of what is wrong. Where levels are names, the share of
-different ones takes the place of squared distances, and the most frequent name that of the mean.
+X and X' are two completions, y what was there, m the mean of training examples. The score is the energy score (Gneiting
+& Raftery, "Strictly Proper Scoring Rules, Prediction, and Estimation", 2007): on average nothing has a lower one than
+draws from p(missing | known). By the error alone draws closer to their mean would win. A draw from p(missing | known)
+is as far from the truth as from another draw: a perfect model's diversity is its error. An error well above the
+diversity says that completions are sure of what is wrong. Where levels are names, the share of different ones takes the
+place of distances and of their squares, and the most frequent name that of the mean.
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+def completion_scores(
+    known: NDArray[np.bool_], x: NDArray[Any], drawn: NDArray[Any], train: NDArray[Any], ordered: bool = True
+) -> NDArray[np.float64]:
+    """The energy score of each example (E,), the mean over masks, divided by the mean example's score over all.
+
+    None of them where there is one completion of each, or the truth does not differ from the mean.
+    """
+    guess, S = _guess(train, ordered), drawn.shape[2]
+    scores, scale = np.zeros((len(known), len(x))), np.zeros((len(known), len(x)))
+    for index, (mask, whole) in enumerate(zip(known, drawn, strict=True)):
+        made, truth = whole[:, :, ~mask], x[:, ~mask]
+        apart = [_distance(made[:, a], made[:, b], ordered) for a, b in combinations(range(S), 2)]
+        if apart:
+            scores[index] = _distance(made, truth[:, None], ordered).mean(1) - 0.5 * np.mean(apart, 0)
+        scale[index] = _distance(guess[~mask], truth, ordered)
+    return scores.mean(0) / scale.mean() if S > 1 and scale.any() else np.zeros(0)
 
 
 def completion_error(
@@ -46,8 +68,18 @@ def completion_diversity(
 
 def _of_the_mean(known: NDArray[np.bool_], x: NDArray[Any], train: NDArray[Any], ordered: bool) -> float:
     """How far the missing numbers are from the mean of training examples."""
-    guess = train.astype(np.float64).mean(0) if ordered else _most_frequent(train)
+    guess = _guess(train, ordered)
     return float(np.mean([_apart(guess[~mask], x[:, ~mask], ordered) for mask in known]))
+
+
+def _guess(train: NDArray[Any], ordered: bool) -> NDArray[Any]:
+    """The mean (*event) of training examples, or the most frequent names."""
+    return train.astype(np.float64).mean(0) if ordered else _most_frequent(train)
+
+
+def _distance(a: NDArray[Any], b: NDArray[Any], ordered: bool) -> NDArray[np.float64]:
+    """The root mean squared difference of numbers (…, D), or the share of names that differ: (…)."""
+    return np.square(a.astype(np.float64) - b).mean(-1) ** 0.5 if ordered else (a != b).mean(-1)
 
 
 def _apart(a: NDArray[Any], b: NDArray[Any], ordered: bool) -> float:

@@ -34,22 +34,32 @@ Interval = tuple[float, float]
 
 def fid_interval(real: Array, fake: Array) -> Interval:
     """The interval of `fid` of features (N, F) and (M, F), which is never negative."""
-    real, fake = _shuffled(real), _shuffled(fake)
-    without = [fid(rest, fake) for rest in _leaving_out(real)], [fid(real, rest) for rest in _leaving_out(fake)]
-    low, high = _around(fid(real, fake), *map(np.array, without))
+    low, high = around(fid(real, fake), *fid_without(real, fake))
     return max(0.0, low), high
 
 
-@one_thread()
 def kid_interval(real: Array, fake: Array) -> Interval:
-    """The interval of `kid` of features (N, F) and (M, F), by sums of the blocks of its kernel matrices."""
+    """The interval of `kid` of features (N, F) and (M, F)."""
+    return around(kid(real, fake), *kid_without(real, fake))
+
+
+def fid_without(real: Array, fake: Array) -> tuple[Array, Array]:
+    """The `fid` of features (N, F) and (M, F) without each block of the one and of the other."""
+    real, fake = _shuffled(real), _shuffled(fake)
+    without = [fid(rest, fake) for rest in _leaving_out(real)], [fid(real, rest) for rest in _leaving_out(fake)]
+    return np.array(without[0]), np.array(without[1])
+
+
+@one_thread()
+def kid_without(real: Array, fake: Array) -> tuple[Array, Array]:
+    """The `kid` of features (N, F) and (M, F) without each block of either, by sums of blocks of kernel matrices."""
     real, fake = _shuffled(real).astype(np.float64), _shuffled(fake).astype(np.float64)
     n, m, first, second = len(real), len(fake), _blocks(real), _blocks(fake)
     cross = _sums(polynomial_kernel(real, fake, degree=3, coef0=1), first, second)
     of_real, of_fake = _within(real, first), _within(fake, second)
     without_real = of_real[1:] + of_fake[0] - 2 * (cross.sum() - cross.sum(1)) / ((n - np.bincount(first)) * m)
     without_fake = of_real[0] + of_fake[1:] - 2 * (cross.sum() - cross.sum(0)) / (n * (m - np.bincount(second)))
-    return _around(kid(real, fake), without_real, without_fake)
+    return without_real, without_fake
 
 
 def _within(x: Array, blocks: Array) -> Array:
@@ -85,8 +95,13 @@ def _leaving_out(x: Array) -> Iterator[Array]:
     return (x[blocks != block] for block in np.unique(blocks))
 
 
-def _around(value: float, *without: Array) -> Interval:
+def around(value: float, *without: Array) -> Interval:
     """The interval around a number, given it without each of the blocks of each of the sets."""
+    margin = reach(*without)
+    return value - margin, value + margin
+
+
+def reach(*without: Array) -> float:
+    """How far the interval of a number reaches to either side, given it without each of the blocks of each set."""
     variance = sum(float((len(each) - 1) * each.var()) for each in without)
-    reach = float(student.ppf((1 + LEVEL) / 2, min(map(len, without)) - 1)) * variance**0.5
-    return value - reach, value + reach
+    return float(student.ppf((1 + LEVEL) / 2, min(map(len, without)) - 1)) * variance**0.5

@@ -233,11 +233,18 @@ _ALL = (
     ),
     # Codes and use
     Metric(
-        "completion_error", USE, "Completion",
-        "Error of what is drawn for missing parts of test examples, divided by that of the mean example: "
-        "several masks, two completions each. A good model cannot reach 0, since what is missing is not "
-        "certain.",
+        "completion_score", USE, "Completion",
+        "Energy score of what is drawn for missing parts of test examples, divided by that of the mean example: the "
+        "distance from the truth, less half the distance of two completions. Several masks, two completions each. The "
+        "lowest is that of draws from what is possible given what is known, and it is not 0.",
         scale="÷ mean", better="lower", shown=True, split="test", examples="completion_examples",
+        source="Gneiting & Raftery, 2007, [doi:10.1198/016214506000001437](https://doi.org/10.1198/016214506000001437)",
+    ),
+    Metric(
+        "completion_error", USE, "Error of completions",
+        "Root mean squared error of what is drawn for missing parts of test examples, divided by that of the mean "
+        "example. Draws that are closer to their mean than they should be have a lower one.",
+        scale="÷ mean", split="test", examples="completion_examples",
     ),
     Metric(
         "completion_diversity", USE, "Diversity of completions",

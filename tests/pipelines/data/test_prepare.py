@@ -133,7 +133,8 @@ def test_meta_says_what_the_arrays_are(data: Prepared) -> None:
         "digest": digest,
     }
     assert len(digest) == 64
-    assert data.event == Event((1, 8, 8), 17, 10)
+    shares = tuple(count / 1197 for count in data.meta["class_counts"]["train"])
+    assert data.event == Event((1, 8, 8), 17, 10, shares=shares) and sum(shares) == pytest.approx(1)
 
 
 def test_nothing_but_the_arrays_and_their_meta_is_left(data: Prepared) -> None:

@@ -48,6 +48,7 @@ def prepare(folder: Path, seed: int = 0) -> Prepared:
         np.save(folder / f"{split}_labels.npy", np.arange(count) % 2)
     meta: dict[str, Any] = {"name": folder.name, "kind": "image", "shape": [1, 8, 8], "levels": 17, "ordered": True}
     meta |= {"each_step": None, "class_names": ["a", "b"], "columns": None}
+    meta["class_counts"] = {"train": [30, 30], "val": [10, 10]}
     meta["files"] = {name: file_digest(folder / name) for name in FILES}
     meta["digest"] = data_digest(meta)
     (folder / "meta.json").write_text(json.dumps(meta))

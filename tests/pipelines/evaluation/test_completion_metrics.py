@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.evaluation.metrics.completion_error import completion_diversity, completion_error
+from pipelines.evaluation.metrics.completion_error import completion_diversity, completion_error, completion_scores
 
 RNG = np.random.default_rng
 KNOWN = np.stack([np.indices((4, 4))[0] < 2, np.indices((4, 4))[1] < 2])[:, None]  # (2, 1, 4, 4)
@@ -73,3 +73,33 @@ def test_there_may_be_nothing_to_judge() -> None:
     assert completion_error(KNOWN, x, drawn, x) is None, "all examples are alike"
     assert completion_diversity(KNOWN, x, drawn, 0 * x) is None, "one completion each"
     assert completion_diversity(KNOWN, x, drawn.repeat(2, 2), x) is None, "all examples are alike"
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7, 1.3])
+def test_nothing_has_a_better_score_than_draws_from_what_is_possible(temperature: float) -> None:
+    """By the error alone a temperature of 0.7, and the mean itself, would be better than the exact conditional."""
+    rng = RNG(0)
+    x, train = rng.normal(size=(3000, 1, 4, 4)), rng.normal(size=(500, 1, 4, 4))
+    noise = rng.normal(size=(3000, 2, 1, 4, 4))
+    exact, other = completed(x, noise), completed(x, temperature * noise)
+    scores = completion_scores(KNOWN, x, exact, train), completion_scores(KNOWN, x, other, train)
+    assert scores[0].shape == (3000,)
+    assert (scores[1] - scores[0]).mean() > 2 * (scores[1] - scores[0]).std() / 3000**0.5
+    if temperature < 1:
+        of_exact, of_other = (completion_error(KNOWN, x, each, train) for each in (exact, other))
+        assert of_exact is not None and of_other is not None and of_other < of_exact
+
+
+def test_scores_of_the_truth_of_the_mean_and_of_names() -> None:
+    x, train = RNG(0).integers(9, size=(5, 1, 4, 4)), RNG(1).integers(9, size=(50, 1, 4, 4))
+    truth = np.repeat(x[:, None], 2, 1)
+    assert completion_scores(KNOWN, x, completed(x, truth), train).tolist() == [0.0] * 5
+    mean = np.broadcast_to(train.mean(0), truth.shape)
+    assert completion_scores(KNOWN, x, completed(x, mean), train).mean() == pytest.approx(1)
+    assert len(completion_scores(KNOWN, x, completed(x, truth[:, :1]), train)) == 0, "one completion of each"
+    # y is a or b, as likely: of guesses (a, b) the score is 1/2 - 1/2 · 1, and of (a, a) 0 or 1.
+    known, y = np.array([[[[True, False]]]]), np.array([0, 1])[:, None, None, None].repeat(2, 3)
+    both = np.array([0, 1])[None, None, :, None, None, None].repeat(2, 1).repeat(2, 5)
+    zeros = np.zeros((10, 1, 1, 2), int)
+    assert completion_scores(known, y, both, zeros, ordered=False).mean() == 0.0
+    assert completion_scores(known, y, 0 * both, zeros, ordered=False).mean() == pytest.approx(1.0)

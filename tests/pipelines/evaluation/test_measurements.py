@@ -55,7 +55,7 @@ def changed(project: Project, **settings: Any) -> Project:
 @pytest.mark.parametrize("conditional", [False, True])
 def test_the_likelihoods_of_the_classes_make_up_that_of_all(images: Project, conditional: bool) -> None:
     subject = finished(images, "maf", conditional=conditional)
-    measured = likelihood.measure(subject)
+    measured, of_each = likelihood.measure(subject)
     labels = subject.test.labels
     assert labels is not None
     share = np.bincount(labels.numpy()) / len(labels)
@@ -66,6 +66,7 @@ def test_the_likelihoods_of_the_classes_make_up_that_of_all(images: Project, con
     in_bits = measured["nll_standard_error"] / (LEVELS.dimensions * math.log(2))
     assert half == pytest.approx(1.96 * in_bits, rel=1e-3)
     assert ("bayes_accuracy" in measured) == conditional
+    assert of_each["nll"].shape == (len(labels),) and of_each["nll"].mean() == pytest.approx(measured["nll_nats"])
 
 
 @torch.no_grad()
@@ -74,8 +75,8 @@ def test_examples_of_another_data_set_are_scored_beside_those_that_need_no_file(
     np.save(images.root / "other.npy", other)
     project = changed(images, foreign="other.npy")
     subject = finished(project, "gmm")
-    of_other = likelihood.measure(subject)["outliers"]
-    assert set(likelihood.measure(finished(images, "gmm"))["outliers"]) == set(of_other) - {"own"}
+    of_other = likelihood.measure(subject)[0]["outliers"]
+    assert set(likelihood.measure(finished(images, "gmm"))[0]["outliers"]) == set(of_other) - {"own"}
     family = subject.family
     assert isinstance(family, Density)
     bits = -family.log_prob(torch.from_numpy(other)).double().mean() / (LEVELS.dimensions * math.log(2))

@@ -25,6 +25,7 @@ from pipelines.evaluation.completions import Completions
 from pipelines.evaluation.finished import weights_digest, write_cost
 from pipelines.evaluation.latents import Latents
 from pipelines.evaluation.measurements.neighbours import Neighbours
+from pipelines.evaluation.metrics.paired import Paired
 from pipelines.evaluation.shown import column_labels, temperature_labels
 from pipelines.files import write_json, write_text
 from pipelines.params.project import Project
@@ -272,6 +273,7 @@ def test_report_of_every_kind(
         Completions.none(data.event).save(seen / "completions.npz")
         Latents.none(data.event).save(seen / "latents.npz")
         Neighbours.none(data.event).save(seen / "neighbours.npz")
+        Paired.of({}).save(seen / "paired.npz")
         cold = temperature_labels(data.event)
         np.save(seen / "temperatures.npy", x[np.resize(np.arange(len(x)), (2, len(cold)))])
         np.save(seen / "samples.npy", x[np.resize(np.arange(len(x)), len(column_labels(data.event)))])

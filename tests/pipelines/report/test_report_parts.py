@@ -60,6 +60,7 @@ def test_abilities_are_backed_by_measurements() -> None:
         latent=True,
         reconstruction_rmse=0.3,
         completion=True,
+        completion_score=0.7,
         completion_error=0.9,
         completion_diversity=0.8,
     )["Abilities"]
@@ -72,7 +73,11 @@ def test_abilities_are_backed_by_measurements() -> None:
         ("Invertible", "yes", "largest error after encoding and decoding: 0.0040 levels"),
         ("Exact likelihood", "no", "NLL ≤ 2.000 bits/dim, IWAE, K=64"),
         ("Latent codes", "yes", "reconstruction error 0.300 of the standard deviation"),
-        ("Completion", "yes", "error 0.900 times that of the mean example; diversity 0.800"),
+        (
+            "Completion",
+            "yes",
+            "energy score 0.700; error 0.900; diversity 0.800 (that of the mean example is 1)",
+        ),
         ("Conditional on labels", "yes", "tells the labels of test examples with accuracy 0.970 by Bayes' rule"),
     ]
 

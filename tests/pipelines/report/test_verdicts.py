@@ -28,6 +28,7 @@ EXACT: Row = {
     "speed_batch": 256,
     "parallel_sampling": False,
     "train_seconds": 30.0,
+    "completion_score": 0.7,
     "completion_error": 0.9,
     "completion_diversity": 0.9,
     "memorisation": 0.51,
@@ -139,7 +140,9 @@ def test_failures_are_said_clearly() -> None:
     assert "finds flat (AUROC 0.020) likelier than test examples" in told("slow")
     assert "a test of typicality notices them" in told("slow")
     assert fooled_by({"outliers": {"noise": {"likelihood_auroc": 1.0}, "flat": {}}}) == {}
-    assert "too sure" in told("e", [{"entry": "e", "completion_error": 1.2, "completion_diversity": 0.5}])
+    assert "too sure" in told(
+        "e", [{"entry": "e", "completion_score": 0.9, "completion_error": 1.2, "completion_diversity": 0.5}]
+    )
     assert "too sure" not in told("slow") and "more varied than realistic" in told("blurry")
 
 
@@ -232,7 +235,7 @@ def test_a_lead_says_only_what_a_comparison_showed() -> None:
 
 
 def test_what_is_level_says_in_which_respect() -> None:
-    alike = [{"entry": "a", "completion_error": 0.9}, {"entry": "b", "completion_error": 0.9001}]
+    alike = [{"entry": "a", "completion_score": 0.9}, {"entry": "b", "completion_score": 0.9001}]
     assert "with `b` level with it" in told("a", alike) and "with `a` level with it" in told("b", alike)
     (answer,) = [each.text for each in answers(alike, {}) if "completing" in each.question]
     assert answer.endswith("`b` is level with it.")
