@@ -226,7 +226,13 @@ class Family(Trainable):
 
 
 class Density(ABC):
-    """A family that can say how likely an example is."""
+    """A family that can say how likely an example is.
+
+    Where it is `unbiased`, the mean of exp `log_likelihood` over its noise is p(x), as for dequantised integers: the
+    logarithm of the mean of several draws is then a tighter bound (Burda et al., 2016, arXiv:1509.00519).
+    """
+
+    unbiased: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -252,24 +258,36 @@ class Density(ABC):
     def label_shares(self) -> tuple[float, ...]:
         """p(y) of each label y of a conditional model."""
 
-    def log_prob(self, x: Tensor, labels: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
-        """log p(x | labels) or its lower bound (N,) in nats of the data's own units.
+    def log_prob(
+        self, x: Tensor, labels: Tensor | None = None, generator: torch.Generator | None = None, draws: int = 1
+    ) -> Tensor:
+        """log p(x | labels) or its lower bound (N,) in nats of the data's own units; see `draws_of`.
 
         Without labels a conditional model gives log p(x) = log Σ_y p(y) p(x | y), by the shares with which `sample`
         draws labels. Bounds draw noise; without a `generator` the draw is a fixed one, which makes scoring a function.
         """
         if self.classes and labels is None:
-            return self.joint(self.log_prob_by_class(x, generator)).logsumexp(1)
-        generator = generator or torch.Generator().manual_seed(0)
-        return self.log_likelihood(Batch(x, labels, Noise(generator, len(x), device=x.device)))
+            return self.joint(self.log_prob_by_class(x, generator, draws)).logsumexp(1)
+        noise, draws = (
+            Noise(generator or torch.Generator().manual_seed(0), len(x), device=x.device),
+            self.draws_of(draws),
+        )
+        total = self.log_likelihood(Batch(x, labels, noise))
+        for _ in range(draws - 1):
+            total = torch.logaddexp(total, self.log_likelihood(Batch(x, labels, noise)))
+        return total - math.log(draws)
 
-    def log_prob_by_class(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def draws_of(self, draws: int) -> int:
+        """Of so many draws of noise those that `log_prob` averages over: one where that would not tighten a bound."""
+        return draws if self.unbiased and self.bound is not None else 1
+
+    def log_prob_by_class(self, x: Tensor, generator: torch.Generator | None = None, draws: int = 1) -> Tensor:
         """log p(x | y) (N, C) for every class y of a conditional model, with the same noise for each."""
         seed = 0 if generator is None else int(torch.randint(2**31, (), generator=generator))
         columns = []
         for label in range(self.classes):
             labels = torch.full((len(x),), label, device=x.device)
-            columns.append(self.log_prob(x, labels, torch.Generator().manual_seed(seed)))
+            columns.append(self.log_prob(x, labels, torch.Generator().manual_seed(seed), draws))
         return torch.stack(columns, 1)
 
     def joint(self, by_class: Tensor) -> Tensor:

@@ -65,6 +65,7 @@ class GMM(MaximumLikelihood, RealDensity):
 
     Config = GMMConfig
     parallel_sampling = True
+    unbiased = True
     config: GMMConfig
 
     def __init__(self, config: GMMConfig, event: Event) -> None:

@@ -48,7 +48,7 @@ class Dequantised(Units):
     middle of the bin, which `inverse` maps back to x.
     """
 
-    bound = "dequantised, 1 draw"
+    bound = "dequantised"
 
     def __init__(self, event: Event, alpha: float | None = None) -> None:
         super().__init__()

@@ -359,6 +359,10 @@ class Evaluate(Section):
     """Test examples, evenly spread, whose likelihood is computed, at most; null scores all. A density that needs a
     pass per dimension can take minutes for a thousand."""
 
+    draws: int = Field(default=16, ge=1)
+    """Draws of noise over which the probability of a test example is averaged by densities of dequantised integers.
+    More make the bound, which is named after them, tighter, and take as many times as long."""
+
     neighbours: int = Field(default=5, ge=1)
     """k of the nearest-neighbour balls of precision, recall, density and coverage."""
 

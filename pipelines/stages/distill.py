@@ -66,7 +66,7 @@ def _likelihoods(project: Project, data: Prepared, student: Family, teacher: Fam
     measured: dict[str, Any] = {}
     for role, family in (("student", student), ("teacher", teacher)):
         assert isinstance(family, Density)  # Distillation has seen to it
-        scores = score(family, batches_of(test, scored), evaluate.seed)
+        scores = score(family, batches_of(test, scored), evaluate.seed, evaluate.draws)
         likelihood = Likelihood.of(scores, log_volume(data))
         measured[f"{role}_{unit_name(data.event)}"] = likelihood.in_unit_of(data.event)
     return {**measured, "nll_examples": len(scored)}

@@ -6,7 +6,8 @@ Any q(u | x) on the unit cube gives a lower bound, of which uniform noise is the
 
 Uniform noise asks the density to be flat inside each bin, which smooth flows are not; a learnt q gives it what it
 likes, and the bound is tighter. g is a stack of affine couplings: half of the numbers are shifted and scaled by a
-network of the other half and of x. Ho et al., "Flow++", 2019 (arXiv:1902.00275).
+network of the other half and of x, of images a convolutional one and the colours of a checkerboard. Ho et al.,
+"Flow++", 2019 (arXiv:1902.00275).
 """
 
 from __future__ import annotations
@@ -22,45 +23,52 @@ from ...contract import Event
 from ...noise import Noise
 from ..normal import bounded, standard_normal_log_density
 from ..units import Dequantised, Units, centred, fixed_units
+from .couplings import residual_network, vector_network
 
 Dequantisation = Literal["uniform", "variational"]
 COUPLINGS = 2
-WIDTH = 128
+HIDDEN = 128  # of the networks of other data than images
+CHANNELS, BLOCKS = 32, 1  # of those of images
 MARGIN = 1e-4  # δ keeps x + u off the next integer, to which it could be rounded
 
 
 class VariationallyDequantised(Dequantised):
     """Integers made continuous by learnt noise; with u = 1/2 where no noise is given."""
 
-    bound = "variationally dequantised, 1 draw"
+    bound = "variationally dequantised"
+    even: Tensor
 
     def __init__(self, event: Event, alpha: float | None = None) -> None:
         super().__init__(event, alpha)
-        D = event.dimensions
-        self.networks = nn.ModuleList(
-            nn.Sequential(nn.Linear(2 * D, WIDTH), nn.ReLU(), nn.Linear(WIDTH, 2 * D)) for _ in range(COUPLINGS)
-        )
-        with torch.no_grad():  # begin with a q that does not depend on x
-            for network in self.networks:
-                assert isinstance(network, nn.Sequential)
-                last = network[-1]
-                assert isinstance(last, nn.Linear)
-                last.weight.mul_(0.01)
-                last.bias.zero_()
+        # Their last layers start at zero, and so does q, which then does not depend on x.
+        self.networks = nn.ModuleList(self._network() for _ in range(COUPLINGS))
+        places = torch.arange(event.dimensions).view(event.shape)
+        if event.kind == "image":
+            places = (torch.arange(event.shape[1])[:, None] + torch.arange(event.shape[2])).expand(event.shape)
+        self.register_buffer("even", places % 2 == 0, persistent=False)
+
+    def _network(self) -> nn.Module:
+        """From a half of the noise and x to shift and log scale."""
+        if self.event.kind == "image":
+            return residual_network(2 * self.event.shape[0], 2 * self.event.shape[0], CHANNELS, BLOCKS, classes=0)
+        D = self.event.dimensions
+        return vector_network(2 * D, 2 * D, [HIDDEN], classes=0)
 
     def within_bins(self, x: Tensor, noise: Noise | None) -> tuple[Tensor, Tensor]:
         if noise is None:
             return super().within_bins(x, None)
-        g = noise.normal(self.event.dimensions).to(torch.get_default_dtype())
-        log_q = standard_normal_log_density(g)
-        c = centred(x, self.event).flatten(1)
-        even = torch.arange(self.event.dimensions, device=x.device) % 2 == 0
+        g = noise.normal(*self.event.shape).to(torch.get_default_dtype())
+        log_q = standard_normal_log_density(g.flatten(1))
+        c = centred(x, self.event)
+        if self.event.kind != "image":
+            g, c = g.flatten(1), c.flatten(1)
         for i, network in enumerate(self.networks):
-            moved = even if i % 2 == 0 else ~even
-            shift, log_scale = network(torch.cat([g * ~moved, c], 1)).to(g.dtype).chunk(2, 1)
+            moved = (self.even if i % 2 == 0 else ~self.even).view(g.shape[1:])
+            shift, log_scale = network(torch.cat([g * ~moved, c], 1), None).to(g.dtype).chunk(2, 1)
             log_scale = torch.where(moved, bounded(log_scale), 0.0)
             g = g * torch.exp(log_scale) + torch.where(moved, shift, 0.0)
-            log_q = log_q - log_scale.sum(1)
+            log_q = log_q - log_scale.flatten(1).sum(1)
+        g = g.flatten(1)
         # du/dg = (1 - 2δ) σ(g) σ(-g)
         log_q = log_q - (F.logsigmoid(g) + F.logsigmoid(-g) + math.log1p(-2 * MARGIN)).sum(1)
         return MARGIN + (1 - 2 * MARGIN) * torch.sigmoid(g), log_q

@@ -51,6 +51,7 @@ class Flow(MaximumLikelihood, Reparameterised, Invertible):
     """A base distribution and a bijection f from the real units y of the data to its noise u."""
 
     parallel_sampling = True
+    unbiased = True
     units: Units
 
     def __init__(self, config: Any, event: Event, base: BaseName = "normal") -> None:

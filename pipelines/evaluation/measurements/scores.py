@@ -35,11 +35,12 @@ def measure(subject: Subject) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if not isinstance(family, Density):
         return dict.fromkeys(BLANK), {}
     seed, volume, unit = subject.settings.seed, log_volume(subject.data), unit_name(event)
+    draws = subject.settings.draws
     rows = spread_rows(subject.test, subject.settings.scored)
     labels = None if subject.test.labels is None else subject.test.labels[rows.to(subject.test.labels.device)]
     by_class: dict[str, Any] = {}
     if family.classes:
-        scores = score_classes(family, batches_of(subject.test, rows), seed)
+        scores = score_classes(family, batches_of(subject.test, rows), seed, draws)
         assert labels is not None
         given = Likelihood.of(scores.gather(1, labels[:, None].long())[:, 0], volume)
         by_class = {
@@ -48,7 +49,7 @@ def measure(subject: Subject) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         }
         log_probs = family.joint(scores).logsumexp(1)
     else:
-        log_probs = score(family, batches_of(subject.test, rows), seed)
+        log_probs = score(family, batches_of(subject.test, rows), seed, draws)
     likelihood = Likelihood.of(log_probs, volume)
     low, high = likelihood.interval_in_unit_of(event)
     val_rows = spread_rows(subject.val, subject.settings.scored)
@@ -60,7 +61,7 @@ def measure(subject: Subject) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         f"{unit}_low": low,
         f"{unit}_high": high,
         "nll_kind": "exact" if family.bound is None else "bound",
-        "nll_bound": family.bound,
+        "nll_bound": _bound(family, draws),
         "nll_examples": likelihood.count,
         **by_class,
         **({} if labels is None else _by_class(subject, log_probs, labels, volume)),
@@ -85,17 +86,17 @@ def _by_class(subject: Subject, log_probs: Tensor, labels: Tensor, volume: float
 
 def _outliers(subject: Subject, family: Density, of_test: Tensor, volume: float) -> dict[str, dict[str, float]]:
     """For each foreign set its likelihood, and how well the density tells it from the test split."""
-    event, seed = subject.event, subject.settings.seed
+    event, seed, draws = subject.event, subject.settings.seed, subject.settings.draws
     test, _ = subject.test.head(FOREIGN)
     train = spread_rows(subject.train, FOREIGN)
-    of_train = log_probs(family, batches_of(subject.train, train), seed)
+    of_train = log_probs(family, batches_of(subject.train, train), seed, draws)
     sets = foreign_examples(event, test.cpu().numpy(), subject.train.rows(train)[0].cpu().numpy(), seed)
     if subject.settings.foreign is not None:
         sets["own"] = _own(subject, subject.project.root / subject.settings.foreign)
     found = {}
     for name, x in sets.items():
         foreign = Examples(x, None, device())
-        of_foreign = log_probs(family, batches_of(foreign, torch.arange(len(x))), seed)
+        of_foreign = log_probs(family, batches_of(foreign, torch.arange(len(x))), seed, draws)
         found[name] = {
             "nll": Likelihood.of(of_foreign, volume).in_unit_of(event),
             "likelihood_auroc": auroc(of_test, of_foreign),
@@ -123,8 +124,15 @@ def _own(subject: Subject, path: Path) -> np.ndarray:
     return x
 
 
-def log_probs(family: Density, batches: Batches, seed: int) -> Tensor:
+def _bound(family: Density, draws: int) -> str | None:
+    """What the bound is called, with the draws over which it is averaged."""
+    if family.bound is None or not family.unbiased:
+        return family.bound
+    return f"{family.bound}, {draws} draw{'s' * (draws != 1)}"
+
+
+def log_probs(family: Density, batches: Batches, seed: int, draws: int = 1) -> Tensor:
     """log p(x) (N,), the labels of a conditional model summed out."""
     if not family.classes:
-        return score(family, batches, seed)
-    return family.joint(score_classes(family, batches, seed)).logsumexp(1)
+        return score(family, batches, seed, draws)
+    return family.joint(score_classes(family, batches, seed, draws)).logsumexp(1)

@@ -61,17 +61,17 @@ def objective_name(event: Event) -> str:
 
 
 @torch.no_grad()
-def score(model: Density, batches: Batches, seed: int) -> Tensor:
-    """log p(x) (N,), or log p(x | label) of a conditional model, exact or bounded as the model is."""
+def score(model: Density, batches: Batches, seed: int, draws: int = 1) -> Tensor:
+    """log p(x) (N,), or log p(x | label) of a conditional model, exact or bounded as the model is by so many draws."""
     generator = torch.Generator().manual_seed(seed)
-    return torch.cat([model.log_prob(x, labels, generator) for x, labels in batches])
+    return torch.cat([model.log_prob(x, labels, generator, draws) for x, labels in batches])
 
 
 @torch.no_grad()
-def score_classes(model: Density, batches: Batches, seed: int) -> Tensor:
+def score_classes(model: Density, batches: Batches, seed: int, draws: int = 1) -> Tensor:
     """log p(x | y) (N, C) for every class y of a conditional model."""
     generator = torch.Generator().manual_seed(seed)
-    return torch.cat([model.log_prob_by_class(x, generator) for x, _ in batches])
+    return torch.cat([model.log_prob_by_class(x, generator, draws) for x, _ in batches])
 
 
 def bayes_accuracy(joint: Tensor, labels: Tensor) -> float:
