@@ -41,7 +41,8 @@ class Event:
     An image is `(C, H, W)` integers `0 … levels-1`, a sequence `(1, T)` integers, a vector `(D,)` floats
     (`levels` is None). `classes` counts the labels; 0 says that the data has none. Where the levels are not `ordered`
     they are names, such as the colours of a palette: no level lies between two others. `shares` are those of the
-    classes among the training examples; None says that all are alike.
+    classes among the training examples; None says that all are alike. `columns` are the mean and the standard deviation
+    of each number of a vector over the training examples; None leaves it to those that `initialise` is shown.
     """
 
     shape: tuple[int, ...]
@@ -49,12 +50,20 @@ class Event:
     classes: int = 0
     ordered: bool = True
     shares: tuple[float, ...] | None = None
+    columns: tuple[tuple[float, float], ...] | None = None
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Event:
         """The event that a config.json describes."""
-        shares = fields.get("shares")
-        return cls(**{**fields, "shape": tuple(fields["shape"]), "shares": None if shares is None else tuple(shares)})
+        shares, columns = fields.get("shares"), fields.get("columns")
+        return cls(
+            **{
+                **fields,
+                "shape": tuple(fields["shape"]),
+                "shares": None if shares is None else tuple(shares),
+                "columns": None if columns is None else tuple((mean, std) for mean, std in columns),
+            }
+        )
 
     @property
     def dimensions(self) -> int:
@@ -125,7 +134,8 @@ class FamilyConfig:
     """Adam's step size, before the schedule of the training loop."""
 
     weight_decay: float = Field(default=0.0, ge=0)
-    """Decoupled weight decay (AdamW), per unit of learning rate."""
+    """Decoupled weight decay (AdamW) of matrices and kernels, per unit of learning rate; biases, norms and scales have
+    none."""
 
 
 class Trainable(nn.Module, ABC):

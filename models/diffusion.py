@@ -245,14 +245,15 @@ class Diffusion(Family, Density, Completion):
         h = self.network(x_t, t / self.config.timesteps, context)
         return at_least_float32(h)
 
-    def _guided(self, x_t: Tensor, t: Tensor, context: Tensor | None) -> Tensor:
-        """The output, led away from that for no label; ε̂ and v̂ are led alike, each being linear in the other."""
+    def _guided(self, x_t: Tensor, t: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The output, led away from that for no label, and as it is; ε̂ and v̂, linear in each other, are led alike."""
         w = self.config.guidance
         if not w or context is None:
-            return self._output(x_t, t, context)
+            output = self._output(x_t, t, context)
+            return output, output
         both = torch.cat([context, torch.zeros_like(context)])
         known, unknown = self._output(x_t.repeat(2, *[1] * (x_t.dim() - 1)), t.repeat(2), both).chunk(2)
-        return (1 + w) * known - w * unknown
+        return (1 + w) * known - w * unknown, known
 
     def _origin(self, output: Tensor, x_t: Tensor, t: Tensor, clip: bool) -> Tensor:
         """x̂_0 by the network's output; `clip` brings it into the range of integers."""
@@ -367,6 +368,8 @@ class Diffusion(Family, Density, Completion):
         second = name == "dpm_solver"
         return Sampler(self.schedule, self.event, steps, eta, self._guess, self._dtype, self.compiled, second)
 
-    def _guess(self, x_t: Tensor, t: Tensor, context: Tensor | None) -> Tensor:
-        """x̂_0 of x_t (n, *event) at a timestep t (), with guidance."""
-        return self._origin(self._guided(x_t, t.expand(len(x_t)), context), x_t, t, clip=True)
+    def _guess(self, x_t: Tensor, t: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        """x̂_0 of x_t (n, *event) at a timestep t (), with guidance and without."""
+        guided, plain = self._guided(x_t, t.expand(len(x_t)), context)
+        guess = self._origin(guided, x_t, t, clip=True)
+        return guess, guess if plain is guided else self._origin(plain, x_t, t, clip=True)

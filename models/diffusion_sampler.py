@@ -29,7 +29,8 @@ from .diffusion_bound import cost
 from .diffusion_schedule import Schedule
 from .diffusion_streams import normal_stream
 
-Guess = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # x̂_0 (n, *event) of x_t, t () and the context (n, C)
+# x̂_0 (n, *event) of x_t, t () and the context (n, C): with guidance, and that of the model itself.
+Guess = Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor]]
 
 
 class Sampler:
@@ -101,10 +102,10 @@ class Sampler:
         slope: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Mean (n, *event) and standard deviation of x_s, the cost of the known numbers (n,), and x̂_0 (n, *event)."""
-        guess = self.guess(x_t, t, context)
+        guess, plain = self.guess(x_t, t, context)
         total = torch.zeros(len(x_t), dtype=torch.float64, device=x_t.device)
         if x_0 is not None and known is not None:
-            costs = cost(self.schedule, self.event.levels, x_0, guess, t, s)
+            costs = cost(self.schedule, self.event.levels, x_0, plain, t, s)
             total = torch.where(known, costs, 0.0).double().flatten(1).sum(1)
             guess = torch.where(known, x_0, guess)
         believed = guess if before is None else guess + slope * (guess - before)

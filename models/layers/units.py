@@ -87,26 +87,39 @@ class Dequantised(Units):
 
 
 class Standardised(Units):
-    """Real vectors, shifted and scaled to zero mean and unit variance by statistics of the training split."""
+    """Real vectors, shifted and scaled to zero mean and unit variance by statistics of the whole training split.
+
+    A mean may be many times as large as what varies around it: `rest` is what float32 has left of it in `mean`.
+    """
 
     mean: Tensor
+    rest: Tensor
     std: Tensor
 
     def __init__(self, event: Event) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(event.dimensions))
-        self.register_buffer("std", torch.ones(event.dimensions))
+        self.known = event.columns is not None
+        for name, value in (("mean", 0.0), ("rest", 0.0), ("std", 1.0)):
+            self.register_buffer(name, torch.full((event.dimensions,), value))
+        if event.columns is not None:
+            self._set(*torch.tensor(event.columns, dtype=torch.float64).T)
 
     def initialise(self, x: Tensor) -> None:
-        self.mean.copy_(x.mean(0))
-        self.std.copy_(x.std(0).clamp_min(1e-8))
+        if not self.known:
+            std = x.double().std(0)
+            self._set(x.double().mean(0), torch.where(std > 0, std, 1.0))
+
+    def _set(self, mean: Tensor, std: Tensor) -> None:
+        self.mean.copy_(mean)
+        self.rest.copy_(mean - self.mean)
+        self.std.copy_(std)
 
     def forward(self, x: Tensor, noise: Noise | None = None) -> tuple[Tensor, Tensor]:
-        y = (x - self.mean) / self.std
+        y = (x - self.mean - self.rest) / self.std
         return y, -self.std.log().sum().expand(len(x))
 
     def inverse(self, y: Tensor) -> Tensor:
-        return y * self.std + self.mean
+        return y * self.std + self.rest + self.mean
 
     def quantise(self, y: Tensor) -> Tensor:
         return self.inverse(y).float()

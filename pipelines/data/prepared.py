@@ -60,7 +60,7 @@ class Prepared:
     def open(cls, folder: Path) -> Prepared:
         """Check every file against its digest. Raises `UserError` for a missing or damaged one."""
         meta = read_json(folder / "meta.json")
-        if not isinstance(meta, dict) or not {"files", "digest", "class_counts", *SEEN} <= meta.keys():
+        if not isinstance(meta, dict) or not {"files", "digest", "class_counts", "columns", *SEEN} <= meta.keys():
             raise UserError(f"{folder / 'meta.json'}: is damaged, or of another version; {AGAIN}")
         for name, digest in meta["files"].items():
             path = folder / name
@@ -72,7 +72,8 @@ class Prepared:
     def event(self) -> Event:
         meta, counts = self.meta, self.meta["class_counts"].get("train")
         shares = None if not counts else tuple(count / sum(counts) for count in counts)
-        return Event(tuple(meta["shape"]), meta["levels"], len(meta["class_names"]), meta["ordered"], shares)
+        columns = tuple((each["mean"], each["std"]) for each in meta["columns"] or ()) or None
+        return Event(tuple(meta["shape"]), meta["levels"], len(meta["class_names"]), meta["ordered"], shares, columns)
 
     @property
     def digest(self) -> str:

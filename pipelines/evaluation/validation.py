@@ -23,7 +23,6 @@ from .metrics.likelihood import Likelihood, objective_name, score
 
 BATCH = 500
 FID_SAMPLES = 1000
-TINY = 1e-8  # the standard deviation of a column that never varies, as models standardise it
 
 Validator = Callable[[], dict[str, float]]
 Batches = Iterator[tuple[torch.Tensor, torch.Tensor | None]]
@@ -38,7 +37,7 @@ def name_of_objective(family: type[Family], event: Event) -> str:
 
 def log_volume(data: Prepared) -> float:
     """What makes log-likelihoods of vectors those of standardised ones: Σ_d log σ_d; 0 for integers."""
-    return sum(math.log(max(column["std"], TINY)) for column in data.meta["columns"] or ())
+    return sum(math.log(column["std"]) for column in data.meta["columns"] or ())
 
 
 def family_validator(

@@ -28,7 +28,7 @@ from ..params.entry import Entry
 from ..params.project import Project
 from ..tracking.record import tracked
 from ..training.jobs import new_family
-from ..training.students import student_job
+from ..training.students import final_divergence, student_job
 from .running import run_job, write_outcome
 
 
@@ -45,11 +45,12 @@ def run(project: Project, entry: Entry) -> None:
         student, teacher = (family.to(device()).eval() for family in (student, load_family(project.made(taught_by))))
         digest = weights_digest(project.made(taught_by))
         config = family_config(entry, data, teacher=taught_by.name, teacher_digest=digest)
-        best = next(row for row in done.state.history if row["step"] == done.state.best_step)
+        with torch.no_grad():
+            final = final_divergence(student, teacher, entry)
         metrics = {
             **done.metrics("val_kl_nats_per_dim"),
-            "kl_nats_per_dim": best["objective"],
-            "kl_standard_error": best["standard_error"],
+            "kl_nats_per_dim": final["objective"],
+            "kl_standard_error": final["standard_error"],
             **_likelihoods(project, data, student, teacher),
             **_quality(project, data, student, teacher),
             "train_flops": done.state.flops,

@@ -27,14 +27,14 @@ class PlayerLoss(nn.Module):
 
 
 def make_optimiser(player: Player) -> AdamW:
-    """AdamW on a player's weights, in one fused kernel: on a CPU it takes a third of the time."""
-    return AdamW(
-        player.module.parameters(),
-        lr=player.learning_rate,
-        betas=player.betas,
-        weight_decay=player.weight_decay,
-        fused=True,
-    )
+    """AdamW on a player's parameters, in one fused kernel: on a CPU it takes a third of the time.
+
+    Matrices and kernels decay. Vectors do not: they are biases, norms and scales, which have no reason to be small.
+    """
+    parameters = list(player.module.parameters())
+    weights, others = ([each for each in parameters if (each.dim() > 1) == many] for many in (True, False))
+    groups = [{"params": weights, "weight_decay": player.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return AdamW(groups, lr=player.learning_rate, betas=player.betas, fused=True)
 
 
 def pace(loop: Loop, step: int) -> float:

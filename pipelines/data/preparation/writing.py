@@ -24,6 +24,7 @@ from .transforms import Transform, transform_for
 
 KINDS = {1: "vector", 2: "sequence", 3: "image"}
 BYTES = 8 << 20
+COARSE = 100  # steps of float32 within a standard deviation, below which they are worth a sentence
 
 
 def write(folder: Path, source: Source, data: Settings) -> Prepared:
@@ -121,7 +122,8 @@ def _meta(
     in_common = duplicates(
         {split: rows for split, rows in splits.items() if split != "train" or not transform.meta["each_step"]}
     )
-    decisions = [*source.decisions, *transform.decisions]
+    columns = _columns(splits["train"], source.columns) if source.columns else []
+    decisions = [*source.decisions, *transform.decisions, *_coarse(columns)]
     decisions += [
         f"{count:,} examples of {pair.replace(' in ', ' also stand in ')}."
         for pair, count in in_common.items()
@@ -135,7 +137,7 @@ def _meta(
         "levels": transform.levels,
         "dtype": str(transform.dtype),
         "class_names": source.class_names,
-        "columns": _columns(splits["train"], source.columns) if source.columns else [],
+        "columns": columns,
         "sample_rate": source.meta.get("sample_rate"),
         "encoding": source.meta.get("encoding"),
         "range": source.meta.get("range"),
@@ -172,6 +174,20 @@ def _columns(train: Rows, names: list[str]) -> list[dict[str, Any]]:
         {"name": name, "mean": float(m), "std": float(s), "min": float(least), "max": float(most)}
         for name, m, s, least, most in values
     ]
+
+
+def _coarse(columns: list[dict[str, Any]]) -> list[str]:
+    """Of columns whose numbers are far from zero: how coarse float32 makes what varies in them."""
+    found = []
+    for column in columns:
+        step = float(np.spacing(np.float32(max(abs(column["min"]), abs(column["max"])))))
+        if column["std"] < COARSE * step:
+            found.append(
+                f"Column {column['name']!r} is rounded to steps of {step:.3g}: its standard deviation is"
+                f" {column['std']:.3g}, and its numbers, of up to {column['max']:.6g}, are stored as float32; subtract"
+                " an offset from it."
+            )
+    return found
 
 
 def _take_place(building: Path, folder: Path, old: Path) -> None:

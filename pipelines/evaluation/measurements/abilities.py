@@ -45,6 +45,6 @@ def inversion_error(subject: Subject) -> float | None:
     given = labels if family.classes else None
     apart = (family.decode(family.encode(x, given), given).double() - x.double()).abs()
     if event.levels is None:
-        unit = torch.tensor([max(column["std"], 1e-8) for column in subject.data.meta["columns"]])
+        unit = torch.tensor([column["std"] for column in subject.data.meta["columns"]])
         apart = apart / unit.to(apart)
     return float(apart.nan_to_num(nan=torch.inf, posinf=torch.inf).max())

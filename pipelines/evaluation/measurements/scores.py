@@ -22,7 +22,7 @@ from ..validation import Batches, batches_of, log_volume, spread_rows
 from .subject import Subject
 
 BLANK = ("nll_bits_per_dim", "nll_nats", "nll_standard_error", "nll_kind", "nll_bound")
-FOREIGN = 100  # examples of each foreign set, and of the training split that says what is typical
+FOREIGN = 100  # examples of each foreign set, and of the validation split, which says what is typical
 
 
 def measure(subject: Subject) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -89,7 +89,8 @@ def _outliers(subject: Subject, family: Density, of_test: Tensor, volume: float)
     event, seed, draws = subject.event, subject.settings.seed, subject.settings.draws
     test, _ = subject.test.head(FOREIGN)
     train = spread_rows(subject.train, FOREIGN)
-    of_train = log_probs(family, batches_of(subject.train, train), seed, draws)
+    val = spread_rows(subject.val, FOREIGN)  # training examples are likelier than others, as far as they are learnt
+    of_val = log_probs(family, batches_of(subject.val, val), seed, draws)
     sets = foreign_examples(event, test.cpu().numpy(), subject.train.rows(train)[0].cpu().numpy(), seed)
     if subject.settings.foreign is not None:
         sets["own"] = _own(subject, subject.project.root / subject.settings.foreign)
@@ -100,7 +101,7 @@ def _outliers(subject: Subject, family: Density, of_test: Tensor, volume: float)
         found[name] = {
             "nll": Likelihood.of(of_foreign, volume).in_unit_of(event),
             "likelihood_auroc": auroc(of_test, of_foreign),
-            "typicality_auroc": auroc(typicality(of_test, of_train), typicality(of_foreign, of_train)),
+            "typicality_auroc": auroc(typicality(of_test, of_val), typicality(of_foreign, of_val)),
             "examples": len(x),
         }
     return found

@@ -97,7 +97,7 @@ _ALL = (
     ),
     Metric(
         "bayes_accuracy", LIKELIHOOD, "Bayes accuracy",
-        "Share of test examples whose label y has the largest p(x | y): a conditional density is a classifier "
+        "Share of test examples whose label y has the largest p(x | y) p(y): a conditional density is a classifier "
         "by Bayes' rule.",
         scale="0–1", better="higher", shown=True, split="test", examples="nll_examples",
     ),
@@ -125,7 +125,7 @@ _ALL = (
     ),
     Metric(
         "outliers.*.typicality_auroc", LIKELIHOOD, "Typicality AUROC",
-        "The same of -|log p(x) - mean log p of training examples|, which notices what is too likely as well.",
+        "The same of -|log p(x) - mean log p of validation examples|, which notices what is too likely as well.",
         scale="½ cannot tell", better="higher", split="foreign", examples="outliers.*.examples",
         source="Nalisnick et al., 2019, [arXiv:1906.02994](https://arxiv.org/abs/1906.02994)",
     ),

@@ -118,7 +118,7 @@ def pairs_of_sizes(event: Event) -> list[tuple[Event, Event]]:
 def scaled(event: Event, factor: float) -> Event:
     """The event with longer or shorter sides; channels stay."""
     channels, sides = (event.shape[:1], event.shape[1:]) if event.kind != "vector" else ((), event.shape)
-    return replace(event, shape=(*channels, *(int(factor * side) for side in sides)))
+    return replace(event, shape=(*channels, *(int(factor * side) for side in sides)), columns=None)
 
 
 def _operations_of_a_sample(family: Family) -> int:

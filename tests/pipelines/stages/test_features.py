@@ -155,7 +155,8 @@ def test_few_examples_are_scored_and_compared_where_many_would_take_too_long(tmp
     family = load_family(project.artifacts("train", project.entries["gmm"]))
     assert isinstance(family, Density)
     x = torch.from_numpy(np.load(project.prepared / "test.npy")[::6])
-    assert row["nll_nats"] == pytest.approx(Likelihood.of(score(family, [(x, None)], 0)).nats, rel=1e-5)
+    draws = project.params.evaluate.draws
+    assert row["nll_nats"] == pytest.approx(Likelihood.of(score(family, [(x, None)], 0, draws)).nats, rel=1e-5)
     distill.run(project, project.entries["iaf"])
     assert read_json(project.artifacts("distill", project.entries["iaf"]) / "metrics.json")["nll_examples"] == 10
 

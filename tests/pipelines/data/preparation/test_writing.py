@@ -320,3 +320,12 @@ def test_large_tables_need_little_memory(tmp_path: Path) -> None:
     more, (counts,) = growth(given, tmp_path / "small", tmp_path / "large")
     assert sum(counts.values()) == 800_000
     assert 0 < more < 150
+
+
+def test_a_column_that_float32_makes_coarse_is_said() -> None:
+    seconds = {"name": "seconds", "mean": 1.7e9, "std": 3600.0, "min": 1.69e9, "max": 1.71e9}
+    (said,) = writing._coarse([seconds, {**seconds, "name": "hours", "std": 3.6e6}])
+    assert said == (
+        "Column 'seconds' is rounded to steps of 128: its standard deviation is 3.6e+03, and its numbers, of up to"
+        " 1.71e+09, are stored as float32; subtract an offset from it."
+    )
