@@ -20,12 +20,14 @@ from pydantic.dataclasses import dataclass as validated
 from pydantic.fields import FieldInfo
 from torch import Tensor, nn
 
+from .dropout import dropping
 from .noise import Noise
 
 # How every configuration is validated: unknown keys and NaN are errors, the line below a field is its documentation.
 STRICT = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 Width = Annotated[int, Field(ge=1)]  # of a hidden layer
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 def config_fields(config: Any) -> dict[str, FieldInfo]:
@@ -314,7 +316,8 @@ class MaximumLikelihood(Family, Density):
         return [Player("model", self, self._loss, config.learning_rate, weight_decay=config.weight_decay)]
 
     def _loss(self, batch: Batch) -> Tensor:
-        return -self.log_likelihood(batch).mean() / self.event.dimensions
+        with dropping(self, batch.noise):
+            return -self.log_likelihood(batch).mean() / self.event.dimensions
 
 
 class RealDensity(Density):

@@ -6,7 +6,7 @@ It gets x_t and t and predicts the noise; a sample starts as pure noise and take
     p(x_s | x_t) = q(x_s | x_t, x̂_0(x_t, t)),   the posterior step, with x̂_0 in place of x_0
     ε-prediction:  x̂_0 = (x_t - √(1 - ᾱ_t) ε̂) / √ᾱ_t
     v-prediction:  x̂_0 = √ᾱ_t x_t - √(1 - ᾱ_t) v̂,   v = √ᾱ_t ε - √(1 - ᾱ_t) x_0
-    simple loss:   E_t,ε ‖ε - ε̂‖² / D   (or v)
+    simple loss:   E_t,ε ‖ε - ε̂‖² / D   (or v);   min-SNR:  E_t,ε min(SNR_t, 5) ‖x_0 - x̂_0‖² / D
 
 The bound is that of DDPM, -log p(x) ≤ L_T + Σ_{t≥2} L_{t-1} + L_0, with posterior variances β̃_t, for which a KL is a
 weighted error:
@@ -26,7 +26,7 @@ label: ε̂ = (1 + w) ε̂(x_t, y) - w ε̂(x_t).
 
 Ho, Jain & Abbeel, "Denoising Diffusion Probabilistic Models", 2020 (arXiv:2006.11239); cosine: Nichol & Dhariwal, 2021
 (arXiv:2102.09672); v: Salimans & Ho, 2022 (arXiv:2202.00512); DDIM: Song, Meng & Ermon, 2021 (arXiv:2010.02502);
-guidance: Ho & Salimans, 2022 (arXiv:2207.12598).
+guidance: Ho & Salimans, 2022 (arXiv:2207.12598); min-SNR: Hang et al., 2023 (arXiv:2303.09556).
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ from .contract import (
     Family,
     FamilyConfig,
     Player,
+    Share,
     UnsuitableEvent,
     Width,
 )
@@ -55,6 +56,7 @@ from .diffusion_networks import TimedMLP, UNet
 from .diffusion_sampler import Sampler
 from .diffusion_schedule import Schedule
 from .diffusion_streams import seeds_of
+from .dropout import dropping
 from .layers.draws import categorical, chosen_labels
 from .layers.labels import one_hot
 from .layers.precision import at_least_float32
@@ -82,8 +84,9 @@ class DiffusionConfig(FamilyConfig):
     prediction: Literal["epsilon", "v"] = "epsilon"
     """What the network predicts: the noise ε, or the velocity v, better where there is little signal."""
 
-    loss: Literal["simple", "bound"] = "simple"
-    """The unweighted error of the prediction, or the variational bound in nats per dimension."""
+    loss: Literal["simple", "min_snr", "bound"] = "simple"
+    """The unweighted error of the prediction; that of x̂_0 weighted by the signal-to-noise ratio, but by no more than 5,
+    so that steps with hardly any noise do not outweigh the others; or the variational bound in nats per dimension."""
 
     width: int = Field(default=32, ge=1)
     """Features of the U-Net at the full resolution, doubled below it."""
@@ -96,6 +99,12 @@ class DiffusionConfig(FamilyConfig):
 
     attention: bool = True
     """Let the places of the U-Net's lowest resolution attend to each other."""
+
+    attention_levels: int = Field(default=0, ge=0)
+    """Of how many resolutions of the U-Net, from the lowest on, places attend to each other after each block, too."""
+
+    dropout: Share = 0.0
+    """The share of the features inside of each block that is dropped in training; for small data."""
 
     hidden: tuple[Width, ...] = Field(default=(256, 256, 256), min_length=1, strict=False)
     """Widths of the hidden layers of the MLP, which models vectors; equal neighbours make residual layers."""
@@ -159,10 +168,10 @@ class Diffusion(Family, Density, Completion):
         self.schedule = Schedule(config.schedule, config.timesteps, least**2)
         self.network: nn.Module
         if event.kind == "vector":
-            self.network = TimedMLP(event.dimensions, config.hidden, self.classes)
+            self.network = TimedMLP(event.dimensions, config.hidden, self.classes, config.dropout)
         else:
             unet = config.width, config.levels, config.blocks, config.attention
-            self.network = UNet(event.shape, *unet, self.classes)
+            self.network = UNet(event.shape, *unet, self.classes, config.attention_levels, config.dropout)
         self.compiled = False  # are the steps of sampling compiled?
 
     @property
@@ -199,15 +208,20 @@ class Diffusion(Family, Density, Completion):
             context = context * (batch.noise.uniform() >= self.config.label_dropout)[:, None]
         x_0 = self.start(batch.x)
         epsilon = batch.noise.normal(*self.event.shape).to(x_0)
-        if self.config.loss == "simple":
-            return self._error(x_0, t, epsilon, context)
-        steps = self.config.timesteps * self._bound_term(x_0, t, epsilon, context, clip=False)
-        return (prior(self.schedule, x_0) + steps).mean() / self.event.dimensions
+        with dropping(self, batch.noise):
+            if self.config.loss == "bound":
+                steps = self.config.timesteps * self._bound_term(x_0, t, epsilon, context, clip=False)
+                return (prior(self.schedule, x_0) + steps).mean() / self.event.dimensions
+            errors = self._errors(x_0, t, epsilon, context)
+        if self.config.loss == "min_snr":
+            errors = errors * self.schedule.min_snr(self.config.prediction, t).to(errors)
+        return errors.mean()
 
-    def _error(self, x_0: Tensor, t: Tensor, epsilon: Tensor, context: Tensor | None) -> Tensor:
-        """The mean squared error of the network's prediction at timesteps t (N,), a scalar."""
+    def _errors(self, x_0: Tensor, t: Tensor, epsilon: Tensor, context: Tensor | None) -> Tensor:
+        """The mean squared errors (N,) of the network's prediction at timesteps t (N,)."""
         output = self._output(self.schedule.noised(x_0, t, epsilon), t, context)
-        return (output - self.schedule.target(self.config.prediction, x_0, t, epsilon)).square().mean()
+        difference = output - self.schedule.target(self.config.prediction, x_0, t, epsilon)
+        return difference.square().flatten(1).mean(1)
 
     def diagnostics(self, batch: Batch) -> dict[str, float]:
         """The unweighted error of the prediction, as in the simple loss, and L_0 in nats per dimension."""
@@ -218,7 +232,7 @@ class Diffusion(Family, Density, Completion):
         )
         decoded = self._bound_term(x_0, torch.ones_like(t), epsilon, context, clip=True)
         return {
-            "prediction_error": self._error(x_0, t, epsilon, context).item(),
+            "prediction_error": self._errors(x_0, t, epsilon, context).mean().item(),
             "decoder_nats": decoded.mean().item() / self.event.dimensions,
         }
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from .noise import Noise
 
 LARGEST = 0.999  # β: the last of a cosine would be 1
+MOST_SNR = 5.0  # γ, with which a step weighs at most by min-SNR
 OFFSET = 0.008  # s of the cosine
 
 
@@ -97,6 +98,14 @@ class Schedule(nn.Module):
             return epsilon
         signal, std = self.scales(t, x_0)
         return signal * epsilon - std * x_0
+
+    def min_snr(self, prediction: str, t: Tensor) -> Tensor:
+        """The weight at timesteps t (N,) that makes of the squared error of a prediction min(SNR, 5) ‖x_0 - x̂_0‖².
+
+        The error of ε is SNR times that of x_0, and that of v SNR + 1 times.
+        """
+        snr = self.snr[t]
+        return snr.clamp_max(MOST_SNR) / (snr + 1 if prediction == "v" else snr)
 
     def origin(self, prediction: str, output: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
         """The x_0 that follows from a network's output, ε̂ or v̂."""

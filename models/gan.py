@@ -43,6 +43,7 @@ from .contract import (
 )
 from .gan_networks import Architecture, Critic, generator, normalise_spectrally
 from .layers.adversarial import LOSSES, LossName, gradient_penalty, squared_slope
+from .layers.augmentation import changed
 from .layers.draws import draw
 from .layers.images import halvings
 from .layers.labels import append, one_hot
@@ -96,6 +97,13 @@ class GANConfig(FamilyConfig):
     r1: float = Field(default=0.0, ge=0)
     """γ, the weight of the penalty on any slope at real examples. No batch normalisation, as above."""
 
+    r1_every: int = Field(default=1, ge=1)
+    """The steps between two penalties by `r1`, each as many times as heavy: as good, and cheaper."""
+
+    augment: bool = False
+    """Show the discriminator images, real and generated, in other brightness, shifted, and with a hole; for small
+    data."""
+
     weight_clip: float | None = Field(default=None, gt=0, validate_default=True)
     """The discriminator's weights are brought back to this distance from 0 after each of its steps; null lets them."""
 
@@ -140,6 +148,8 @@ class GAN(Family, Features):
     def __init__(self, config: GANConfig, event: Event) -> None:
         super().__init__(config, event)
         self._check_architecture()
+        if config.augment and (event.kind != "image" or event.levels is None):
+            raise UnsuitableEvent(f"augment: true changes images of integers, not {event.in_words}; leave it out")
         self.loss = LOSSES[config.loss]
         self.units = standardiser(event)
         inputs = config.latent + self.classes
@@ -214,32 +224,33 @@ class GAN(Family, Features):
 
     def _discriminator_loss(self, batch: Batch) -> Tensor:
         context = one_hot(batch.labels, self.classes)
-        real = self._blurred(self._real(batch), batch)
+        real = self._shown(self._real(batch), batch)
         with torch.no_grad():
-            fake = self._blurred(self._fake(batch, context), batch)
+            fake = self._shown(self._fake(batch, context), batch)
         if self.config.r1 or self.config.gradient_penalty:
-            return self._penalised_loss(real, fake, context, batch.noise.uniform()).mean()
+            r1 = self.config.r1 * self.config.r1_every if batch.step % self.config.r1_every == 0 else 0.0
+            return self._penalised_loss(real, fake, context, batch.noise.uniform(), r1).mean()
         on_real, on_fake = self._scores(real, fake, context)
         return self.loss.discriminator(on_real, on_fake, self.config.label_smoothing).mean()
 
     # torch.compile differentiates once, and the gradient of a slope is a second derivative.
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _penalised_loss(self, real: Tensor, fake: Tensor, context: Tensor | None, u: Tensor) -> Tensor:
+    def _penalised_loss(self, real: Tensor, fake: Tensor, context: Tensor | None, u: Tensor, r1: float) -> Tensor:
         """The discriminator's loss (N,), and what it pays for its slopes."""
         config = self.config
-        real.requires_grad_(config.r1 > 0)
+        real.requires_grad_(r1 > 0)
         on_real, on_fake = self._scores(real, fake, context)
         loss = self.loss.discriminator(on_real, on_fake, config.label_smoothing)
         if config.gradient_penalty:
             penalty = gradient_penalty(lambda x: self._score(x, context), real, fake, u)
             loss = loss + config.gradient_penalty * penalty
-        if config.r1:
-            loss = loss + (0.5 * config.r1) * squared_slope(on_real, real)
+        if r1:
+            loss = loss + (0.5 * r1) * squared_slope(on_real, real)
         return loss
 
     def _generator_loss(self, batch: Batch) -> Tensor:
         context = one_hot(batch.labels, self.classes)
-        fake = self._blurred(self._fake(batch, context), batch)
+        fake = self._shown(self._fake(batch, context), batch)
         return self.loss.generator(self._score(fake, context)).mean()
 
     def _real(self, batch: Batch) -> Tensor:
@@ -254,8 +265,10 @@ class GAN(Family, Features):
         fake: Tensor = self.generator(append(z, context))
         return fake
 
-    def _blurred(self, x: Tensor, batch: Batch) -> Tensor:
-        """x with the instance noise of the batch's step."""
+    def _shown(self, x: Tensor, batch: Batch) -> Tensor:
+        """x as the discriminator is shown it: changed, and with the instance noise of the batch's step."""
+        if self.config.augment:
+            x = changed(x, batch.noise)
         if not self.config.instance_noise:
             return x
         left = (1 - batch.step / self.config.instance_noise_steps).clamp_min(0)

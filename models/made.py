@@ -17,14 +17,14 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass as validated
 from torch import Tensor
 
-from .contract import STRICT, Batch, Event, FamilyConfig, Width
+from .contract import STRICT, Batch, Event, FamilyConfig, Share, Width
 from .layers.autoregressive.chain import Autoregressive, PlainStepper, Stepper
 from .layers.autoregressive.masked import IncrementalMLP, MaskedMLP, orders
 from .layers.autoregressive.outputs import OutputName, output_for
@@ -60,6 +60,15 @@ class MADEConfig(FamilyConfig):
     components: int = Field(default=10, ge=1)
     """Components of a mixture."""
 
+    dropout: Share = 0.0
+    """The share of hidden units that is dropped in training, of a single member; for small data."""
+
+    @model_validator(mode="after")
+    def _drops_alone(self) -> Self:
+        if self.dropout and self.orders * max(1, self.connectivities) > 1:
+            raise ValueError("dropout is for a single member: set orders to 1, and connectivities to 0 or 1")
+        return self
+
 
 class MADE(Autoregressive):
     """A masked MLP, or an ensemble of them in one."""
@@ -84,6 +93,7 @@ class MADE(Autoregressive):
             inputs=input_channels(event) // event.shape[0] if event.levels is not None else 1,
             connectivities=config.connectivities,
             seed=config.mask_seed,
+            dropout=config.dropout,
         )
         with torch.no_grad():
             self.made.output_bias.copy_(self.output.start().repeat(event.dimensions))

@@ -32,7 +32,8 @@ from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .contract import STRICT, Event
+from .contract import STRICT, Event, Share
+from .dropout import Dropout
 from .layers.autoregressive.chain import Stepper
 from .layers.autoregressive.raster import (
     KernelSide,
@@ -67,12 +68,16 @@ class PixelCNNConfig(RasterConfig):
     kernel: KernelSide = 3
     """Side of the convolutions after the first; odd."""
 
+    dropout: Share = 0.0
+    """The share of the features inside of each block or layer that is dropped in training; for small data."""
+
 
 class PlainBlock(nn.Module):
     """h + up(conv(down(h))), a ReLU before each: the k × k convolution has half the width."""
 
-    def __init__(self, width: int, inner: int, kernel: int, groups: int, classes: int) -> None:
+    def __init__(self, width: int, inner: int, kernel: int, groups: int, classes: int, dropout: float) -> None:
         super().__init__()
+        self.dropout = Dropout(dropout)
         self.down = MaskedConv2d(width, inner, groups)
         self.conv = MaskedConv2d(inner, inner, groups, above=kernel // 2, side=kernel // 2)
         self.up = MaskedConv2d(inner, width, groups)
@@ -83,7 +88,7 @@ class PlainBlock(nn.Module):
         y = self.conv(F.relu(self.down(F.relu(h))))
         if self.context is not None:
             y = y + self.context(context)[:, :, None, None]
-        return h + self.up(F.relu(y))
+        return h + self.up(self.dropout(F.relu(y)))
 
 
 class PlainStack(nn.Module):
@@ -95,7 +100,7 @@ class PlainStack(nn.Module):
         self.first = MaskedConv2d(into, width, groups, above=side, side=side, own=False)
         inner = grouped(width // 2, event)
         self.blocks = nn.ModuleList(
-            PlainBlock(width, inner, config.kernel, groups, classes) for _ in range(config.layers)
+            PlainBlock(width, inner, config.kernel, groups, classes, config.dropout) for _ in range(config.layers)
         )
 
     def forward(self, y: Tensor, context: Tensor | None) -> Tensor:
@@ -112,8 +117,9 @@ class GatedLayer(nn.Module):
     The last layer only adds to the skip path: v' and h' would lead nowhere.
     """
 
-    def __init__(self, width: int, kernel: int, groups: int, classes: int, last: bool) -> None:
+    def __init__(self, width: int, kernel: int, groups: int, classes: int, last: bool, dropout: float) -> None:
         super().__init__()
+        self.dropout = Dropout(dropout)
         side, self.paths = kernel // 2, 1 if last else 2
         self.vertical = RowConv2d(width, 2 * width, above=side, side=side, own=True)  # W
         self.horizontal = MaskedConv2d(width, 2 * width, groups, side=side, parts=2)  # U
@@ -134,7 +140,7 @@ class GatedLayer(nn.Module):
             each if isinstance(each, float) else each[:, :, None, None] for each in self.contexts(context)
         )
         v_hat = self.vertical(v)
-        z = gate(self.horizontal(h) + self.link(v_hat) + h_bias)
+        z = self.dropout(gate(self.horizontal(h) + self.link(v_hat) + h_bias))
         skip, *residual = self.out(z).chunk(self.paths, 1)
         return (gate(v_hat + v_bias), h + residual[0], skip) if residual else (v, h, skip)
 
@@ -148,7 +154,7 @@ class GatedStack(nn.Module):
         self.vertical = RowConv2d(into, width, above=side, side=side, own=False)
         self.horizontal = MaskedConv2d(into, width, groups, side=side, own=False)
         self.layers = nn.ModuleList(
-            GatedLayer(width, config.kernel, groups, classes, last=layer == config.layers - 1)
+            GatedLayer(width, config.kernel, groups, classes, layer == config.layers - 1, config.dropout)
             for layer in range(config.layers)
         )
 

@@ -86,6 +86,11 @@ def misfits(params: Params, event: Event, exact: bool = True) -> Iterator[str]:
     gives, built = f"data.source {params.data.source} gives {event.kind}s", dict[str, Family]()
     for name, block in params.entries.items():
         where, config = f"{FILE}: entries.{name}", configured(block.model, block.config)
+        for key in ("flip", "shift"):
+            if getattr(params.loop_of(name), key) and block.distill is not None:
+                yield f"{where}.distill.{key}: is not allowed: a student learns from its teacher, and not from images"
+            elif getattr(params.loop_of(name), key) and event.kind != "image":
+                yield f"{where}.train.{key}: is not allowed: it is for images, and {gives}"
         refusal = family_class(block.model).refusal(event)
         if refusal is not None:
             known = refusal if exact else refusal.replace(f" of shape {event.shape}", "")

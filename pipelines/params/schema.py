@@ -58,6 +58,12 @@ class Loop(Section):
     patience: int | None = Field(default=None, ge=1)
     """Validations without a new best after which training stops early; null never stops."""
 
+    flip: bool = False
+    """Mirror half of the training images, for those that might as well be mirrored."""
+
+    shift: int = Field(default=0, ge=0)
+    """Shift each training image by up to this many pixels in each direction."""
+
     explode_factor: float = Field(default=1e4, gt=1)
     """Training has diverged when a loss exceeds this many times max(1, its first value)."""
 

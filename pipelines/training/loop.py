@@ -21,6 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 from models.contract import Batch, Player
 from models.noise import Noise
 
+from ..data.augmentation import augmented
 from ..data.examples import Feed, batch_rows
 from ..device import device, forget_peak, peak_mib, random_states, set_random_states
 from ..errors import UserError
@@ -219,7 +220,7 @@ class Training:
         if self.feed is None:
             return Batch(torch.empty(rows, 0, device=self.device), None, noise, step)
         x, labels = self.feed.batch(self.state.step, noise)
-        return Batch(x, labels, noise, step)
+        return Batch(augmented(x, self.loop.flip, self.loop.shift, noise), labels, noise, step)
 
     def _rows(self, step: int) -> Tensor:
         """The rows of the data that are this worker's in a step."""

@@ -10,12 +10,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
+from torch.nn import functional as F
 
 from models import diffusion, diffusion_sampler
 from models.contract import Batch, Event, UnsuitableEvent
 from models.diffusion import Diffusion, DiffusionConfig
 from models.diffusion_bound import cost, log_decoder, prior
-from models.diffusion_networks import TimedMLP, UNet
+from models.diffusion_networks import Attention, Block, TimedMLP, UNet
 from models.diffusion_schedule import Schedule, betas
 from models.diffusion_streams import normal_stream, seeds_of
 from models.noise import Noise
@@ -501,6 +502,50 @@ def test_unknown_labels_are_drawn_from_what_is_known() -> None:
     assert torch.equal(model.complete(x, torch.tensor([[True, False]]), generator=seeded()), x)
     told = model.complete(x, torch.tensor([[True, False]]), torch.ones(60, dtype=torch.long), generator=seeded())
     assert (told[:, 0, 1] == 1).all()
+
+
+# Losses and networks
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v"])
+def test_min_snr_weighs_the_error_of_the_origin(prediction: str) -> None:
+    model, (x, _) = small(timesteps=50, prediction=prediction), examples(IMAGE, 200)
+    x_0, t = model.start(x), 1 + torch.arange(200) % 50
+    epsilon = torch.randn(x_0.shape, generator=seeded(), dtype=x_0.dtype)
+    x_t = model.schedule.noised(x_0, t, epsilon)
+    guess = model.schedule.origin(prediction, model._output(x_t, t, None), x_t, t)
+    snr = model.schedule.snr[t].clamp_max(5.0)
+    expected = snr * (x_0 - guess).square().flatten(1).mean(1)
+    weights = model.schedule.min_snr(prediction, t)
+    torch.testing.assert_close(weights * model._errors(x_0, t, epsilon, None), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_min_snr_is_a_loss() -> None:
+    x, _ = examples(IMAGE, 16)
+    losses = []
+    for loss in ("simple", "min_snr"):
+        (player,) = small(loss=loss, timesteps=50).players()
+        losses.append(player.loss(Batch(x, None, Noise(seeded(), 16))).item())
+    assert losses[0] != losses[1] and all(value > 0 for value in losses)
+
+
+@pytest.mark.parametrize(("levels", "count"), [(0, 1), (1, 4), (2, 7)])
+def test_attention_at_as_many_resolutions_as_are_asked_for(levels: int, count: int) -> None:
+    """One in the middle; at each resolution after one block on the way down, and after two on the way up."""
+    model = Diffusion(DiffusionConfig(width=8, levels=1, attention_levels=levels), Event((1, 8, 8), 16))
+    assert sum(isinstance(module, Attention) for module in model.modules()) == count
+
+
+def test_the_embedding_scales_and_shifts_features() -> None:
+    torch.manual_seed(0)
+    block = Block(nn.Conv2d, 8, 8, 4, dropout=0.0)
+    nn.init.normal_(block.conv2.weight)
+    h, e = torch.randn(1, 8, 4, 4), torch.randn(1, 4)
+    nn.init.zeros_(block.scale_shift.weight)
+    with torch.no_grad():
+        block.scale_shift.bias[:8], block.scale_shift.bias[8:] = -1.0, 0.7
+    constant = block.conv2(F.silu(torch.full((1, 8, 4, 4), 0.7)))
+    torch.testing.assert_close(block(h, e), h + constant)
 
 
 # Configuration

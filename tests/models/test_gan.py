@@ -15,6 +15,7 @@ from models.contract import Batch, Event, UnsuitableEvent
 from models.gan import GAN, GANConfig
 from models.gan_networks import MAPS, Architecture
 from models.layers.adversarial import LOSSES, LossName
+from models.layers.augmentation import _shifted, changed
 from models.noise import Noise
 from pipelines.data.examples import Examples
 from pipelines.params.schema import Loop
@@ -209,7 +210,7 @@ def test_instance_noise_decays_with_the_steps() -> None:
     def spread(step: int) -> float:
         drawn = Batch(x, labels, Noise(torch.Generator().manual_seed(0), 64), torch.tensor(step))
         clean = torch.zeros(64, *IMAGE.shape)
-        return gan._blurred(clean, drawn).std().item()
+        return gan._shown(clean, drawn).std().item()
 
     assert spread(0) == pytest.approx(0.5, rel=0.03)
     assert spread(75) == pytest.approx(0.25 * spread(0))
@@ -374,3 +375,47 @@ def test_an_architecture_of_images_is_refused_where_sides_cannot_be_halved(archi
     refused("gan", VECTOR, "images of integers", architecture=architecture)
     refused("gan", Event((1, 7, 8), 2), "even and 4 or more", architecture=architecture)
     refused("gan", Event((1, 2, 2), 2), "even and 4 or more", architecture=architecture)
+
+
+# Small data
+
+
+def test_what_the_discriminator_is_shown_is_changed_alike_and_differentiably() -> None:
+    x = torch.full((300, 2, 8, 8), 0.25, requires_grad=True)
+    shown = changed(x, Noise(torch.Generator().manual_seed(0), 300))
+    holes = (shown == 0).flatten(1).double().mean(1)
+    assert holes.min() > 0.05 and holes.max() < 0.6 and holes.std() > 0.03, "of other sizes, where edges cut them"
+    values = shown.detach().amax((1, 2, 3))
+    assert values.max() <= 0.75 + 1e-6 and values.std() > 0.2, "brightness"
+    (gradient,) = torch.autograd.grad(shown.sum(), x)
+    assert (gradient.sum((1, 2, 3)) > 0).all()
+    again = changed(x[100:110], Noise(torch.Generator().manual_seed(0), 10, 100, 300))
+    assert torch.equal(again, shown[100:110])
+
+
+def test_images_move_by_whole_pixels_and_zeros_come_in() -> None:
+    x = torch.arange(1.0, 65.0).view(1, 1, 8, 8)
+    assert torch.equal(_shifted(x, 2, torch.tensor([0.5])), x)
+    down = _shifted(x, 2, torch.tensor([0.1]))
+    assert torch.equal(down[0, 0, 1:], x[0, 0, :-1]) and (down[0, 0, 0] == 0).all()
+    left = _shifted(x, 3, torch.tensor([0.9]))
+    assert torch.equal(left[0, 0, :, :-1], x[0, 0, :, 1:]) and (left[0, 0, :, -1] == 0).all()
+
+
+def test_a_lazy_penalty_is_on_average_that_of_each_step() -> None:
+    x = torch.randint(17, (8, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+    def of(step: int, **config: Any) -> float:
+        torch.manual_seed(0)
+        model = GAN(GANConfig(width=4, latent=2, **config), Event((1, 8, 8), 17)).eval()
+        batch = Batch(x, None, Noise(torch.Generator().manual_seed(1), 8), torch.tensor(step))
+        return model._discriminator_loss(batch).item()
+
+    without = of(0, r1=1e-12)
+    every, lazy = of(0, r1=2.0) - without, [of(step, r1=2.0, r1_every=4) - without for step in range(5)]
+    assert every > 0 and lazy == pytest.approx([4 * every, 0, 0, 0, 4 * every], rel=1e-5, abs=1e-9)
+
+
+def test_tables_are_not_augmented() -> None:
+    with pytest.raises(UnsuitableEvent, match="augment: true changes images of integers, not a vector of shape"):
+        GAN(GANConfig(architecture="mlp", augment=True), Event((3,), None))

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...dropout import Dropout
 from .staircase import StaircaseLinear
 
 
@@ -57,8 +58,10 @@ class MaskedMLP(nn.Module):
         inputs: int = 1,
         connectivities: int = 0,
         seed: int = 0,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        self.dropout = Dropout(dropout)
         generator = torch.Generator().manual_seed(seed)
         self.outputs, self.inputs = outputs, inputs
         self.degrees = [
@@ -101,7 +104,7 @@ class MaskedMLP(nn.Module):
         if self.context is not None and context is not None:
             h = h + self.context(context.to(h.dtype))
         for layer in self.layers[1:]:
-            h = layer(F.relu(h), *which)
+            h = layer(self.dropout(F.relu(h)), *which)
         if self.direct is not None and context is not None:
             h = h + self.direct(context.to(h.dtype))
         return h.unflatten(1, (-1, self.outputs))

@@ -22,7 +22,7 @@ from pipelines.training.task import Task
 from ...models.families import IMAGE, SEQUENCE, SMALL, examples
 
 BATCH = 12
-ENTRIES = [*sorted(SMALL), "distilled", "black or white", "half faded in", "free bits", "bounded critic"]
+ENTRIES = [*sorted(SMALL), "distilled", "black or white", "half faded in", "free bits", "bounded critic", "augmented"]
 BLACK_OR_WHITE = replace(IMAGE, levels=2)
 HALF_FADED_IN = 3  # the step of the small progressive GAN in whose sums old and new layers weigh the same
 
@@ -61,6 +61,10 @@ def task(entry: str) -> Task:
     if entry == "bounded critic":
         bounds = {"architecture": "residual", "spectral_norm": True, "gradient_penalty": 1.0, "instance_noise": 0.1}
         gan = build("gan", family_class("gan").Config(**SMALL["gan"], **bounds, r1=1.0), event)
+        return Task(entry, gan, gan.players(), data, lambda: {"objective": 0.0})
+    if entry == "augmented":
+        config = family_class("gan").Config(**SMALL["gan"], augment=True, r1=1.0, r1_every=2)
+        gan = build("gan", config, event)
         return Task(entry, gan, gan.players(), data, lambda: {"objective": 0.0})
     model = family("progressive_gan" if entry == "half faded in" else entry)
     return Task(entry, model, model.players(), data, lambda: {"objective": 0.0})
