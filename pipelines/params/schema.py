@@ -361,6 +361,10 @@ class Evaluate(Section):
     """Test examples, evenly spread, that the samples are compared with, at most; time and memory grow with the
     square of it."""
 
+    fid_reference: Literal["test", "train"] = "test"
+    """The split that FID and KID compare samples with. Most published FIDs of image data sets take the training images,
+    of which a model that copies is not found out."""
+
     scored: Annotated[int, Field(ge=2)] | None = None
     """Test examples, evenly spread, whose likelihood is computed, at most; null scores all. A density that needs a
     pass per dimension can take minutes for a thousand."""

@@ -33,7 +33,8 @@ def measure(subject: Subject) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         **dict.fromkeys(BLANK),
         "fid_features": subject.named_features[1],
         "fid_samples": len(fake),
-        "fid_references": len(real),
+        "fid_references": len(real if settings.fid_reference == "test" else train),
+        "fid_reference": settings.fid_reference,
     }
     if not np.isfinite(fake).all():
         broken = int((~np.isfinite(fake).all(1)).sum())
@@ -45,7 +46,9 @@ def measure(subject: Subject) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             f"params.yaml: evaluate.neighbours: {settings.neighbours} is not allowed: must be less than the samples and"
             f" the test examples that they are compared with, {count}"
         )
-    distances, without = (fid(real, fake), kid(real, fake)), (fid_without(real, fake), kid_without(real, fake))
+    against = real if settings.fid_reference == "test" else train
+    distances = fid(against, fake), kid(against, fake)
+    without = fid_without(against, fake), kid_without(against, fake)
     of_fid, of_kid = (around(*each) for each in zip(distances, *zip(*without, strict=True), strict=True))
     measured |= {
         "fid": distances[0],

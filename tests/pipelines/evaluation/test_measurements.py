@@ -14,10 +14,11 @@ from models.contract import Density, Event
 from models.gmm import GMM
 from pipelines.errors import UserError
 from pipelines.evaluation.feature_space import quality_features
-from pipelines.evaluation.measurements import abilities, cost
+from pipelines.evaluation.measurements import abilities, cost, sample_quality
 from pipelines.evaluation.measurements import scores as likelihood
 from pipelines.evaluation.measurements.neighbours import Neighbours, nearest_training_examples
 from pipelines.evaluation.measurements.subject import Subject
+from pipelines.evaluation.metrics.distances import fid
 from pipelines.evaluation.results import finite
 from pipelines.evaluation.validation import draw
 from pipelines.files import read_json
@@ -266,3 +267,18 @@ def test_what_is_measured_is_told_to_the_record(images: Project, recorded: Any) 
     (told,) = recorded.log_metrics.call_args.args
     folder = images.artifacts("evaluate", images.entries["gmm"])
     assert told == read_json(folder / "metrics.json")
+
+
+@torch.no_grad()
+def test_fid_compares_with_the_split_that_is_asked_for(images: Project) -> None:
+    found = {}
+    for split in ("test", "train"):
+        subject = finished(changed(images, fid_reference=split), "gmm")
+        measured, blocks = sample_quality.measure(subject)
+        real = getattr(subject.in_features, split)
+        assert measured["fid"] == pytest.approx(fid(real, subject.in_features.samples))
+        assert (measured["fid_reference"], measured["fid_references"]) == (split, len(real))
+        assert measured["fid_low"] <= measured["fid"] <= measured["fid_high"] and len(blocks["fid_real"]) == 20
+        found[split] = measured
+    assert found["test"]["fid"] != found["train"]["fid"]
+    assert found["test"]["memorisation"] == found["train"]["memorisation"]
