@@ -23,7 +23,6 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -41,6 +40,7 @@ from pipelines.evaluation.validation import BATCH, FID_SAMPLES, feature_array, f
 from pipelines.files import write_json
 from pipelines.params.project import Project
 from pipelines.params.schema import Loop
+from pipelines.storage import Folder
 from pipelines.training.loop import Training
 from pipelines.training.task import Task
 
@@ -123,7 +123,7 @@ def train(study: Study, case: str, seed: int) -> Outcome:
     task = Task(case, gan, gan.players(), study.data, lambda: {"objective": study.objective(gan)})
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        training = Training(task, study.loop, seed, Path(folder), lambda row: None)
+        training = Training(task, study.loop, seed, Folder(folder))
         try:
             training.run()
         except UserError as error:

@@ -23,6 +23,7 @@ from models.vae import VAE
 from pipelines.data.examples import Examples
 from pipelines.data.rows import Rows, RowsWriter
 from pipelines.params.schema import Loop
+from pipelines.storage import Folder
 from pipelines.training.loop import fit
 from pipelines.training.task import Task
 
@@ -53,7 +54,7 @@ def steps_per_second(examples: Examples, device: torch.device, folder: Path, see
     task = Task("vae", vae, vae.players(), examples, lambda: {"objective": 0.0})
     with redirect_stdout(io.StringIO()):
         start = time.perf_counter()
-        fit(task, loop, seed, folder, lambda _: None)
+        fit(task, loop, seed, Folder(folder))
         seconds = time.perf_counter() - start
     shutil.rmtree(folder)
     return STEPS / seconds

@@ -17,7 +17,6 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import torch
 from rich.console import Console
@@ -33,6 +32,7 @@ from models.progressive_gan import ProgressiveGAN, ProgressiveGANConfig
 from models.vae import VAE, VAEConfig
 from pipelines.data.examples import Examples
 from pipelines.params.schema import Loop
+from pipelines.storage import Folder
 from pipelines.training.loop import fit
 from pipelines.training.task import Task
 
@@ -64,7 +64,7 @@ def training(family: Family, x: Tensor, batch: int = BATCH) -> Callable[[], None
     def train() -> None:
         task = Task("ours", family, family.players(), examples, lambda: {"objective": 0.0})
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-            fit(task, loop, 0, Path(folder), lambda row: None)
+            fit(task, loop, 0, Folder(folder))
 
     return train
 

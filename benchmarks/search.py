@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipelines.cluster.connect import connected
-from pipelines.cluster.search import Report, TrialResult, search
+from pipelines.cluster.search import Report, search
+from pipelines.cluster.trials import Journal, TrialResult
 from pipelines.data.prepared import Prepared
 from pipelines.errors import UserError
 from pipelines.params.project import Project
@@ -118,8 +119,17 @@ def searched(budget: Budget, sampler: Sampler, seed: int) -> list[Spent]:
         gan = project.entries["gan"]
         trial = Timed(Trial(project, gan, Prepared.open(project.prepared).digest))
         settings = params.defaults.search
-        results = search(sampler, trial, space_of(project, gan), settings, params.cluster, project.storage)
+        journal, space = Journal(project.storage), space_of(project, gan)
+        results = search(sampler, journal, trial, space, settings, params.cluster, Unheard())
     return curve(results, budget)
+
+
+class Unheard:
+    """Is told of trials, and does nothing."""
+
+    def begin(self, number: int, parameters: dict[str, Any]) -> None: ...
+    def hear(self, number: int, row: dict[str, float]) -> None: ...
+    def end(self, result: TrialResult) -> None: ...
 
 
 def curve(results: list[TrialResult], budget: Budget) -> list[Spent]:

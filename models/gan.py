@@ -43,7 +43,7 @@ from .contract import (
 )
 from .gan_networks import Architecture, Critic, generator, normalise_spectrally
 from .layers.adversarial import LOSSES, LossName, gradient_penalty, squared_slope
-from .layers.augmentation import changed
+from .layers.diffaugment import changed
 from .layers.draws import draw
 from .layers.images import halvings
 from .layers.labels import append, one_hot

@@ -48,7 +48,7 @@ class Candidate:
             measured["fid_features"] = self.metrics.get("fid_features")
         elif self.metrics.get("nll_kind"):  # p(x|y) is no p(x), and bounds are not equally tight
             measured["conditional"] = self.metrics.get("conditional")
-            measured["bound"] = self.metrics.get("nll_bound") or "exact"
+            measured["bound"] = self.metrics.get("objective_bound") or "exact"
         return {
             **self.tags,
             **{key: str(value) for key, value in measured.items() if value is not None},

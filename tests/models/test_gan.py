@@ -15,7 +15,7 @@ from models.contract import Batch, Event, UnsuitableEvent
 from models.gan import GAN, GANConfig
 from models.gan_networks import MAPS, Architecture
 from models.layers.adversarial import LOSSES, LossName
-from models.layers.augmentation import _shifted, changed
+from models.layers.diffaugment import _shifted, changed
 from models.noise import Noise
 from pipelines.data.examples import Examples
 from pipelines.params.schema import Loop

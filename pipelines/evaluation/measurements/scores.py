@@ -67,6 +67,7 @@ def measure(subject: Subject) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         **({} if labels is None else _by_class(subject, log_probs, labels, volume)),
         "outliers": _outliers(subject, family, log_probs, volume),
         "objective": objective.in_unit_of(event),
+        "objective_bound": _bound(family, draws=1),
     }
     return measured, {"nll": -(log_probs.double().cpu().numpy() + volume)}
 

@@ -67,6 +67,7 @@ def test_the_likelihoods_of_the_classes_make_up_that_of_all(images: Project, con
     in_bits = measured["nll_standard_error"] / (LEVELS.dimensions * math.log(2))
     assert half == pytest.approx(1.96 * in_bits, rel=1e-3)
     assert ("bayes_accuracy" in measured) == conditional
+    assert (measured["nll_bound"], measured["objective_bound"]) == ("dequantised, 16 draws", "dequantised, 1 draw")
     assert of_each["nll"].shape == (len(labels),) and of_each["nll"].mean() == pytest.approx(measured["nll_nats"])
 
 

@@ -218,7 +218,7 @@ def code(tmp_path: Path) -> Path:
     """A package of models with two families: `toy` does everything, `plain` only samples."""
     folder = tmp_path / "code"
     folder.mkdir()
-    for name in ("__init__.py", "contract.py", "noise.py", "catalogue.py"):
+    for name in ("__init__.py", "contract.py", "dropout.py", "noise.py", "catalogue.py"):
         shutil.copy(Path(models.__file__).parent / name, folder)
     (folder / "toy.py").write_text(TOY)
     catalogue = folder / "catalogue.py"
@@ -496,12 +496,12 @@ def test_content_is_registered_once(root: Path, code: Path) -> None:
 
 def test_likelihoods_of_different_things_are_not_compared(root: Path, code: Path) -> None:
     enter(root, code, 0.0, 2.0)
-    told = {"nll_kind": "bound", "nll_bound": "dequantised", "conditional": True}
+    told = {"nll_kind": "bound", "objective_bound": "dequantised", "conditional": True}
     first = enter(root, code, 0.6, 1.2, **told)
     assert first.champion, "versions of before did not say what they are"
     for objective, other, why in (
         (1.0, {"conditional": False}, "its conditional is True and not False"),
-        (0.9, {"nll_bound": "ELBO"}, "its bound is dequantised and not ELBO"),
+        (0.9, {"objective_bound": "ELBO"}, "its bound is dequantised and not ELBO"),
     ):
         decision = enter(root, code, objective, objective, **{**told, **other})
         assert not decision.champion
