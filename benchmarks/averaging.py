@@ -6,7 +6,7 @@
 The GAN search of the project, as params.yaml has it, of trials at random that all run to the end. Each trial is
 validated at the first rung and at the end with four averages of its weights: of decay 0.99 and 0.999, with
 d = min(decay, (1+t)/(10+t)) as trainings have it, and with d = decay from the first step on. A rung is right if what it
-keeps has the trial in it that is best at the end.
+keeps has the trial in it that is best at the end, by the average that trainings have.
 """
 
 from __future__ import annotations
@@ -113,8 +113,9 @@ def main() -> None:
         ]
         for average in right:
             at_rung, at_end = zip(*(each[average] for each in found), strict=True)
+            true_end = [each[average[0], True][1] for each in found]
             kept = sorted(range(trials), key=lambda k: at_rung[k])[: max(1, int(trials / settings.reduction_factor))]
-            best = min(range(trials), key=lambda k: at_end[k])
+            best = min(range(trials), key=lambda k: true_end[k])
             right[average] += best in kept
             shown = [f"{first:.3f} → {last:.3f}" for first, last in zip(at_rung, at_end, strict=True)]
             print(f"search {seed}, decay {average[0]}, warm-up {average[1]}: {'; '.join(shown)}", flush=True)
