@@ -22,7 +22,7 @@ from pipelines.params.schema import Loop
 from pipelines.storage import Folder
 from pipelines.training import checkpoint
 from pipelines.training.loop import Part, Training, fit
-from pipelines.training.players import pace
+from pipelines.training.players import make_optimiser, pace
 from pipelines.training.task import Task
 
 
@@ -442,3 +442,18 @@ def test_a_batch_must_be_given_where_there_is_no_data(tmp_path: Path) -> None:
 def test_bfloat16_and_compiled_losses_train_too(tmp_path: Path) -> None:
     history = train(tmp_path, steps=60, precision="bfloat16").state.history
     assert history[-1]["objective"] < history[0]["objective"]
+
+
+def test_layers_decay_and_norms_and_scales_do_not() -> None:
+    class Scaled(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer, self.norm = torch.nn.Linear(2, 3), torch.nn.LayerNorm(3)
+            self.scale = torch.nn.Parameter(torch.ones(3))
+
+    module = Scaled()
+    player = Player("all", module, lambda batch: torch.zeros(()), 1e-3, weight_decay=0.5)
+    decayed, others = make_optimiser(player).param_groups
+    assert (decayed["weight_decay"], others["weight_decay"]) == (0.5, 0.0)
+    assert {id(each) for each in decayed["params"]} == {id(each) for each in module.layer.parameters()}
+    assert {id(each) for each in others["params"]} == {id(module.scale), *map(id, module.norm.parameters())}
