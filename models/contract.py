@@ -136,7 +136,8 @@ class FamilyConfig:
     """Adam's step size, before the schedule of the training loop."""
 
     weight_decay: float = Field(default=0.0, ge=0)
-    """Decoupled weight decay (AdamW) of layers, per unit of learning rate; norms and scales have none."""
+    """Decoupled weight decay (AdamW) of matrices and kernels, per unit of learning rate; biases, norms and scales have
+    none."""
 
 
 class Trainable(nn.Module, ABC):

@@ -136,7 +136,7 @@ def _family_job(project: Project, entry: Entry, data: Prepared, name: str, loop:
 
 def identity(entry: Entry, data: Prepared, *roots: str, more: Sequence[str] = ()) -> str:
     """What determines the outcome of a training of a family by the code of `roots`, beside its loop and seed."""
-    configurations = [json.dumps(asdict(each)) for each in (entry.config, *entry.earlier)]
+    configurations = [json.dumps(asdict(entry.config)), *(json.dumps(asdict(each)) for each in entry.earlier)]
     return text_digest(code_digest(*roots), *configurations, data.digest, *more)
 
 

@@ -29,19 +29,15 @@ class PlayerLoss(nn.Module):
 def make_optimiser(player: Player) -> AdamW:
     """AdamW on a player's parameters, in one fused kernel: on a CPU it takes a third of the time.
 
-    Layers with a matrix or a kernel decay. Norms and scales, which have none, do not: they have no reason to be small.
-    (Biases decay with their layers: on the digits a MAF loses 0.02 bits where they do not, and a MADE as much.)
+    Matrices and kernels decay. Biases, norms and scales do not: they have no reason to be small. A layer may keep a
+    matrix as a vector, and then names it among its `matrices`.
     """
-    decays = {
-        id(each)
-        for layer in player.module.modules()
-        if any(own.dim() > 1 for own in layer.parameters(recurse=False))
-        for each in layer.parameters(recurse=False)
-    }
-    layers, others = (
-        [each for each in player.module.parameters() if (id(each) in decays) == wanted] for wanted in (True, False)
-    )
-    groups = [{"params": layers, "weight_decay": player.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    weights, others = list[Tensor](), list[Tensor]()
+    for layer in player.module.modules():
+        for name, parameter in layer.named_parameters(recurse=False):
+            decays = parameter.dim() > 1 or name in getattr(layer, "matrices", ())
+            (weights if decays else others).append(parameter)
+    groups = [{"params": weights, "weight_decay": player.weight_decay}, {"params": others, "weight_decay": 0.0}]
     return AdamW(groups, lr=player.learning_rate, betas=player.betas, fused=True)
 
 

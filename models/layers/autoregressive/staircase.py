@@ -42,6 +42,8 @@ class StaircaseLinear(nn.Module):
     `weight` holds what is on the staircase, step by step. It starts as the weight of `nn.Linear` does.
     """
 
+    matrices = ("weight",)  # of its parameters, for the optimiser
+
     def __init__(self, inputs: Tensor, outputs: Tensor, strict: bool = False) -> None:
         super().__init__()
         self.in_features, self.out_features = len(inputs), len(outputs)

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from models.contract import Batch, Player, Trainable
+from models.layers.autoregressive.staircase import StaircaseLinear
 from pipelines.data.examples import Examples, batch_rows
 from pipelines.device import peak_mib
 from pipelines.errors import UserError
@@ -444,16 +445,18 @@ def test_bfloat16_and_compiled_losses_train_too(tmp_path: Path) -> None:
     assert history[-1]["objective"] < history[0]["objective"]
 
 
-def test_layers_decay_and_norms_and_scales_do_not() -> None:
+def test_matrices_decay_and_biases_norms_and_scales_do_not() -> None:
     class Scaled(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.layer, self.norm = torch.nn.Linear(2, 3), torch.nn.LayerNorm(3)
+            self.stairs = StaircaseLinear(torch.arange(4), torch.arange(4))
             self.scale = torch.nn.Parameter(torch.ones(3))
 
     module = Scaled()
     player = Player("all", module, lambda batch: torch.zeros(()), 1e-3, weight_decay=0.5)
     decayed, others = make_optimiser(player).param_groups
     assert (decayed["weight_decay"], others["weight_decay"]) == (0.5, 0.0)
-    assert {id(each) for each in decayed["params"]} == {id(each) for each in module.layer.parameters()}
-    assert {id(each) for each in others["params"]} == {id(module.scale), *map(id, module.norm.parameters())}
+    assert {id(each) for each in decayed["params"]} == {id(module.layer.weight), id(module.stairs.weight)}
+    rest = (module.scale, module.layer.bias, module.stairs.bias, *module.norm.parameters())
+    assert {id(each) for each in others["params"]} == set(map(id, rest))
