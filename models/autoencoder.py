@@ -38,9 +38,9 @@ from .contract import (
 )
 from .layers.coders import CoderConfig, code_of_any_class, decoder, encoder
 from .layers.draws import draw
+from .layers.inputs import standardiser
 from .layers.labels import one_hot
 from .layers.precision import at_least_float32
-from .layers.units import standardiser
 from .layers.workers import GlobalBatchNorm
 from .noise import Noise
 

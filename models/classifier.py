@@ -22,7 +22,7 @@ from .contract import (
     Trainable,
     UnsuitableEvent,
 )
-from .layers.units import input_channels, network_input, standardiser
+from .layers.inputs import input_channels, lens, network_input
 
 STRIDE, KERNEL, SHORT = 4, 9, 16  # of the convolutions of sequences, and the length that they stop at
 SOUND = 512  # numbers from which on a sequence is looked at by its spectrogram
@@ -41,9 +41,9 @@ class Classifier(Trainable, Features):
         if not event.classes:
             raise UnsuitableEvent("the classifier needs data with labels")
         self.event, self.learning_rate = event, learning_rate
-        self.units = standardiser(event)
+        self.units = lens(event)
         sequence = _spectral if event.ordered and event.shape[-1] >= SOUND else _strides
-        bodies = {"image": _convolutions, "sequence": sequence, "vector": _linears}
+        bodies = {"image": _convolutions, "sequence": sequence, "vector": _linears, "table": _linears}
         self.body = bodies[event.kind](event, width)
         with torch.no_grad():
             flat = self.body(torch.zeros(1, input_channels(event), *event.shape[1:])).shape[1]
@@ -121,5 +121,5 @@ def _spectral(event: Event, width: int) -> nn.Sequential:
 
 def _linears(event: Event, width: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Flatten(), nn.Linear(event.dimensions, 4 * width), nn.SiLU(), nn.Linear(4 * width, 4 * width), nn.SiLU()
+        nn.Flatten(), nn.Linear(input_channels(event), 4 * width), nn.SiLU(), nn.Linear(4 * width, 4 * width), nn.SiLU()
     )

@@ -20,6 +20,7 @@ from pydantic.dataclasses import dataclass as validated
 from pydantic.fields import FieldInfo
 from torch import Tensor, nn
 
+from .columns import Column
 from .dropout import dropping
 from .noise import Noise
 
@@ -28,6 +29,7 @@ STRICT = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True, 
 
 Width = Annotated[int, Field(ge=1)]  # of a hidden layer
 Share = Annotated[float, Field(ge=0, lt=1)]
+Kind = Literal["image", "sequence", "vector", "table"]
 
 
 def config_fields(config: Any) -> dict[str, FieldInfo]:
@@ -43,8 +45,9 @@ class Event:
     An image is `(C, H, W)` integers `0 … levels-1`, a sequence `(1, T)` integers, a vector `(D,)` floats
     (`levels` is None). `classes` counts the labels; 0 says that the data has none. Where the levels are not `ordered`
     they are names, such as the colours of a palette: no level lies between two others. `shares` are those of the
-    classes among the training examples; None says that all are alike. `columns` are the mean and the standard deviation
-    of each number of a vector over the training examples; None leaves it to those that `initialise` is shown.
+    classes among the training examples; None says that all are alike. `columns` say what is known of each number of a
+    vector; None leaves it to the examples that `initialise` is shown. A vector with typed columns is a row of a table:
+    (D,) floats, integers among them, NaN for gaps.
     """
 
     shape: tuple[int, ...]
@@ -52,7 +55,7 @@ class Event:
     classes: int = 0
     ordered: bool = True
     shares: tuple[float, ...] | None = None
-    columns: tuple[tuple[float, float], ...] | None = None
+    columns: tuple[Column, ...] | None = None
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Event:
@@ -63,7 +66,7 @@ class Event:
                 **fields,
                 "shape": tuple(fields["shape"]),
                 "shares": None if shares is None else tuple(shares),
-                "columns": None if columns is None else tuple((mean, std) for mean, std in columns),
+                "columns": None if columns is None else tuple(Column.of(column) for column in columns),
             }
         )
 
@@ -73,14 +76,18 @@ class Event:
         return math.prod(self.shape)
 
     @property
-    def kind(self) -> Literal["image", "sequence", "vector"]:
-        """The three shapes that an example can have."""
-        kinds: dict[int, Literal["image", "sequence", "vector"]] = {3: "image", 2: "sequence", 1: "vector"}
+    def kind(self) -> Kind:
+        """The shape that an example has, and whether the numbers of a vector have types."""
+        if any(column.typed for column in self.columns or ()):
+            return "table"
+        kinds: dict[int, Kind] = {3: "image", 2: "sequence", 1: "vector"}
         return kinds[len(self.shape)]
 
     @property
     def in_words(self) -> str:
         """Its kind and its shape, for messages: an image of shape (1, 28, 28)."""
+        if self.kind == "table":
+            return f"a table of {self.dimensions} typed columns"
         return f"{'an' if self.kind == 'image' else 'a'} {self.kind} of shape {self.shape}"
 
 
@@ -172,6 +179,7 @@ class Family(Trainable):
 
     Config: ClassVar[type[FamilyConfig]]
     parallel_sampling: ClassVar[bool]  # are the sequential network passes for one sample independent of D?
+    typed_columns: ClassVar[bool] = False  # can it model the rows of a table?
 
     def __init__(self, config: Any, event: Event) -> None:
         super().__init__()
@@ -193,9 +201,11 @@ class Family(Trainable):
 
         By default families model numbers. Levels that are names have no distances, and nothing lies between them.
         """
+        name = cls.__module__.rpartition(".")[2]  # as in the catalogue
+        if event.kind == "table" and not cls.typed_columns:
+            return f"{name} does not model {event.in_words}; made, maf and gmm can, among others"
         if event.ordered:
             return None
-        name = cls.__module__.rpartition(".")[2]  # as in the catalogue
         return f"{name} models numbers, and these levels are names, like the colours of a palette; a vae can model them"
 
     @property

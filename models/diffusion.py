@@ -58,9 +58,10 @@ from .diffusion_schedule import Schedule
 from .diffusion_streams import seeds_of
 from .dropout import dropping
 from .layers.draws import categorical, chosen_labels
+from .layers.inputs import network_input, standardiser
 from .layers.labels import one_hot
 from .layers.precision import at_least_float32
-from .layers.units import from_centred, network_input, standardiser
+from .layers.units import from_centred
 from .noise import uniform_rows
 
 MANY_STEPS = 200  # from which on ancestral samples are as wide as they should be

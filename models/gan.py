@@ -46,9 +46,10 @@ from .layers.adversarial import LOSSES, LossName, gradient_penalty, squared_slop
 from .layers.diffaugment import changed
 from .layers.draws import draw
 from .layers.images import halvings
+from .layers.inputs import network_input, standardiser
 from .layers.labels import append, one_hot
 from .layers.precision import at_least_float32
-from .layers.units import centred, from_centred, network_input, standardiser
+from .layers.units import centred, from_centred
 
 VANISHING = 0.02  # the generator's loss is flat where its derivative by d is less
 

@@ -66,7 +66,7 @@ class Glow(Flow):
     @classmethod
     def refusal(cls, event: Event) -> str | None:
         reason = super().refusal(event) or lone_number(event)
-        if reason is not None or event.kind == "vector":
+        if reason is not None or event.kind in ("vector", "table"):
             return reason
         if event.kind == "sequence" or not halvings(*event.shape[1:]):
             return (

@@ -29,8 +29,9 @@ from torch.nn import functional as F
 from .contract import STRICT, Batch, Event, FamilyConfig, MaximumLikelihood, Player, RealDensity
 from .gmm_covariances import NOBODY, Covariances, Diagonal, Full, LowRank, Sums
 from .layers.draws import categorical, draw
+from .layers.inputs import fixed_units
 from .layers.labels import known
-from .layers.units import Units, fixed_units
+from .layers.units import Units
 from .layers.workers import sum_over_workers
 
 LLOYD_STEPS = 30  # of k-means, for the start
@@ -66,6 +67,7 @@ class GMM(MaximumLikelihood, RealDensity):
     Config = GMMConfig
     parallel_sampling = True
     unbiased = True
+    typed_columns = True
     config: GMMConfig
 
     def __init__(self, config: GMMConfig, event: Event) -> None:

@@ -30,8 +30,10 @@ from .layers.autoregressive.masked import IncrementalMLP, MaskedMLP, orders
 from .layers.autoregressive.outputs import OutputName, output_for
 from .layers.autoregressive.raster import raster_order
 from .layers.draws import categorical
+from .layers.inputs import input_channels, network_input, number_input, standardiser
 from .layers.labels import one_hot
-from .layers.units import input_channels, network_input, number_input, standardiser
+from .layers.tables.column_outputs import TableOutput
+from .layers.tables.table_numbers import TableNumbers
 
 
 @validated(frozen=True, config=STRICT)
@@ -55,7 +57,7 @@ class MADEConfig(FamilyConfig):
 
     output: OutputName = "softmax"
     """p(x_i | x_<i): a probability for each level or a mixture of logistics (integer events), or a mixture of Gaussians
-    (vectors)."""
+    (vectors). The columns of a table have that of their types: of names a probability each, of numbers a mixture."""
 
     components: int = Field(default=10, ge=1)
     """Components of a mixture."""
@@ -79,8 +81,12 @@ class MADE(Autoregressive):
 
     def __init__(self, config: MADEConfig, event: Event) -> None:
         super().__init__(config, event)
-        self.output = output_for(event, config.output, config.components)
-        self.units = standardiser(event)
+        table = event.kind == "table"
+        self.output = (
+            TableOutput(event, config.components) if table else output_for(event, config.output, config.components)
+        )
+        self.units = None if table else standardiser(event)
+        self.table = TableNumbers(event, even=True) if table else None
         order = raster_order(event) if event.kind == "image" else range(event.dimensions)
         natural = torch.tensor(order, device="cpu")
         permutations = orders(event.dimensions, config.orders, config.permutation, config.mask_seed)
@@ -90,15 +96,21 @@ class MADE(Autoregressive):
             config.hidden,
             outputs=self.output.size,
             context=self.classes,
-            inputs=input_channels(event) // event.shape[0] if event.levels is not None else 1,
+            inputs=self._inputs_each(),
             connectivities=config.connectivities,
             seed=config.mask_seed,
             dropout=config.dropout,
         )
         with torch.no_grad():
-            self.made.output_bias.copy_(self.output.start().repeat(event.dimensions))
+            self.made.output_bias.copy_(self.output.starts(event.dimensions))
         self.order_of = [order.tolist() for order in different for _ in range(max(1, config.connectivities))]
         self.order = self.order_of[0]
+
+    def _inputs_each(self) -> int:
+        """How many inputs the network has for each number."""
+        if self.table is not None:
+            return self.table.total // self.event.dimensions
+        return input_channels(self.event) // self.event.shape[0] if self.event.levels is not None else 1
 
     @classmethod
     def refusal(cls, event: Event) -> str | None:
@@ -141,9 +153,16 @@ class MADE(Autoregressive):
 
     def network(self, x: Tensor, labels: Tensor | None, member: int = 0) -> Tensor:
         """Outputs (N, D, P) of a member."""
-        y = x if self.units is not None else network_input(x, self.event, None)
-        inputs = y.unflatten(1, (-1, self.made.inputs)).movedim(2, -1).flatten(1)  # dimension by dimension
+        if self.table is not None:
+            inputs = self.table.numbers(x)
+        else:
+            y = x if self.units is not None else network_input(x, self.event, None)
+            inputs = y.unflatten(1, (-1, self.made.inputs)).movedim(2, -1).flatten(1)  # dimension by dimension
         return self.made(inputs, one_hot(labels, self.classes), member)
+
+    def inputs_of(self, x: Tensor, position: int) -> Tensor:
+        """What the network sees (N, inputs) of the numbers (N,) at a position of a flat event."""
+        return number_input(x, self.event) if self.table is None else self.table.block(x, position)
 
     def stepper(self, n: int, labels: Tensor | None, member: int = 0) -> Stepper:
         return _Stepper(self, n, labels, member)
@@ -198,4 +217,4 @@ class _Stepper(Stepper):
         return self.made.outputs(place)
 
     def feed(self, place: int, x: Tensor) -> None:
-        self.made.feed(place, number_input(x, self.family.event))
+        self.made.feed(place, self.family.inputs_of(x, self.order[place]))

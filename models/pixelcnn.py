@@ -48,8 +48,8 @@ from .layers.autoregressive.raster import (
     RowConv2d,
     grouped,
 )
+from .layers.inputs import input_channels, network_input
 from .layers.labels import one_hot
-from .layers.units import input_channels, network_input
 
 
 @validated(frozen=True, config=STRICT)

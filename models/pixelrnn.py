@@ -39,8 +39,8 @@ from torch import Tensor, nn
 from .contract import STRICT, Event
 from .layers.autoregressive.chain import Stepper
 from .layers.autoregressive.raster import KernelSide, MaskedConv2d, RasterConfig, RasterFamily, grouped
+from .layers.inputs import input_channels, network_input
 from .layers.labels import one_hot
-from .layers.units import input_channels, network_input
 from .pixelrnn_layers import DiagonalBiLSTM, Layer, RowLSTM
 from .pixelrnn_sampler import DiagonalSteps, RowSteps
 

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from .contract import Event, Features
-from .layers.units import input_channels, network_input, standardiser
+from .layers.inputs import input_channels, lens, network_input
 
 ROWS = 10_000  # how many examples are looked at, at most
 NUMBERS = 1 << 26  # and how many numbers they may have together
@@ -41,7 +41,7 @@ class PrincipalComponents(nn.Module, Features):
     def __init__(self, event: Event, feature_dimensions: int) -> None:
         super().__init__()
         self.event = event
-        self.units = standardiser(event)
+        self.units = lens(event)
         inputs = event.dimensions // event.shape[0] * input_channels(event)
         self.register_buffer("mean", torch.zeros(inputs))
         self.register_buffer("components", torch.zeros(inputs, min(feature_dimensions, inputs)))

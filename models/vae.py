@@ -51,10 +51,11 @@ from .contract import (
 from .layers.autoregressive.masked import MaskedMLP, orders
 from .layers.coders import CoderConfig, code_of_any_class, decoder, encoder
 from .layers.draws import draw
+from .layers.inputs import lens, network_input
 from .layers.labels import one_hot
 from .layers.normal import bounded
 from .layers.precision import at_least_float32
-from .layers.units import network_input, standardiser
+from .layers.units import Standardised
 from .layers.workers import mean_over_rows
 from .noise import Noise
 from .vae_decoders import DecoderName, likelihood
@@ -69,7 +70,8 @@ class VAEConfig(CoderConfig):
 
     decoder: DecoderName = "bernoulli"
     """p(x|z) of each dimension: K-1 Bernoulli trials or a discretised logistic (integer events only), a Gaussian, or
-    any distribution over the K levels (integer events only; the one decoder for levels that are names)."""
+    any distribution over the K levels (integer events only; the one decoder for levels that are names). The columns of
+    a table have the distributions of their types."""
 
     variance: float | None = Field(default=None, gt=0)
     """Variance of the Gaussian or logistic decoder, in units of half the range of integers or of the standardised
@@ -154,7 +156,7 @@ class VAE(Family, Density, Latent, Features):
 
     def __init__(self, config: VAEConfig, event: Event) -> None:
         super().__init__(config, event)
-        self.units = standardiser(event)
+        self.units = lens(event)
         self.likelihood = likelihood(config.decoder, event, config.variance)
         sizes = (self.classes, config.architecture, config.hidden, config.width)
         context = config.iaf_hidden[0] if config.posterior == "iaf" else 0
@@ -271,7 +273,7 @@ class VAE(Family, Density, Latent, Features):
         if context is not None:
             context = context.expand(*z.shape[:-1], -1).flatten(0, -2)
         h = at_least_float32(self.decoder(z.flatten(0, -2), context)).unflatten(0, z.shape[:-1])
-        if self.units is None:
+        if not isinstance(self.units, Standardised):
             return self.likelihood.log_prob(h, x.flatten(1).to(h.dtype))
         y, log_det = self.units(x)
         return self.likelihood.log_prob(h, y) + log_det
@@ -317,11 +319,12 @@ class VAE(Family, Density, Latent, Features):
     ) -> Tensor:
         """Draw z ~ N(0, T² I), then x ~ p(x|z), at the same temperature."""
         L, D, weight = self.config.latent, self.event.dimensions, next(self.parameters())
-        drawn = draw(n, L, labels, self.label_shares, temperature, generator, weight, uniform=D)
+        uniform = D * self.likelihood.uniforms
+        drawn = draw(n, L, labels, self.label_shares, temperature, generator, weight, uniform)
         x = self.likelihood.draw(self.decoder(drawn.z, one_hot(drawn.labels, self.classes)), drawn.u, temperature)
-        if self.units is None:
-            return x.unflatten(1, self.event.shape).to(torch.uint8)
-        return self.units.quantise(x)
+        if isinstance(self.units, Standardised):
+            return self.units.quantise(x)
+        return x.unflatten(1, self.event.shape).to(torch.float32 if self.event.levels is None else torch.uint8)
 
     def encode(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """The posterior means; of an IAF posterior, whose mean is not known, the code that ε = 0 leads to."""
@@ -334,7 +337,7 @@ class VAE(Family, Density, Latent, Features):
 
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         mean = self.likelihood.mean(self.decoder(z, one_hot(labels, self.classes)))
-        return mean.unflatten(1, self.event.shape) if self.units is None else self.units.inverse(mean)
+        return self.units.inverse(mean) if isinstance(self.units, Standardised) else mean.unflatten(1, self.event.shape)
 
     def features(self, x: Tensor) -> Tensor:
         """The codes of examples; those of a conditional model are averaged over all labels."""

@@ -28,9 +28,11 @@ from .contract import Event, UnsuitableEvent
 from .layers.bins import log_gaussian_bin, log_logistic_bin
 from .layers.draws import categorical
 from .layers.normal import standard_normal_log_density
+from .layers.tables.column_outputs import TableOutput
 
 DecoderName = Literal["bernoulli", "gaussian", "discretised_logistic", "categorical"]
 START_VARIANCE = 0.1  # of a variance that is learnt
+COMPONENTS = 5  # of the mixtures of a table's numbers
 TABLE = 1 << 24  # masses of levels at a time, where all are needed
 
 
@@ -38,6 +40,7 @@ class Likelihood(nn.Module, ABC):
     """The distribution of an example given the outputs of a decoder network."""
 
     outputs = 1  # of the network, per dimension
+    uniforms = 1  # that one draw consumes, per dimension
 
     @abstractmethod
     def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
@@ -47,8 +50,15 @@ class Likelihood(nn.Module, ABC):
     def mean(self, h: Tensor) -> Tensor:
         """E[x|z] (N, D)."""
 
+    @abstractmethod
     def draw(self, h: Tensor, u: Tensor, temperature: float = 1.0) -> Tensor:
-        """x (N, D) drawn by uniform numbers u (N, D), of P^(1/T), normalised, where P is a distribution of levels."""
+        """x (N, D) drawn by uniform numbers u (N, D · uniforms), of P^(1/T), normalised, if P is one of levels."""
+
+
+class LevelsLikelihood(Likelihood):
+    """The distribution of levels, drawn through its distribution function."""
+
+    def draw(self, h: Tensor, u: Tensor, temperature: float = 1.0) -> Tensor:
         if temperature == 1:
             return self.quantile(h, u)
         some = max(1, TABLE // self.log_masses(h[:1]).numel())
@@ -64,7 +74,7 @@ class Likelihood(nn.Module, ABC):
         """log p(x = v | z) (N, D, K) of every level v."""
 
 
-class BernoulliDecoder(Likelihood):
+class BernoulliDecoder(LevelsLikelihood):
     """x ~ Binomial(levels - 1, p) in each dimension; the outputs are the logits of p."""
 
     log_choices: Tensor
@@ -100,7 +110,7 @@ class BernoulliDecoder(Likelihood):
         )
 
 
-class CategoricalDecoder(Likelihood):
+class CategoricalDecoder(LevelsLikelihood):
     """x = k with probability softmax(h)_k in each dimension."""
 
     def __init__(self, event: Event) -> None:
@@ -126,7 +136,7 @@ class CategoricalDecoder(Likelihood):
         return categorical(self.log_masses(h).exp(), u).to(h.dtype)
 
 
-class GaussianDecoder(Likelihood):
+class GaussianDecoder(LevelsLikelihood):
     """x ~ N(μ, σ²) in each dimension; integers take the mass of the bin around them, the outer bins are open."""
 
     log_std: Tensor
@@ -176,7 +186,7 @@ class GaussianDecoder(Likelihood):
         return log_gaussian_bin(_all_levels(h, self.levels), mean[..., None], std[..., None], self.levels)
 
 
-class LogisticDecoder(Likelihood):
+class LogisticDecoder(LevelsLikelihood):
     """Integers take the mass that a logistic of mean μ and scale s gives to their bins, in each dimension."""
 
     # Bins: all mass is in one. Added, not a limit: behind a limit a learnt scale would find no way back.
@@ -212,8 +222,35 @@ class LogisticDecoder(Likelihood):
         return log_logistic_bin(_all_levels(h, self.levels), mean[..., None], scale[..., None], self.levels)
 
 
+class TableDecoder(Likelihood):
+    """Each column of a table has the distribution of its type: of names a probability each, of numbers a mixture."""
+
+    uniforms = TableOutput.uniforms
+
+    def __init__(self, event: Event) -> None:
+        super().__init__()
+        self.output, self.columns = TableOutput(event, COMPONENTS), event.dimensions
+        self.outputs = self.output.size
+
+    def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
+        h = self._by_column(h)
+        return self.output.log_prob(h, x.expand(h.shape[:-1])).sum(-1)
+
+    def mean(self, h: Tensor) -> Tensor:
+        """The most likely name or the mean number of each column (N, D)."""
+        return self.output.middle(self._by_column(h)).to(h)
+
+    def draw(self, h: Tensor, u: Tensor, temperature: float = 1.0) -> Tensor:
+        return self.output.draw(self._by_column(h), u.unflatten(-1, (self.columns, -1)), temperature)
+
+    def _by_column(self, h: Tensor) -> Tensor:
+        return h.unflatten(-1, (self.columns, self.outputs))
+
+
 def likelihood(name: DecoderName, event: Event, variance: float | None) -> Likelihood:
     """The p(x|z) called `name`. Raises `UnsuitableEvent` where it is none of such an event."""
+    if event.kind == "table":
+        return TableDecoder(event)
     if event.levels is None and name != "gaussian":
         raise UnsuitableEvent(f"decoder: {name} needs integer events; decoder: gaussian takes vectors")
     if not event.ordered and name != "categorical":

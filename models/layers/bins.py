@@ -49,6 +49,21 @@ def log_gaussian_bin(x: Tensor, mean: Tensor, std: Tensor, levels: int) -> Tenso
     return torch.where(first | last, open_ended, torch.where(wide, density, inside))
 
 
+def log_gaussian_interval(a: Tensor, b: Tensor, first: Tensor, last: Tensor) -> Tensor:
+    """log(Φ(b) - Φ(a)) of any interval from a to b in standard deviations; open to below if first, to above if last.
+
+    It is computed as that of a bin: from the side on which less lies, and where an interval is narrow as the density in
+    its middle.
+    """
+    middle, width = (a + b) / 2, b - a
+    narrow = width < 1 / WIDE
+    log_low, log_high = (_log_cdf(torch.where(middle > 0, -far, near)) for far, near in ((b, a), (a, b)))
+    inside = _log_difference(log_high, torch.where(narrow, -1.0, log_low - log_high))
+    density = log_normal_density(middle) + torch.log(width.clamp_min(torch.finfo(width.dtype).tiny))
+    open_ended = _log_cdf(torch.where(first, b, -a))
+    return torch.where(first | last, open_ended, torch.where(narrow, density, inside))
+
+
 def _log_difference(log_high: Tensor, log_ratio: Tensor) -> Tensor:
     """log(high - low), by log high and the log of low / high."""
     return log_high + torch.log(-torch.expm1(log_ratio))

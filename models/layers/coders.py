@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from ..contract import STRICT, Event, FamilyConfig, UnsuitableEvent, Width
 from .images import halvings
+from .inputs import input_channels
 from .labels import append
-from .units import input_channels
 
 Architecture = Literal["mlp", "convolutional"]
 

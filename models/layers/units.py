@@ -102,7 +102,8 @@ class Standardised(Units):
         for name, value in (("mean", 0.0), ("rest", 0.0), ("std", 1.0)):
             self.register_buffer(name, torch.full((event.dimensions,), value))
         if event.columns is not None:
-            self._set(*torch.tensor(event.columns, dtype=torch.float64).T)
+            known = [(column.mean, column.std) for column in event.columns]
+            self._set(*torch.tensor(known, dtype=torch.float64).T)
 
     def initialise(self, x: Tensor) -> None:
         if not self.known:
@@ -124,46 +125,9 @@ class Standardised(Units):
     def quantise(self, y: Tensor) -> Tensor:
         return self.inverse(y).float()
 
-
-def standardiser(event: Event) -> Standardised | None:
-    """What a network sees vectors through; None for integers, which need nothing learnt (see `network_input`)."""
-    return Standardised(event) if event.levels is None else None
-
-
-def fixed_units(event: Event, alpha: float | None = None) -> Units:
-    """The bijection for an event: `Dequantised` for integers (logit with `alpha`), `Standardised` for vectors."""
-    return Standardised(event) if event.levels is None else Dequantised(event, alpha)
-
-
-def input_channels(event: Event) -> int:
-    """The length of the first axis of what `network_input` makes."""
-    return event.shape[0] if event.ordered else event.shape[0] * (event.levels or 1)
-
-
-def network_input(x: Tensor, event: Event, units: Standardised | None) -> Tensor:
-    """Examples (N, *event) as a network likes to see them: floats (N, channels, …) of about unit size.
-
-    Vectors are standardised by `units`, integers centred; where levels are names, each channel becomes one channel
-    per level, 1 where the level is there and 0 elsewhere.
-    """
-    if units is not None:
-        return units(x)[0]
-    if event.ordered:
-        return centred(x, event)
-    assert event.levels is not None
-    return F.one_hot(x.long(), event.levels).to(torch.get_default_dtype()).movedim(-1, 2).flatten(1, 2)
-
-
-def number_input(x: Tensor, event: Event) -> Tensor:
-    """Single numbers (N,) of an event as `network_input` shows them: (N, 1), or (N, K) for names.
-
-    Integers are in the data's units, real ones already standardised.
-    """
-    if event.levels is None:
-        return x[:, None]
-    if event.ordered:
-        return centred(x, event)[:, None]
-    return F.one_hot(x.long(), event.levels).to(torch.get_default_dtype())
+    def numbers(self, x: Tensor) -> Tensor:
+        """y (N, D): what a network sees of vectors x (N, D)."""
+        return self(x)[0]
 
 
 def centred(x: Tensor, event: Event, u: float | Tensor = 0.5) -> Tensor:

@@ -30,6 +30,7 @@ from typing import Any
 
 import numpy as np
 
+from models.columns import Column
 from models.contract import Event
 
 from ..errors import UserError
@@ -38,6 +39,7 @@ from ..files import file_digest, read_json, text_digest
 AGAIN = "run `dvc repro --force --single-item prepare` to make it again"
 SPLITS = ("train", "val", "test")
 MEANING = ("name", "channels", "class_names", "palette", "sample_rate", "encoding", "range")
+KNOWN = ("mean", "std", "levels", "names", "gaps", "distribution")  # of a column, what a model is told
 SEEN = ("shape", "levels", "ordered", "each_step", "class_names")  # of the meta, what a training can see
 
 
@@ -72,7 +74,7 @@ class Prepared:
     def event(self) -> Event:
         meta, counts = self.meta, self.meta["class_counts"].get("train")
         shares = None if not counts else tuple(count / sum(counts) for count in counts)
-        columns = tuple((each["mean"], each["std"]) for each in meta["columns"] or ()) or None
+        columns = tuple(Column.of({key: each[key] for key in KNOWN if key in each}) for each in meta["columns"]) or None
         return Event(tuple(meta["shape"]), meta["levels"], len(meta["class_names"]), meta["ordered"], shares, columns)
 
     @property

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from models.contract import Batch, Event, UnsuitableEvent
 from models.layers.autoregressive.raster import MaskedConv2d, groups_of, raster_order
-from models.layers.units import network_input
+from models.layers.inputs import network_input
 from models.noise import Noise
 from models.pixelcnn import PixelCNN, PixelCNNConfig
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.contract import Batch, Event, UnsuitableEvent
-from models.layers.units import network_input
+from models.layers.inputs import network_input
 from models.noise import Noise
 from models.pixelrnn import PixelRNN, PixelRNNConfig
 from models.pixelrnn_layers import DiagonalBiLSTM, DiagonalLSTM, RowLSTM, Skew, cell

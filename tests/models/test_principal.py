@@ -9,7 +9,7 @@ from sklearn.decomposition import PCA
 
 from models import principal
 from models.contract import Event
-from models.layers.units import network_input
+from models.layers.inputs import network_input
 from models.principal import PrincipalComponents
 
 from .cases import EVENTS, PALETTE, examples

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from models.columns import Column
 from models.contract import Event
 from models.layers.units import Dequantised, Standardised
 from models.noise import Noise
@@ -40,7 +41,7 @@ def test_vectors_are_standardised_by_all_rows_and_not_by_those_that_are_shown() 
     """A column that is rarely not 0: by rows that never show it, it was divided by 1e-8."""
     x = torch.zeros(100_000, 2, dtype=torch.float64)
     x[::9973, 0], x[:, 1] = 1.0, torch.linspace(-3e-10, 3e-10, 100_000)
-    columns = tuple(zip(x.mean(0).tolist(), x.std(0).tolist(), strict=True))
+    columns = tuple(Column(mean, std) for mean, std in zip(x.mean(0).tolist(), x.std(0).tolist(), strict=True))
     units = Standardised(Event((2,), None, columns=columns))
     units.initialise(x[1:9000].float())
     y, log_det = units(x.float())
@@ -63,10 +64,10 @@ def test_units_do_not_matter() -> None:
 def test_a_mean_that_is_large_costs_no_digits_that_float32_has() -> None:
     """Numbers at 16,777,000 ± 100 are whole numbers in float32; their mean has a fraction, which counts."""
     x = (16_777_000 + 100 * torch.randn(5000, 1, generator=torch.Generator().manual_seed(0))).round().float()
-    columns = ((x.double().mean().item(), x.double().std().item()),)
+    column = Column(x.double().mean().item(), x.double().std().item())
     torch.set_default_dtype(torch.float32)
-    units = Standardised(Event((1,), None, columns=columns))
-    truth = (x.double() - columns[0][0]) / columns[0][1]
+    units = Standardised(Event((1,), None, columns=(column,)))
+    truth = (x.double() - column.mean) / column.std
     torch.testing.assert_close(units(x)[0].double(), truth, atol=1e-5, rtol=0)
     assert torch.equal(units.quantise(units(x)[0]), x)
 

@@ -185,7 +185,8 @@ class Autoregressive(MaximumLikelihood, Completion):
         last = max((place for place, position in enumerate(order) if missing[position]), default=-1)
         for place, position in enumerate(order[: last + 1]):
             if missing[position]:
-                drawn = self.output.draw(stepper.outputs(place), u[:, position], temperature).to(values)
+                output = self.output.at(position)
+                drawn = output.draw(stepper.outputs(place), u[:, position], temperature).to(values)
                 values[:, position] = torch.where(known[:, position], values[:, position], drawn)
             stepper.feed(place, values[:, position])
         return self.from_network(values.unflatten(1, self.event.shape))

@@ -40,6 +40,14 @@ class Output(ABC):
         """Outputs (P,) to begin with; those of a mixture's components differ, for equal components would stay equal."""
         return torch.zeros(self.size)
 
+    def starts(self, numbers: int) -> Tensor:
+        """`start` of so many numbers, one after the other."""
+        return self.start().repeat(numbers)
+
+    def at(self, position: int) -> Output:
+        """The distribution of the number at a position of a flat event; all are alike but those of tables."""
+        return self
+
     @abstractmethod
     def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
         """log p(x) (…) of numbers x (…) and network outputs h (…, P)."""

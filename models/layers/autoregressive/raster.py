@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...contract import STRICT, Event, FamilyConfig, Width
-from ..units import number_input
+from ..inputs import number_input
 from .chain import Autoregressive, Stepper
 from .outputs import LevelsName, output_for
 

@@ -21,8 +21,9 @@ from torch.nn import functional as F
 
 from ...contract import Event
 from ...noise import Noise
+from ..inputs import fixed_units
 from ..normal import bounded, standard_normal_log_density
-from ..units import Dequantised, Units, centred, fixed_units
+from ..units import Dequantised, Units, centred
 from .couplings import residual_network, vector_network
 
 Dequantisation = Literal["uniform", "variational"]

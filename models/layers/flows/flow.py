@@ -52,6 +52,7 @@ class Flow(MaximumLikelihood, Reparameterised, Invertible):
 
     parallel_sampling = True
     unbiased = True
+    typed_columns = True
     units: Units
 
     def __init__(self, config: Any, event: Event, base: BaseName = "normal") -> None:

@@ -1,0 +1,38 @@
+"""What is known of one column of a table before anything is trained: its type, and how its values are distributed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+# The distribution function of a column: at each of the rising values t the share F(t) of the examples that lie below.
+Distribution = tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One number of an example, in the data's units: a real one, or one of `levels` integers 0, 1, ….
+
+    Of `names`, such as those of colours, no level lies between two others. NaN stands for a gap, a value that is not
+    there; `gaps` is the share of the training examples that have one. `mean` and `std` are those of the training
+    examples that have a value. `distribution` is that of the value, or of an integer plus noise uniform on [0, 1), over
+    the training examples; real numbers of a moderate range need none.
+    """
+
+    mean: float = 0.0
+    std: float = 1.0
+    levels: int | None = None
+    names: bool = False
+    gaps: float = 0.0
+    distribution: Distribution = ()
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> Column:
+        """The column that an object of a config.json or of a meta.json describes."""
+        return cls(**{**fields, "distribution": tuple((at, share) for at, share in fields.get("distribution", ()))})
+
+    @property
+    def typed(self) -> bool:
+        """Is there more to it than a real number, of which mean and standard deviation say enough?"""
+        return self.levels is not None or self.gaps > 0 or len(self.distribution) > 0

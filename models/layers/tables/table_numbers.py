@@ -1,0 +1,72 @@
+"""Rows of a table as a network likes to see them: about standard normal numbers, and a 1 for each name and each gap."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ...contract import Event
+from .marginals import Marginals
+
+FARTHEST = 8.0  # standard deviations
+
+
+def block_widths(event: Event) -> list[int]:
+    """How many numbers each column takes."""
+    columns = event.columns or ()
+    return [((column.levels or 1) if column.names else 1) + (column.gaps > 0) for column in columns]
+
+
+class TableNumbers(nn.Module):
+    """Columns as blocks of numbers: a number takes one place, names take one each, and a gap one more.
+
+    With `even` blocks all are as wide as the widest, with zeros that fill them up. All of them have `total` numbers.
+    """
+
+    start: Tensor
+    names: Tensor
+    whole: Tensor
+    holed: Tensor
+    gap_at: Tensor
+
+    def __init__(self, event: Event, even: bool = False) -> None:
+        super().__init__()
+        columns = event.columns or ()
+        self.marginals = Marginals(columns)
+        own = block_widths(event)
+        widths = [max(own)] * len(own) if even else own
+        starts = [sum(widths[:number]) for number in range(len(widths))]
+        self.total = sum(widths)
+        holed = [number for number, column in enumerate(columns) if column.gaps]
+        after = [starts[d] + own[d] - 1 for d in holed]
+        buffers = {
+            "start": torch.tensor(starts),
+            "names": torch.tensor([column.names for column in columns]),
+            "whole": torch.tensor([column.levels is not None for column in columns]),
+            "holed": torch.tensor(holed, dtype=torch.long),
+            "gap_at": torch.tensor(after, dtype=torch.long),
+        }
+        for name, value in buffers.items():
+            self.register_buffer(name, value, persistent=False)
+
+    def initialise(self, x: Tensor) -> None:
+        """The event says all that has to be known."""
+
+    def numbers(self, x: Tensor) -> Tensor:
+        """(N, total) of rows x (N, D)."""
+        gap = x.isnan()
+        there = torch.where(gap, 0.0, x)
+        y, _ = self.marginals(there.double() + 0.5 * self.whole)
+        values = torch.where(self.names, 1.0, y.clamp(-FARTHEST, FARTHEST)).masked_fill(gap, 0.0)
+        places = self.start + torch.where(self.names, there, 0.0).long()
+        dtype = torch.get_default_dtype()
+        made = torch.zeros(len(x), self.total, dtype=dtype, device=x.device)
+        made.scatter_(1, places, values.to(dtype))
+        made[:, self.gap_at] = gap[:, self.holed].to(dtype)
+        return made
+
+    def block(self, x: Tensor, column: int) -> Tensor:
+        """The numbers (N, width) of a column's values x (N,), where all blocks are even."""
+        rows = x.new_zeros(len(x), len(self.start))
+        rows[:, column] = x
+        return self.numbers(rows).unflatten(1, (len(self.start), -1))[:, column]
