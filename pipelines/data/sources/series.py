@@ -15,7 +15,7 @@ from ...params.data_section import Count, Series, Table
 from . import Part, Source
 from .audio import cut
 from .finding import existing, put
-from .table import csv_rows, header_of
+from .frames import TableFile
 
 
 def read(data: Series, root: Path, spool: Path) -> Source:
@@ -49,13 +49,12 @@ def read(data: Series, root: Path, spool: Path) -> Source:
 
 def _column(path: Path, data: Series) -> tuple[np.ndarray, np.ndarray | None]:
     """The numbers of the series, and which recording each belongs to."""
-    table = Table(source="csv", path=data.path, separator=data.separator)
-    header = header_of(path, table)
+    file = TableFile(path, Table(source="csv", path=data.path, separator=data.separator))
     wanted = [data.column, *([data.recording] if data.recording else [])]
     for key, name in zip(("column", "recording"), wanted, strict=False):
-        if name not in header:
-            raise UserError(f"params.yaml: data.{key}: {name!r} is no column; there are: {', '.join(header)}")
-    frame = pd.concat([chunk for chunk, _ in csv_rows(path, table, wanted, wanted[1:])])
+        if name not in file.header:
+            raise UserError(f"params.yaml: data.{key}: {name!r} is no column; there are: {', '.join(file.header)}")
+    frame = pd.concat([chunk for chunk, _ in file.frames(wanted, wanted[1:])])
     values = pd.to_numeric(frame[data.column], errors="coerce").to_numpy(np.float64)
     wrong = ~(np.abs(values) <= np.finfo(np.float32).max)
     if wrong.any():

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -13,8 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from ...errors import UserError
@@ -22,56 +17,32 @@ from ...params.data_section import Table
 from ...progress import progress
 from ..rows import Rows, RowsWriter
 from . import Part, Source
-from .finding import CLASSES, checksum, existing, find, in_order, some
+from .finding import CLASSES, checksum, existing, in_order, some
+from .frames import TableFile, sentences, table_files
 
-CHUNK_ROWS, CHUNK_CELLS = 1 << 16, 1 << 22  # read at once: fewer rows if there are many columns
 WHOLE = r"^(-?\d+)\.0*$"
-MISSING = ("", "nan", "NaN", "NAN", "-nan", "-NaN")
 
 
 def read(data: Table, root: Path, spool: Path) -> Source:
     """Rows (N, D) of float32; NaN stands where a missing value will be filled in once the splits are known."""
-    files = {"train": _files(root / data.path, data)}
+    files = {"train": table_files(root / data.path, data)}
     if data.test_path is not None:
-        files["test"] = [existing(root / data.test_path, "data.test_path")]
-    table = _Columns(_chosen(header_of(files["train"][0], data), data), data)
-    for paths in files.values():
-        table.look(paths)
-    parts = {split: table.write(split, paths, spool) for split, paths in files.items()}
-    every = [path for paths in files.values() for path in paths]
+        files["test"] = [TableFile(existing(root / data.test_path, "data.test_path"), data)]
+    table = _Columns(_chosen(files["train"][0].header, data), data)
+    for some_files in files.values():
+        table.look(some_files)
+    parts = {split: table.write(split, some_files, spool) for split, some_files in files.items()}
+    every = [file for some_files in files.values() for file in some_files]
     return Source(
         parts,
         None,
         "columns",
         table.class_names,
         table.names,
-        table.sentences(),
-        checksum(every, root),
+        [*table.sentences(), *sentences(every)],
+        checksum([file.path for file in every], root),
         {"fill": data.missing == "mean"},
     )
-
-
-def _files(path: Path, data: Table) -> list[Path]:
-    suffixes = (".csv", ".csv.gz", ".txt", ".tsv") if data.source == "csv" else (".parquet",)
-    return find(path, suffixes) if existing(path).is_dir() else [path]
-
-
-def header_of(path: Path, data: Table) -> list[str]:
-    """The names of all columns."""
-    names = list(_parquet(path).schema_arrow.names) if data.source == "parquet" else _first_line(path, data)
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise UserError(f"{path}: column {twice[0]!r} stands there twice; rename one")
-    return names
-
-
-def _first_line(path: Path, data: Table) -> list[str]:
-    """The names in the first line of a CSV file. A UserError if the second has more cells than that."""
-    with _refusing(path):
-        lines = pd.read_csv(path, sep=data.separator, header=None, nrows=2, dtype=str, keep_default_na=False)
-    if len(lines) < 2:
-        raise UserError(f"{path}: has no rows")
-    return [str(name) or f"Unnamed: {number}" for number, name in enumerate(lines.iloc[0])]  # as Pandas calls it
 
 
 def _chosen(header: Sequence[str], data: Table) -> list[str]:
@@ -108,9 +79,9 @@ class _Columns:
     low: dict[str, float] = field(default_factory=dict)
     high: dict[str, float] = field(default_factory=dict)
 
-    def look(self, paths: Sequence[Path]) -> None:
+    def look(self, files: Sequence[TableFile]) -> None:
         """Read once: find categories, labels and ranges, and refuse what is not declared."""
-        for path, first_row, chunk in self._chunks("checking", paths):
+        for path, first_row, chunk in self._chunks("checking", files):
             self.rows += len(chunk)
             whole = np.ones(len(chunk), bool)
             for name in self.chosen:
@@ -130,7 +101,7 @@ class _Columns:
         for name in self.chosen:
             if name not in self.data.categorical and self.low[name] == self.high[name]:
                 raise UserError(
-                    f"{paths[0]}: column {name!r} is constant, {self.low[name]:g} in all rows: it has no density;"
+                    f"{files[0].path}: column {name!r} is constant, {self.low[name]:g} in all rows: it has no density;"
                     f" leave it out with data.exclude: [{name}]"
                 )
 
@@ -166,14 +137,14 @@ class _Columns:
             self.missing[name] = self.missing.get(name, 0) + int((~there).sum())
         return there
 
-    def write(self, split: str, paths: Sequence[Path], spool: Path) -> Part:
+    def write(self, split: str, files: Sequence[TableFile], spool: Path) -> Part:
         """Read again, and write the vectors and the labels."""
         rng = np.random.default_rng([self.data.seed, split == "test"])
         number = {label: index for index, label in enumerate(self.class_names)}
         x = RowsWriter(spool / f"{split}.npy", (len(self.names),), np.float32)
         labels = RowsWriter(spool / f"{split}_labels.npy", (), np.int64)
         with x, labels:
-            for _, _, chunk in self._chunks(f"writing {split} rows", paths):
+            for _, _, chunk in self._chunks(f"writing {split} rows", files):
                 kept = chunk.dropna(subset=self.chosen) if self.data.missing == "drop" else chunk
                 x.append(np.concatenate([self._numbers(kept[name], name, rng) for name in self.chosen], 1))
                 if self.data.label is not None:
@@ -223,100 +194,21 @@ class _Columns:
         ]
         return said
 
-    def _chunks(self, what: str, paths: Sequence[Path]) -> Iterator[tuple[Path, int, pd.DataFrame]]:
+    def _chunks(self, what: str, files: Sequence[TableFile]) -> Iterator[tuple[Path, int, pd.DataFrame]]:
         """The chosen columns, some rows at a time: the file, the number of the first row, the rows."""
+        texts = [*self.data.categorical, *([self.data.label] if self.data.label is not None else [])]
         wanted = [*self.chosen, *([self.data.label] if self.data.label is not None else [])]
-        megabytes = [path.stat().st_size >> 20 for path in paths]
+        megabytes = [file.path.stat().st_size >> 20 for file in files]
         with progress(f"prepare: {what}", 0, max(1, sum(megabytes)), "MiB") as advance:
-            for number, path in enumerate(paths):
+            for number, file in enumerate(files):
                 row = 1
-                for chunk, share in _frames(path, self.data, wanted):
-                    yield path, row, chunk
+                for chunk, share in file.frames(wanted, texts):
+                    yield file.path, row, chunk
                     row += len(chunk)
-                    advance(int(sum(megabytes[:number]) + share * megabytes[number]), f"{path.name}, row {row - 1:,}")
+                    done = sum(megabytes[:number]) + share * megabytes[number]
+                    advance(int(done), f"{file.path.name}, row {row - 1:,}")
                 if row == 1:
-                    raise UserError(f"{path}: has no rows")
-
-
-def _frames(path: Path, data: Table, wanted: list[str]) -> Iterator[tuple[pd.DataFrame, float]]:
-    """Rows of a file with the wanted columns, and the share of the file that is read."""
-    if data.source == "parquet":
-        file, done = _parquet(path), 0
-        _check_columns(path, header_of(path, data), wanted)
-        with _refusing(path):
-            for batch in file.iter_batches(_chunk_rows(len(wanted)), columns=wanted):
-                frame = batch.to_pandas()
-                done += len(frame)
-                yield frame.mask(_said_missing(frame, data)), done / file.metadata.num_rows
-        return
-    yield from csv_rows(path, data, wanted)
-
-
-def csv_rows(
-    path: Path, data: Table, wanted: list[str], texts: Sequence[str] = ()
-) -> Iterator[tuple[pd.DataFrame, float]]:
-    """Rows of a CSV file with the wanted columns, and the share of the file that is read.
-
-    Labels, categories and the columns `texts` are read as they are written, so that they mean the same in every chunk.
-    All columns are read, and then some of them taken: else Pandas would not see that a line has too many cells.
-    """
-    header = header_of(path, data)
-    _check_columns(path, header, wanted)
-    compressed = path.name.lower().endswith(".gz")
-    with (
-        _refusing(path),
-        path.open("rb") as position,
-        pd.read_csv(
-            position,
-            sep=data.separator,
-            compression="gzip" if compressed else None,
-            dtype={name: str for name in (*data.categorical, data.label, *texts) if name in header},
-            na_values=[*MISSING, *data.missing_values],
-            keep_default_na=False,
-            index_col=False,
-            low_memory=False,
-            chunksize=_chunk_rows(len(header)),
-        ) as frames,
-    ):
-        for frame in frames:
-            yield frame[wanted], position.tell() / max(1, path.stat().st_size)
-
-
-def _chunk_rows(columns: int) -> int:
-    return max(1, min(CHUNK_ROWS, CHUNK_CELLS // max(1, columns)))
-
-
-def _said_missing(frame: pd.DataFrame, data: Table) -> pd.DataFrame:
-    """Which cells hold a text, or the number that it is, that means a missing value."""
-    said: list[Any] = list(data.missing_values)
-    for text in data.missing_values:
-        with suppress(ValueError):
-            said.append(float(text))
-    return frame.isin(said)
-
-
-@contextmanager
-def _refusing(path: Path) -> Iterator[None]:
-    """Make what is wrong with a file one line."""
-    try:
-        yield
-    except pd.errors.EmptyDataError:
-        raise UserError(f"{path}: is empty") from None
-    except (ValueError, EOFError, OSError, zlib.error, pa.ArrowException) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise UserError(f"{path}: is no table, or a damaged one: {' '.join(str(error).split())}") from None
-
-
-def _parquet(path: Path) -> pq.ParquetFile:
-    with _refusing(path):
-        return pq.ParquetFile(path)
-
-
-def _check_columns(path: Path, there: Sequence[str], wanted: Sequence[str]) -> None:
-    missing = [name for name in wanted if name not in there]
-    if missing:
-        raise UserError(f"{path}: has no column {some(missing)}; there are: {', '.join(there)}")
+                    raise UserError(f"{file.path}: has no rows")
 
 
 def _texts(column: pd.Series[Any]) -> pd.Series[Any]:

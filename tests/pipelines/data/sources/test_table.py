@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.data.sources import table
+from pipelines.data.sources import frames
 
 from .reading import everything, examples, labels, prepared, refusal, settings, sorted_rows
 
@@ -38,7 +38,7 @@ def as_floats(frame: pd.DataFrame) -> np.ndarray:
 
 @pytest.fixture(params=[1 << 16, 7], ids=["one chunk", "many chunks"])
 def chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(table, "CHUNK_ROWS", request.param)
+    monkeypatch.setattr(frames, "CHUNK_ROWS", request.param)
     return int(request.param)
 
 
@@ -430,9 +430,9 @@ def test_a_separator_is_one_character(separator: str) -> None:
 
 
 def test_wide_tables_are_read_fewer_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert table._chunk_rows(6) == 1 << 16
-    assert table._chunk_rows(1000) == (1 << 22) // 1000
-    assert table._chunk_rows(1 << 30) == 1
+    assert frames.chunk_rows(6) == 1 << 16
+    assert frames.chunk_rows(1000) == (1 << 22) // 1000
+    assert frames.chunk_rows(1 << 30) == 1
 
 
 def test_what_is_compressed_may_have_any_case(tmp_path: Path) -> None:
