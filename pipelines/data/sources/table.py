@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,9 @@ from ...params.data_section import Table
 from ...progress import progress
 from ..rows import Rows, RowsWriter
 from . import Part, Source
+from .choosing import Choice, choose
 from .finding import CLASSES, checksum, existing, in_order, some
-from .frames import TableFile, sentences, table_files
+from .frames import TableFile, open_table, sentences, table_files
 
 WHOLE = r"^(-?\d+)\.0*$"
 
@@ -27,8 +27,8 @@ def read(data: Table, root: Path, spool: Path) -> Source:
     """Rows (N, D) of float32; NaN stands where a missing value will be filled in once the splits are known."""
     files = {"train": table_files(root / data.path, data)}
     if data.test_path is not None:
-        files["test"] = [TableFile(existing(root / data.test_path, "data.test_path"), data)]
-    table = _Columns(_chosen(files["train"][0].header, data), data)
+        files["test"] = [open_table(existing(root / data.test_path, "data.test_path"), data)]
+    table = _Columns(choose(files["train"][0].header, data), data)
     for some_files in files.values():
         table.look(some_files)
     parts = {split: table.write(split, some_files, spool) for split, some_files in files.items()}
@@ -45,31 +45,11 @@ def read(data: Table, root: Path, spool: Path) -> Source:
     )
 
 
-def _chosen(header: Sequence[str], data: Table) -> list[str]:
-    """The columns that are modelled. A UserError for names and patterns that match none, with what there is."""
-    patterns = {"columns": data.columns, "exclude": data.exclude, "categorical": data.categorical}
-    for key, given in (*patterns.items(), ("dequantise", data.dequantise)):
-        for pattern in given:
-            if not any(fnmatchcase(name, pattern) for name in header):
-                raise UserError(f"params.yaml: data.{key}: {pattern!r} is no column; there are: {', '.join(header)}")
-    if data.label is not None and data.label not in header:
-        raise UserError(f"params.yaml: data.label: {data.label!r} is no column; there are: {', '.join(header)}")
-    kept = [name for name in header if _matches(name, data.columns) and not _matches(name, data.exclude)]
-    chosen = [name for name in kept if name != data.label]
-    if not chosen:
-        raise UserError("params.yaml: data.columns: no column is left to be modelled")
-    return chosen
-
-
-def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
-
-
 @dataclass
 class _Columns:
     """The chosen columns: first looked at, then written."""
 
-    chosen: list[str]
+    choice: Choice
     data: Table
     rows: int = 0
     dropped: int = 0
@@ -84,7 +64,7 @@ class _Columns:
         for path, first_row, chunk in self._chunks("checking", files):
             self.rows += len(chunk)
             whole = np.ones(len(chunk), bool)
-            for name in self.chosen:
+            for name in self.choice.columns:
                 whole &= self._look_at(chunk[name], f"{path}: column {name!r}", first_row, name)
             if self.data.label is not None:
                 label = chunk[self.data.label]
@@ -98,8 +78,8 @@ class _Columns:
                 self.dropped += int((~whole).sum())
         if self.dropped == self.rows:
             raise UserError(f"params.yaml: data.missing: drop: every row misses a value, in {some(self.missing)}")
-        for name in self.chosen:
-            if name not in self.data.categorical and self.low[name] == self.high[name]:
+        for name in self.choice.columns:
+            if name not in self.choice.categorical and self.low[name] == self.high[name]:
                 raise UserError(
                     f"{files[0].path}: column {name!r} is constant, {self.low[name]:g} in all rows: it has no density;"
                     f" leave it out with data.exclude: [{name}]"
@@ -108,7 +88,7 @@ class _Columns:
     def _look_at(self, column: pd.Series[Any], where: str, first_row: int, name: str) -> np.ndarray:
         """Note what a column holds, and give the rows in which its value is there."""
         there = column.notna().to_numpy()
-        if name in self.data.categorical:
+        if name in self.choice.categorical:
             self.categories.setdefault(name, set()).update(_texts(column[there]).unique())
         else:
             if not (is_numeric_dtype(column) or is_bool_dtype(column)):
@@ -130,9 +110,9 @@ class _Columns:
             elif name not in self.low:
                 self.low[name], self.high[name] = np.inf, -np.inf
         if not there.all():
-            if self.data.missing == "refuse" or (self.data.missing == "mean" and name in self.data.categorical):
+            if self.data.missing == "refuse" or (self.data.missing == "mean" and name in self.choice.categorical):
                 row = first_row + int((~there).argmax())
-                what = "drop" if name in self.data.categorical else "drop or mean"
+                what = "drop" if name in self.choice.categorical else "drop or mean"
                 raise UserError(f"{where}, row {row}: a value is missing (NaN); set data.missing to {what}")
             self.missing[name] = self.missing.get(name, 0) + int((~there).sum())
         return there
@@ -145,22 +125,22 @@ class _Columns:
         labels = RowsWriter(spool / f"{split}_labels.npy", (), np.int64)
         with x, labels:
             for _, _, chunk in self._chunks(f"writing {split} rows", files):
-                kept = chunk.dropna(subset=self.chosen) if self.data.missing == "drop" else chunk
-                x.append(np.concatenate([self._numbers(kept[name], name, rng) for name in self.chosen], 1))
+                kept = chunk.dropna(subset=self.choice.columns) if self.data.missing == "drop" else chunk
+                x.append(np.concatenate([self._numbers(kept[name], name, rng) for name in self.choice.columns], 1))
                 if self.data.label is not None:
                     labels.append(_texts(kept[self.data.label]).map(number).to_numpy(np.int64))
         return Part(Rows(x.path), Rows(labels.path) if self.data.label is not None else None)
 
     def _numbers(self, column: pd.Series[Any], name: str, rng: np.random.Generator) -> np.ndarray:
         """A column as numbers (n, 1), or (n, categories), with the noise that was asked for."""
-        if name in self.data.categorical:
+        if name in self.choice.categorical:
             codes = pd.Categorical(_texts(column), self._categories(name)).codes
-            one_hot = self.data.categorical[name] == "one_hot"
+            one_hot = self.choice.categorical[name] == "one_hot"
             values = (np.eye(len(self.categories[name]))[codes] if one_hot else codes[:, None]).astype(np.float64)
         else:
             values = column.to_numpy(np.float64, na_value=np.nan)[:, None]
-        widths = [width for pattern, width in self.data.dequantise.items() if fnmatchcase(name, pattern)]
-        return values + widths[0] * rng.random(values.shape) if widths else values
+        width = self.choice.dequantise.get(name)
+        return values if width is None else values + width * rng.random(values.shape)
 
     def _categories(self, name: str) -> list[str]:
         return in_order(self.categories[name])
@@ -169,8 +149,8 @@ class _Columns:
     def names(self) -> list[str]:
         """The names of the numbers of a vector."""
         named = []
-        for name in self.chosen:
-            one_hot = self.data.categorical.get(name) == "one_hot"
+        for name in self.choice.columns:
+            one_hot = self.choice.categorical.get(name) == "one_hot"
             named += [f"{name}={category}" for category in self._categories(name)] if one_hot else [name]
         return named
 
@@ -180,8 +160,10 @@ class _Columns:
 
     def sentences(self) -> list[str]:
         """What was decided about the table."""
-        said = [f"{len(self.chosen)} columns of {self.rows:,} rows were read: {', '.join(self.chosen)}."]
-        for name, how in self.data.categorical.items():
+        said = [
+            f"{len(self.choice.columns)} columns of {self.rows:,} rows were read: {', '.join(self.choice.columns)}."
+        ]
+        for name, how in self.choice.categorical.items():
             known = self._categories(name)
             said.append(f"Column {name} has {len(known)} categories, as {how.replace('_', '-')}: {some(known)}.")
         gaps = ", ".join(f"{name} {count:,}" for name, count in self.missing.items())
@@ -196,19 +178,21 @@ class _Columns:
 
     def _chunks(self, what: str, files: Sequence[TableFile]) -> Iterator[tuple[Path, int, pd.DataFrame]]:
         """The chosen columns, some rows at a time: the file, the number of the first row, the rows."""
-        texts = [*self.data.categorical, *([self.data.label] if self.data.label is not None else [])]
-        wanted = [*self.chosen, *([self.data.label] if self.data.label is not None else [])]
+        texts = [*self.choice.categorical, *([self.data.label] if self.data.label is not None else [])]
+        wanted = [*self.choice.columns, *([self.data.label] if self.data.label is not None else [])]
         megabytes = [file.path.stat().st_size >> 20 for file in files]
+        rows = 0
         with progress(f"prepare: {what}", 0, max(1, sum(megabytes)), "MiB") as advance:
             for number, file in enumerate(files):
                 row = 1
                 for chunk, share in file.frames(wanted, texts):
                     yield file.path, row, chunk
                     row += len(chunk)
+                    rows += len(chunk)
                     done = sum(megabytes[:number]) + share * megabytes[number]
                     advance(int(done), f"{file.path.name}, row {row - 1:,}")
-                if row == 1:
-                    raise UserError(f"{file.path}: has no rows")
+        if not rows:
+            raise UserError(f"{some(file.path for file in files)}: has no rows")
 
 
 def _texts(column: pd.Series[Any]) -> pd.Series[Any]:
