@@ -38,14 +38,31 @@ def _labelling(text: str) -> str:
 
 
 def _separator(text: str) -> str:
-    if text != r"\s+" and (len(text) != 1 or text in '\r\n"'):
-        raise ValueError(r"must be one character, or \s+ for any white space")
+    several = len(text) > 1 and text not in (r"\s+", r"\t")
+    if not text or set(text) & set('\r\n"') or (several and any(map(str.isalnum, text))):
+        raise ValueError(r"must be one character, or several that are no letters, or \s+ for any white space")
+    return text
+
+
+def _mark(text: str) -> str:
+    if len(text) != 1 or text.isalnum() or text in '\r\n"+-':
+        raise ValueError("must be one character: no letter, digit, sign or quotation mark")
+    return text
+
+
+def _encoding(text: str) -> str:
+    try:
+        "".encode(text)
+    except (LookupError, ValueError):
+        raise ValueError("must be an encoding that Python knows: utf-8, utf-16, cp1252, latin-1, …") from None
     return text
 
 
 Count = Annotated[int | float, AfterValidator(_count)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Separator = Annotated[str, AfterValidator(_separator)]
+Mark = Annotated[str, AfterValidator(_mark)]
+Encoding = Annotated[str, AfterValidator(_encoding)]
 Labelling = Annotated[str, AfterValidator(_labelling)]
 
 
@@ -415,17 +432,53 @@ class Images(ImageOptions, Files):
         return self.levels_of(256)
 
 
-class Table(Source):
+class WrittenOptions(Section):
+    """How cells are written in a CSV file; `header`, `decimal`, `thousands` and `sheet` concern Excel's files too."""
+
+    separator: Separator = ","
+    """What stands between the cells: one or a few characters, \\t for tabs, or \\s+ for any white space. Blanks around
+    cells are left out."""
+
+    decimal: Literal[".", ","] = "."
+    """What stands before the decimals of a number."""
+
+    thousands: Mark | None = None
+    """What stands between the thousands of a number: `1,234` has ",". Null: nothing."""
+
+    header: bool | list[str] = True
+    """The first line has the names of the columns; false: there is no such line, and the columns are called column_1,
+    column_2, …; or the names, for files that have no such line."""
+
+    comment: Mark | None = None
+    """Lines that begin with this character are no rows; null: all lines are rows."""
+
+    sheet: str | None = None
+    """The sheet of an Excel file; null takes the first."""
+
+    @model_validator(mode="after")
+    def _marks(self) -> WrittenOptions:
+        if self.thousands == self.decimal:
+            raise ValueError(f"decimal and thousands are both {self.decimal!r}: they must differ")
+        if self.comment is not None and self.comment in (self.separator.strip(), self.decimal, self.thousands):
+            raise ValueError(f"comment {self.comment!r} is a separator too: they must differ")
+        return self
+
+
+class Table(WrittenOptions, Source):
     """Rows of a table are vectors of real numbers. `path` is a file, or a folder of files with the same columns."""
 
-    source: Literal["csv", "parquet"]
-    """The format of the table; a CSV file may be compressed (.csv.gz)."""
+    source: Literal["csv", "parquet", "xlsx"]
+    """The format of the table: text with separators, which may be compressed (.csv.gz, .zip, .bz2, .xz, .zst); Parquet;
+    or a sheet of Excel, for which `uv sync --extra xlsx` installs what reads it."""
 
     test_count: Count | None = None
     """Examples in the test split, below 1 a share of them; null keeps that of `test_path`."""
 
     test_path: Input | None = None
     """File with the official test split."""
+
+    encoding: Encoding = "utf-8"
+    """How characters are written as bytes: utf-8, with or without a byte order mark, utf-16, cp1252, latin-1, …"""
 
     columns: list[str] = Field(default_factory=lambda: ["*"], min_length=1)
     """The columns that are modelled: names, or patterns with * and ?, in the order of the table."""
@@ -449,9 +502,6 @@ class Table(Source):
     dequantise: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
     """Columns (names or patterns) to which noise uniform on [0, width) is added: rounded numbers with their rounding
     as the width, so that a density of real numbers stays bounded."""
-
-    separator: Separator = ","
-    """What stands between the cells of a CSV file: one character, or \\s+ for any white space."""
 
     @property
     def reader(self) -> str:
@@ -534,11 +584,11 @@ class Audio(Files):
         return self.levels
 
 
-class Series(Source):
-    """A column of numbers in a CSV file, in order of time, cut into windows of fixed length."""
+class Series(WrittenOptions, Source):
+    """A column of numbers in a file, in order of time, cut into windows of fixed length."""
 
     source: Literal["series"]
-    """One column of a CSV file."""
+    """One column of a CSV file, or of one that is called .parquet or .xlsx."""
 
     val_count: Count = 0.1
     """Share or number of the windows (of the recordings, where there are any) in the validation split."""
@@ -549,6 +599,9 @@ class Series(Source):
 
     column: str
     """The column of the series."""
+
+    text_encoding: Encoding = "utf-8"
+    """How characters are written as bytes: utf-8, with or without a byte order mark, utf-16, cp1252, latin-1, …"""
 
     recording: str | None = None
     """Column that says which recording a row belongs to; the rows of one stand together. Null is one series."""
@@ -565,9 +618,6 @@ class Series(Source):
 
     encoding: Literal["mu_law", "linear"] = "linear"
     """How the range becomes levels: finer near its middle (µ-law), or evenly."""
-
-    separator: Separator = ","
-    """What stands between the cells of the file: one character, or \\s+ for any white space."""
 
     @property
     def drawn_test(self) -> Count | None:
@@ -601,5 +651,5 @@ Data = Annotated[
 
 SOURCES = (
     "digits", "mnist", "fashion_mnist", "kmnist", "cifar10", "svhn", "celeba", "binarized_mnist",
-    "npz", "npy", "images", "csv", "parquet", "audio", "series",
+    "npz", "npy", "images", "csv", "parquet", "xlsx", "audio", "series",
 )  # fmt: skip

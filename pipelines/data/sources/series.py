@@ -11,11 +11,12 @@ import pandas as pd
 
 from ...errors import UserError
 from ...files import file_digest
-from ...params.data_section import Count, Series, Table
+from ...params.data_section import Count, Series, Table, WrittenOptions
 from . import Part, Source
 from .audio import cut
+from .choosing import listed, unknown
 from .finding import existing, put
-from .table import csv_rows, header_of
+from .frames import SUFFIXES, TableFile, sentences
 
 
 def read(data: Series, root: Path, spool: Path) -> Source:
@@ -24,7 +25,8 @@ def read(data: Series, root: Path, spool: Path) -> Source:
     One series is cut in time into its splits, so that no row is in two of them; recordings are kept whole.
     """
     path = existing(root / data.path)
-    values, recordings = _column(path, data)
+    file = _file(path, data)
+    values, recordings = _column(file, data)
     hop = data.hop or data.window
     if values.min() == values.max():
         raise UserError(f"{path}: column {data.column!r} is constant, {values[0]:g} in all rows: it has no density")
@@ -39,7 +41,8 @@ def read(data: Series, root: Path, spool: Path) -> Source:
         part = _part(spool, "train", np.concatenate(each), data)
         parts = {"train": Part(part.x, recordings=put(spool, "recordings", numbers))}
     decisions = [
-        f"{len(values):,} rows of column {data.column} were cut into windows of {data.window}, one every {hop}."
+        f"{len(values):,} rows of column {data.column} were cut into windows of {data.window}, one every {hop}.",
+        *sentences([file]),
     ]
     columns = [] if data.levels is not None else [f"t{step}" for step in range(data.window)]
     meta = {"encoding": data.encoding if data.levels else None}
@@ -47,16 +50,18 @@ def read(data: Series, root: Path, spool: Path) -> Source:
     return Source(parts, data.levels, "series", [], columns, decisions, checksums, meta)
 
 
-def _column(path: Path, data: Series) -> tuple[np.ndarray, np.ndarray | None]:
+def _column(file: TableFile, data: Series) -> tuple[np.ndarray, np.ndarray | None]:
     """The numbers of the series, and which recording each belongs to."""
-    table = Table(source="csv", path=data.path, separator=data.separator)
-    header = header_of(path, table)
+    path = file.path
     wanted = [data.column, *([data.recording] if data.recording else [])]
-    for key, name in zip(("column", "recording"), wanted, strict=False):
-        if name not in header:
-            raise UserError(f"params.yaml: data.{key}: {name!r} is no column; there are: {', '.join(header)}")
-    frame = pd.concat([chunk for chunk, _ in csv_rows(path, table, wanted, wanted[1:])])
-    values = pd.to_numeric(frame[data.column], errors="coerce").to_numpy(np.float64)
+    wrong = [unknown(key, [name], file.header) for key, name in zip(("column", "recording"), wanted, strict=False)]
+    if any(wrong):
+        raise UserError(f"params.yaml: {'; '.join(filter(None, wrong))}; {listed(file.header)}")
+    chunks = [chunk for chunk, _ in file.frames(wanted, wanted[1:])]
+    if not chunks:
+        raise UserError(f"{path}: has no rows")
+    frame = pd.concat(chunks)
+    values = pd.to_numeric(frame[data.column], errors="coerce").to_numpy(np.float64, na_value=np.nan)
     wrong = ~(np.abs(values) <= np.finfo(np.float32).max)
     if wrong.any():
         row = int(wrong.argmax())
@@ -71,6 +76,14 @@ def _column(path: Path, data: Series) -> tuple[np.ndarray, np.ndarray | None]:
         row = int(frame[data.recording].isna().to_numpy().argmax())
         raise UserError(f"{path}: column {data.recording!r}, row {row + 1}: a name is missing; mend the file")
     return values, frame[data.recording].to_numpy(object)
+
+
+def _file(path: Path, data: Series) -> TableFile:
+    """The file, read as a table with the same options."""
+    given = data.model_dump(include=set(WrittenOptions.model_fields), exclude_unset=True)
+    source = "parquet" if path.suffix.lower() in SUFFIXES["parquet"] else "csv"
+    table = Table.model_validate({**given, "source": source, "path": data.path, "encoding": data.text_encoding})
+    return TableFile(path, table, encoding_key="text_encoding")
 
 
 def _in_time(values: np.ndarray, data: Series, hop: int, path: Path) -> dict[str, np.ndarray]:

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import zlib
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from ...errors import UserError
@@ -22,83 +16,40 @@ from ...params.data_section import Table
 from ...progress import progress
 from ..rows import Rows, RowsWriter
 from . import Part, Source
-from .finding import CLASSES, checksum, existing, find, in_order, some
+from .choosing import Choice, choose
+from .finding import CLASSES, checksum, existing, in_order, some
+from .frames import TableFile, open_table, sentences, table_files
 
-CHUNK_ROWS, CHUNK_CELLS = 1 << 16, 1 << 22  # read at once: fewer rows if there are many columns
 WHOLE = r"^(-?\d+)\.0*$"
-MISSING = ("", "nan", "NaN", "NAN", "-nan", "-NaN")
 
 
 def read(data: Table, root: Path, spool: Path) -> Source:
     """Rows (N, D) of float32; NaN stands where a missing value will be filled in once the splits are known."""
-    files = {"train": _files(root / data.path, data)}
+    files = {"train": table_files(root / data.path, data)}
     if data.test_path is not None:
-        files["test"] = [existing(root / data.test_path, "data.test_path")]
-    table = _Columns(_chosen(header_of(files["train"][0], data), data), data)
-    for paths in files.values():
-        table.look(paths)
-    parts = {split: table.write(split, paths, spool) for split, paths in files.items()}
-    every = [path for paths in files.values() for path in paths]
+        files["test"] = [open_table(existing(root / data.test_path, "data.test_path"), data)]
+    table = _Columns(choose(files["train"][0].header, data), data)
+    for some_files in files.values():
+        table.look(some_files)
+    parts = {split: table.write(split, some_files, spool) for split, some_files in files.items()}
+    every = [file for some_files in files.values() for file in some_files]
     return Source(
         parts,
         None,
         "columns",
         table.class_names,
         table.names,
-        table.sentences(),
-        checksum(every, root),
+        [*table.sentences(), *sentences(every)],
+        checksum([file.path for file in every], root),
         {"fill": data.missing == "mean"},
     )
-
-
-def _files(path: Path, data: Table) -> list[Path]:
-    suffixes = (".csv", ".csv.gz", ".txt", ".tsv") if data.source == "csv" else (".parquet",)
-    return find(path, suffixes) if existing(path).is_dir() else [path]
-
-
-def header_of(path: Path, data: Table) -> list[str]:
-    """The names of all columns."""
-    names = list(_parquet(path).schema_arrow.names) if data.source == "parquet" else _first_line(path, data)
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise UserError(f"{path}: column {twice[0]!r} stands there twice; rename one")
-    return names
-
-
-def _first_line(path: Path, data: Table) -> list[str]:
-    """The names in the first line of a CSV file. A UserError if the second has more cells than that."""
-    with _refusing(path):
-        lines = pd.read_csv(path, sep=data.separator, header=None, nrows=2, dtype=str, keep_default_na=False)
-    if len(lines) < 2:
-        raise UserError(f"{path}: has no rows")
-    return [str(name) or f"Unnamed: {number}" for number, name in enumerate(lines.iloc[0])]  # as Pandas calls it
-
-
-def _chosen(header: Sequence[str], data: Table) -> list[str]:
-    """The columns that are modelled. A UserError for names and patterns that match none, with what there is."""
-    patterns = {"columns": data.columns, "exclude": data.exclude, "categorical": data.categorical}
-    for key, given in (*patterns.items(), ("dequantise", data.dequantise)):
-        for pattern in given:
-            if not any(fnmatchcase(name, pattern) for name in header):
-                raise UserError(f"params.yaml: data.{key}: {pattern!r} is no column; there are: {', '.join(header)}")
-    if data.label is not None and data.label not in header:
-        raise UserError(f"params.yaml: data.label: {data.label!r} is no column; there are: {', '.join(header)}")
-    kept = [name for name in header if _matches(name, data.columns) and not _matches(name, data.exclude)]
-    chosen = [name for name in kept if name != data.label]
-    if not chosen:
-        raise UserError("params.yaml: data.columns: no column is left to be modelled")
-    return chosen
-
-
-def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 @dataclass
 class _Columns:
     """The chosen columns: first looked at, then written."""
 
-    chosen: list[str]
+    choice: Choice
     data: Table
     rows: int = 0
     dropped: int = 0
@@ -108,12 +59,12 @@ class _Columns:
     low: dict[str, float] = field(default_factory=dict)
     high: dict[str, float] = field(default_factory=dict)
 
-    def look(self, paths: Sequence[Path]) -> None:
+    def look(self, files: Sequence[TableFile]) -> None:
         """Read once: find categories, labels and ranges, and refuse what is not declared."""
-        for path, first_row, chunk in self._chunks("checking", paths):
+        for path, first_row, chunk in self._chunks("checking", files):
             self.rows += len(chunk)
             whole = np.ones(len(chunk), bool)
-            for name in self.chosen:
+            for name in self.choice.columns:
                 whole &= self._look_at(chunk[name], f"{path}: column {name!r}", first_row, name)
             if self.data.label is not None:
                 label = chunk[self.data.label]
@@ -127,17 +78,17 @@ class _Columns:
                 self.dropped += int((~whole).sum())
         if self.dropped == self.rows:
             raise UserError(f"params.yaml: data.missing: drop: every row misses a value, in {some(self.missing)}")
-        for name in self.chosen:
-            if name not in self.data.categorical and self.low[name] == self.high[name]:
+        for name in self.choice.columns:
+            if name not in self.choice.categorical and self.low[name] == self.high[name]:
                 raise UserError(
-                    f"{paths[0]}: column {name!r} is constant, {self.low[name]:g} in all rows: it has no density;"
+                    f"{files[0].path}: column {name!r} is constant, {self.low[name]:g} in all rows: it has no density;"
                     f" leave it out with data.exclude: [{name}]"
                 )
 
     def _look_at(self, column: pd.Series[Any], where: str, first_row: int, name: str) -> np.ndarray:
         """Note what a column holds, and give the rows in which its value is there."""
         there = column.notna().to_numpy()
-        if name in self.data.categorical:
+        if name in self.choice.categorical:
             self.categories.setdefault(name, set()).update(_texts(column[there]).unique())
         else:
             if not (is_numeric_dtype(column) or is_bool_dtype(column)):
@@ -159,37 +110,37 @@ class _Columns:
             elif name not in self.low:
                 self.low[name], self.high[name] = np.inf, -np.inf
         if not there.all():
-            if self.data.missing == "refuse" or (self.data.missing == "mean" and name in self.data.categorical):
+            if self.data.missing == "refuse" or (self.data.missing == "mean" and name in self.choice.categorical):
                 row = first_row + int((~there).argmax())
-                what = "drop" if name in self.data.categorical else "drop or mean"
+                what = "drop" if name in self.choice.categorical else "drop or mean"
                 raise UserError(f"{where}, row {row}: a value is missing (NaN); set data.missing to {what}")
             self.missing[name] = self.missing.get(name, 0) + int((~there).sum())
         return there
 
-    def write(self, split: str, paths: Sequence[Path], spool: Path) -> Part:
+    def write(self, split: str, files: Sequence[TableFile], spool: Path) -> Part:
         """Read again, and write the vectors and the labels."""
         rng = np.random.default_rng([self.data.seed, split == "test"])
         number = {label: index for index, label in enumerate(self.class_names)}
         x = RowsWriter(spool / f"{split}.npy", (len(self.names),), np.float32)
         labels = RowsWriter(spool / f"{split}_labels.npy", (), np.int64)
         with x, labels:
-            for _, _, chunk in self._chunks(f"writing {split} rows", paths):
-                kept = chunk.dropna(subset=self.chosen) if self.data.missing == "drop" else chunk
-                x.append(np.concatenate([self._numbers(kept[name], name, rng) for name in self.chosen], 1))
+            for _, _, chunk in self._chunks(f"writing {split} rows", files):
+                kept = chunk.dropna(subset=self.choice.columns) if self.data.missing == "drop" else chunk
+                x.append(np.concatenate([self._numbers(kept[name], name, rng) for name in self.choice.columns], 1))
                 if self.data.label is not None:
                     labels.append(_texts(kept[self.data.label]).map(number).to_numpy(np.int64))
         return Part(Rows(x.path), Rows(labels.path) if self.data.label is not None else None)
 
     def _numbers(self, column: pd.Series[Any], name: str, rng: np.random.Generator) -> np.ndarray:
         """A column as numbers (n, 1), or (n, categories), with the noise that was asked for."""
-        if name in self.data.categorical:
+        if name in self.choice.categorical:
             codes = pd.Categorical(_texts(column), self._categories(name)).codes
-            one_hot = self.data.categorical[name] == "one_hot"
+            one_hot = self.choice.categorical[name] == "one_hot"
             values = (np.eye(len(self.categories[name]))[codes] if one_hot else codes[:, None]).astype(np.float64)
         else:
             values = column.to_numpy(np.float64, na_value=np.nan)[:, None]
-        widths = [width for pattern, width in self.data.dequantise.items() if fnmatchcase(name, pattern)]
-        return values + widths[0] * rng.random(values.shape) if widths else values
+        width = self.choice.dequantise.get(name)
+        return values if width is None else values + width * rng.random(values.shape)
 
     def _categories(self, name: str) -> list[str]:
         return in_order(self.categories[name])
@@ -198,8 +149,8 @@ class _Columns:
     def names(self) -> list[str]:
         """The names of the numbers of a vector."""
         named = []
-        for name in self.chosen:
-            one_hot = self.data.categorical.get(name) == "one_hot"
+        for name in self.choice.columns:
+            one_hot = self.choice.categorical.get(name) == "one_hot"
             named += [f"{name}={category}" for category in self._categories(name)] if one_hot else [name]
         return named
 
@@ -209,8 +160,10 @@ class _Columns:
 
     def sentences(self) -> list[str]:
         """What was decided about the table."""
-        said = [f"{len(self.chosen)} columns of {self.rows:,} rows were read: {', '.join(self.chosen)}."]
-        for name, how in self.data.categorical.items():
+        said = [
+            f"{len(self.choice.columns)} columns of {self.rows:,} rows were read: {', '.join(self.choice.columns)}."
+        ]
+        for name, how in self.choice.categorical.items():
             known = self._categories(name)
             said.append(f"Column {name} has {len(known)} categories, as {how.replace('_', '-')}: {some(known)}.")
         gaps = ", ".join(f"{name} {count:,}" for name, count in self.missing.items())
@@ -223,100 +176,23 @@ class _Columns:
         ]
         return said
 
-    def _chunks(self, what: str, paths: Sequence[Path]) -> Iterator[tuple[Path, int, pd.DataFrame]]:
+    def _chunks(self, what: str, files: Sequence[TableFile]) -> Iterator[tuple[Path, int, pd.DataFrame]]:
         """The chosen columns, some rows at a time: the file, the number of the first row, the rows."""
-        wanted = [*self.chosen, *([self.data.label] if self.data.label is not None else [])]
-        megabytes = [path.stat().st_size >> 20 for path in paths]
+        texts = [*self.choice.categorical, *([self.data.label] if self.data.label is not None else [])]
+        wanted = [*self.choice.columns, *([self.data.label] if self.data.label is not None else [])]
+        megabytes = [file.path.stat().st_size >> 20 for file in files]
+        rows = 0
         with progress(f"prepare: {what}", 0, max(1, sum(megabytes)), "MiB") as advance:
-            for number, path in enumerate(paths):
+            for number, file in enumerate(files):
                 row = 1
-                for chunk, share in _frames(path, self.data, wanted):
-                    yield path, row, chunk
+                for chunk, share in file.frames(wanted, texts):
+                    yield file.path, row, chunk
                     row += len(chunk)
-                    advance(int(sum(megabytes[:number]) + share * megabytes[number]), f"{path.name}, row {row - 1:,}")
-                if row == 1:
-                    raise UserError(f"{path}: has no rows")
-
-
-def _frames(path: Path, data: Table, wanted: list[str]) -> Iterator[tuple[pd.DataFrame, float]]:
-    """Rows of a file with the wanted columns, and the share of the file that is read."""
-    if data.source == "parquet":
-        file, done = _parquet(path), 0
-        _check_columns(path, header_of(path, data), wanted)
-        with _refusing(path):
-            for batch in file.iter_batches(_chunk_rows(len(wanted)), columns=wanted):
-                frame = batch.to_pandas()
-                done += len(frame)
-                yield frame.mask(_said_missing(frame, data)), done / file.metadata.num_rows
-        return
-    yield from csv_rows(path, data, wanted)
-
-
-def csv_rows(
-    path: Path, data: Table, wanted: list[str], texts: Sequence[str] = ()
-) -> Iterator[tuple[pd.DataFrame, float]]:
-    """Rows of a CSV file with the wanted columns, and the share of the file that is read.
-
-    Labels, categories and the columns `texts` are read as they are written, so that they mean the same in every chunk.
-    All columns are read, and then some of them taken: else Pandas would not see that a line has too many cells.
-    """
-    header = header_of(path, data)
-    _check_columns(path, header, wanted)
-    compressed = path.name.lower().endswith(".gz")
-    with (
-        _refusing(path),
-        path.open("rb") as position,
-        pd.read_csv(
-            position,
-            sep=data.separator,
-            compression="gzip" if compressed else None,
-            dtype={name: str for name in (*data.categorical, data.label, *texts) if name in header},
-            na_values=[*MISSING, *data.missing_values],
-            keep_default_na=False,
-            index_col=False,
-            low_memory=False,
-            chunksize=_chunk_rows(len(header)),
-        ) as frames,
-    ):
-        for frame in frames:
-            yield frame[wanted], position.tell() / max(1, path.stat().st_size)
-
-
-def _chunk_rows(columns: int) -> int:
-    return max(1, min(CHUNK_ROWS, CHUNK_CELLS // max(1, columns)))
-
-
-def _said_missing(frame: pd.DataFrame, data: Table) -> pd.DataFrame:
-    """Which cells hold a text, or the number that it is, that means a missing value."""
-    said: list[Any] = list(data.missing_values)
-    for text in data.missing_values:
-        with suppress(ValueError):
-            said.append(float(text))
-    return frame.isin(said)
-
-
-@contextmanager
-def _refusing(path: Path) -> Iterator[None]:
-    """Make what is wrong with a file one line."""
-    try:
-        yield
-    except pd.errors.EmptyDataError:
-        raise UserError(f"{path}: is empty") from None
-    except (ValueError, EOFError, OSError, zlib.error, pa.ArrowException) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise UserError(f"{path}: is no table, or a damaged one: {' '.join(str(error).split())}") from None
-
-
-def _parquet(path: Path) -> pq.ParquetFile:
-    with _refusing(path):
-        return pq.ParquetFile(path)
-
-
-def _check_columns(path: Path, there: Sequence[str], wanted: Sequence[str]) -> None:
-    missing = [name for name in wanted if name not in there]
-    if missing:
-        raise UserError(f"{path}: has no column {some(missing)}; there are: {', '.join(there)}")
+                    rows += len(chunk)
+                    done = sum(megabytes[:number]) + share * megabytes[number]
+                    advance(int(done), f"{file.path.name}, row {row - 1:,}")
+        if not rows:
+            raise UserError(f"{some(file.path for file in files)}: has no rows")
 
 
 def _texts(column: pd.Series[Any]) -> pd.Series[Any]:

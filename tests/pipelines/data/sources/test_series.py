@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.data.sources import table
+from pipelines.data.sources import frames
 
 from .reading import everything, examples, prepared, refusal, settings
 
@@ -51,7 +51,7 @@ def test_one_series_is_cut_in_time(tmp_path: Path, hop: int | None, val: float, 
 def test_recordings_are_kept_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, levels: int | None, chunk: int
 ) -> None:
-    monkeypatch.setattr(table, "CHUNK_ROWS", chunk)
+    monkeypatch.setattr(frames, "CHUNK_ROWS", chunk)
     names = ["01", "1", "x", "1.0", "y", *map(str, range(20, 35))]
     y, of = [], []
     for number, name in enumerate(names):
