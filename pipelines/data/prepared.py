@@ -3,13 +3,15 @@
 A folder holds train.npy, val.npy and test.npy (N, *event), uint8 or float32, memory-mapped by whoever reads them; where
 there are labels, <split>_labels.npy (N,), int64; and meta.json:
 
-    name, source, kind    the folder, the source, and what an example is: image, sequence or vector
+    name, source, kind    the folder, the source, and what an example is: image, sequence, vector or table
     shape, levels, dtype  of one example; levels is null for real numbers
     ordered               false where levels are names: indices of `palette`
     channels              what the numbers are: grey, rgb, palette, audio, series or columns
     each_step             null, or the grey levels K of train.npy that each training step makes 0 or 1 anew
     class_names           names of the labels 0, 1, …; empty without labels
-    columns               for vectors, one object per number: name, mean, std, min, max of the training split
+    columns               for vectors, one object per number: name, mean, std, min, max of the training split; for
+                          tables also what models/columns.py says of it, and its `type` (see tables/typed_rows.py)
+    why                   for tables, what decided each type
     palette               the colours (N, 3) that indices stand for, or null
     sample_rate, encoding, range    of audio and series: samples per second, how levels are spaced, and the
                           amplitudes that the outermost levels stand for; null for others
@@ -86,7 +88,8 @@ class Prepared:
     def meaning(self) -> dict[str, Any]:
         """What the numbers of an example stand for: all that a consumer of a model needs to show a sample."""
         columns = [column["name"] for column in self.meta["columns"]]
-        named = {**{key: self.meta[key] for key in MEANING}, "columns": columns}
+        types = [column["type"] for column in self.meta["columns"] if "type" in column]
+        named = {**{key: self.meta[key] for key in MEANING}, "columns": columns, "types": types}
         return {key: value for key, value in named.items() if value}
 
     def split(self, name: str) -> Split:
@@ -101,7 +104,10 @@ class Prepared:
 def data_digest(meta: dict[str, Any]) -> str:
     """The digest of all that a training can see: the arrays, and what their numbers mean."""
     files = (f"{name} {digest}" for name, digest in sorted(meta["files"].items()))
-    return text_digest(*files, json.dumps({key: meta[key] for key in SEEN}))
+    seen = {key: meta[key] for key in SEEN}
+    if meta["kind"] == "table":
+        seen["columns"] = [{key: column[key] for key in KNOWN if key in column} for column in meta["columns"]]
+    return text_digest(*files, json.dumps(seen))
 
 
 @cache

@@ -22,8 +22,8 @@ from models.contract import Completion, Event
 from ..data.spread import spread
 from .array_record import ArrayRecord
 
-COMPLETED = {"image": 4, "sequence": 2, "vector": 0}  # examples of the test split
-DRAWN = {"image": 4, "sequence": 2, "vector": 0}  # completions of each for each mask
+COMPLETED = {"image": 4, "sequence": 2, "vector": 0, "table": 0}  # examples of the test split
+DRAWN = {"image": 4, "sequence": 2, "vector": 0, "table": 0}  # completions of each for each mask
 
 
 @dataclass(frozen=True)

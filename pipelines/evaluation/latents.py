@@ -34,10 +34,10 @@ from .array_record import ArrayRecord
 from .completions import chosen
 
 BATCH = 500
-PAIRS = {"image": 5, "sequence": 1, "vector": 0}  # of test examples with a path between them
-STEPS = {"image": 8, "sequence": 4, "vector": 0}  # codes of a path, its ends among them
-TRAVERSED = {"image": 6, "sequence": 0, "vector": 0}  # dimensions
-DIRECTED = {"image": 5, "sequence": 0, "vector": 0}  # pairs of classes
+PAIRS = {"image": 5, "sequence": 1, "vector": 0, "table": 0}  # of test examples with a path between them
+STEPS = {"image": 8, "sequence": 4, "vector": 0, "table": 0}  # codes of a path, its ends among them
+TRAVERSED = {"image": 6, "sequence": 0, "vector": 0, "table": 0}  # dimensions
+DIRECTED = {"image": 5, "sequence": 0, "vector": 0, "table": 0}  # pairs of classes
 DEVIATIONS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)  # where a dimension is set, in standard deviations
 STRENGTHS = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0)  # multiples of a direction
 MAPPED = 1000  # test examples, and draws of the prior

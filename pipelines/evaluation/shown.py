@@ -37,7 +37,7 @@ def column_labels(event: Event) -> np.ndarray:
 
 def temperature_labels(event: Event) -> np.ndarray:
     """The labels of the samples that are shown at each temperature: those of the first row of a grid, or so."""
-    count = {"image": columns(event.classes), "sequence": 2, "vector": TEMPERED}[event.kind]
+    count = {"image": columns(event.classes), "sequence": 2, "vector": TEMPERED, "table": TEMPERED}[event.kind]
     return np.arange(count) % max(1, event.classes)
 
 

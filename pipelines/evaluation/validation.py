@@ -36,7 +36,12 @@ def name_of_objective(family: type[Family], event: Event) -> str:
 
 
 def log_volume(data: Prepared) -> float:
-    """What makes log-likelihoods of vectors those of standardised ones: Σ_d log σ_d; 0 for integers."""
+    """What makes log-likelihoods of vectors those of standardised ones: Σ_d log σ_d; 0 for integers.
+
+    The real columns of a table are stored standardised.
+    """
+    if data.meta["kind"] == "table":
+        return 0.0
     return sum(math.log(column["std"]) for column in data.meta["columns"] or ())
 
 

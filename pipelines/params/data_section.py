@@ -464,8 +464,31 @@ class WrittenOptions(Section):
         return self
 
 
+class ColumnOptions(Section):
+    """What a column of a table is. Null leaves it to what is found in the data."""
+
+    type: Literal["real", "integer", "boolean", "category", "ordered", "date", "leave_out"] | None = None
+    """A real number; a multiple of a step; one of two values; one of several names, without or with an order; a date
+    or time; or none that is modelled."""
+
+    step: float | None = Field(default=None, gt=0)
+    """Of integers: that of which all values are multiples, from the least on."""
+
+    order: list[str] | None = Field(default=None, min_length=2)
+    """Of ordered categories: all of them, from the least on."""
+
+    format: str | None = None
+    """Of dates that are written as texts: how, as strftime has it, %d.%m.%Y for instance."""
+
+    pool: int | None = Field(default=None, ge=2)
+    """Of categories: how many are told apart; the rarest ones are one more of them together. Null: 100."""
+
+
+ColumnType = Literal["real", "integer", "boolean", "category", "ordered", "date", "leave_out"]
+
+
 class Table(WrittenOptions, Source):
-    """Rows of a table are vectors of real numbers. `path` is a file, or a folder of files with the same columns."""
+    """Rows of a table, whose columns have types. `path` is a file, or a folder of files with the same columns."""
 
     source: Literal["csv", "parquet", "xlsx"]
     """The format of the table: text with separators, which may be compressed (.csv.gz, .zip, .bz2, .xz, .zst); Parquet;
@@ -480,8 +503,10 @@ class Table(WrittenOptions, Source):
     encoding: Encoding = "utf-8"
     """How characters are written as bytes: utf-8, with or without a byte order mark, utf-16, cp1252, latin-1, …"""
 
-    columns: list[str] = Field(default_factory=lambda: ["*"], min_length=1)
-    """The columns that are modelled: names, or patterns with * and ?, in the order of the table."""
+    columns: list[str] | dict[str, ColumnType | ColumnOptions] = Field(default_factory=lambda: ["*"], min_length=1)
+    """The columns that are modelled: names, or patterns with * and ?, in the order of the table. Or their types, by
+    names or patterns: real, integer, boolean, category, ordered, date, leave_out, or more about one (`step`, `order`,
+    `format`, `pool`); the types of all others are found in the data."""
 
     exclude: list[str] = Field(default_factory=list)
     """Names or patterns of columns that are left out."""
@@ -490,22 +515,46 @@ class Table(WrittenOptions, Source):
     """Column with the labels; null has none."""
 
     categorical: dict[str, Literal["one_hot", "codes"]] = Field(default_factory=dict)
-    """Columns of text or categories: as 0/1 columns, one per category, or as the numbers 0, 1, … of the sorted
-    categories. A density of real numbers on such columns is unbounded: see `dequantise`."""
+    """For a vector of plain numbers in place of types: columns of text or categories, as 0/1 columns, one per category,
+    or as the numbers 0, 1, … of the sorted categories. A density of real numbers on them is unbounded: see
+    `dequantise`."""
 
-    missing: Literal["refuse", "drop", "mean"] = "refuse"
-    """What happens to rows with missing values: stop, leave the row out, or fill in the mean of the training rows."""
+    missing: Literal["model", "refuse", "drop", "mean"] = "model"
+    """What happens to missing values: a gap is modelled as a value of its own, or stops, or its row is left out, or the
+    mean of the training rows is filled in."""
 
     missing_values: list[str] = Field(default_factory=list)
-    """Texts that mean a missing value, beside an empty cell and NaN: '?' for instance."""
+    """Texts that mean a missing value, beside an empty cell and NaN: '?' for instance. Usual ones (?, NA, null and
+    others) are found where they stand among numbers."""
+
+    replace: dict[str, str] = Field(default_factory=dict)
+    """Cells that are the text on the left are read as the one on the right: {'>50K.': '>50K'} for instance."""
 
     dequantise: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
-    """Columns (names or patterns) to which noise uniform on [0, width) is added: rounded numbers with their rounding
-    as the width, so that a density of real numbers stays bounded."""
+    """For a vector of plain numbers in place of types: columns (names or patterns) to which noise uniform on [0, width)
+    is added: rounded numbers with their rounding as the width, so that a density of real numbers stays bounded."""
 
     @property
     def reader(self) -> str:
-        return "table"
+        return "table" if self.by_hand else "typed_table"
+
+    @property
+    def by_hand(self) -> bool:
+        """Does the user make numbers of the columns, so that none has a type?"""
+        return bool(self.categorical or self.dequantise)
+
+    @property
+    def named(self) -> list[str]:
+        """The names or patterns of the columns that are modelled."""
+        return list(self.columns) if isinstance(self.columns, list) else ["*"]
+
+    @property
+    def types(self) -> dict[str, ColumnOptions]:
+        """What is said about columns, by names or patterns."""
+        given = {} if isinstance(self.columns, list) else self.columns
+        return {
+            name: each if isinstance(each, ColumnOptions) else ColumnOptions(type=each) for name, each in given.items()
+        }
 
     @property
     def read_paths(self) -> list[str]:

@@ -35,6 +35,10 @@ class Transform:
 
     needs_fit = False
 
+    def finite(self, x: np.ndarray) -> bool:
+        """Are the transformed numbers what they must be?"""
+        return bool(np.isfinite(x).all())
+
     def __call__(self, x: np.ndarray, split: str) -> np.ndarray:
         """Rows (n, *shape) of a split, transformed."""
         return x

@@ -21,6 +21,7 @@ from ..sources import Source
 from .duplicates import duplicates
 from .splitting import ROWS, Dealt, deal
 from .transforms import Transform, transform_for
+from .typing_rows import Typed
 
 KINDS = {1: "vector", 2: "sequence", 3: "image"}
 BYTES = 8 << 20
@@ -35,7 +36,7 @@ def write(folder: Path, source: Source, data: Settings) -> Prepared:
     old, building = folder.with_name(f".{folder.name}.old"), folder.with_name(f".{folder.name}.building")
     if old.exists() and not folder.exists():  # killed between the two moves
         old.rename(folder)
-    dealt, transform = deal(source.parts, data, source.class_names), transform_for(source, data)
+    dealt, transform = deal(source.parts, data, source.class_names), _transform(source, data)
     if transform.needs_fit:
         train = [each for each in dealt if each.part is source.parts["train"]]
         rows = sum(int((splits == 0).sum()) for each in train for splits in each.splits())
@@ -51,6 +52,11 @@ def write(folder: Path, source: Source, data: Settings) -> Prepared:
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return Prepared(folder, meta)
+
+
+def _transform(source: Source, data: Settings) -> Transform:
+    typed = "types" in source.meta and not source.meta["plain"]
+    return Typed(source) if typed else transform_for(source, data)
 
 
 def _write_splits(folder: Path, dealt: list[Dealt], transform: Transform, classes: int) -> dict[str, list[int]]:
@@ -70,7 +76,7 @@ def _write_splits(folder: Path, dealt: list[Dealt], transform: Transform, classe
         for each in dealt:
             for rows, split, numbers in _rows(each):
                 transformed = transform(rows, split)
-                if transformed.dtype.kind == "f" and not np.isfinite(transformed).all():
+                if transformed.dtype.kind == "f" and not transform.finite(transformed):
                     raise UserError(
                         f"{each.part.x.name}: holds NaN or infinite numbers: remove those rows from the source"
                     )
@@ -122,8 +128,9 @@ def _meta(
     in_common = duplicates(
         {split: rows for split, rows in splits.items() if split != "train" or not transform.meta["each_step"]}
     )
-    columns = _columns(splits["train"], source.columns) if source.columns else []
-    decisions = [*source.decisions, *transform.decisions, *_coarse(columns)]
+    typed = isinstance(transform, Typed)
+    columns = transform.columns if isinstance(transform, Typed) else _columns_of(splits["train"], source)
+    decisions = [*source.decisions, *transform.decisions, *([] if typed else _coarse(columns))]
     decisions += [
         f"{count:,} examples of {pair.replace(' in ', ' also stand in ')}."
         for pair, count in in_common.items()
@@ -132,7 +139,7 @@ def _meta(
     meta: dict[str, Any] = {
         "name": name,
         "source": data.source,
-        "kind": KINDS[len(transform.shape)],
+        "kind": "table" if typed else KINDS[len(transform.shape)],
         "shape": list(transform.shape),
         "levels": transform.levels,
         "dtype": str(transform.dtype),
@@ -141,6 +148,7 @@ def _meta(
         "sample_rate": source.meta.get("sample_rate"),
         "encoding": source.meta.get("encoding"),
         "range": source.meta.get("range"),
+        "why": source.meta.get("why"),
         **transform.meta,
         "counts": {split: len(rows) for split, rows in splits.items()},
         "class_counts": class_counts,
@@ -150,6 +158,13 @@ def _meta(
         "files": {path.name: file_digest(path) for path in sorted(folder.glob("*.npy"))},
     }
     return {**meta, "digest": data_digest(meta)}
+
+
+def _columns_of(train: Rows, source: Source) -> list[dict[str, Any]]:
+    """What is known of each number of a vector; nothing of other data."""
+    columns = _columns(train, source.columns) if source.columns else []
+    types = source.meta.get("types")
+    return columns if types is None else [{**c, "type": t} for c, t in zip(columns, types, strict=True)]
 
 
 def _columns(train: Rows, names: list[str]) -> list[dict[str, Any]]:

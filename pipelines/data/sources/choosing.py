@@ -37,18 +37,18 @@ def matches(pattern: str, header: Sequence[str]) -> list[str]:
 def choose(header: Sequence[str], data: Table) -> Choice:
     """The columns by their roles. A UserError names all that the parameters name and the table does not have."""
     _check_names(header, data)
-    named = {name for pattern in data.columns for name in matches(pattern, header)}
+    named = {name for pattern in data.named for name in matches(pattern, header)}
     excluded = {name for pattern in data.exclude for name in matches(pattern, header)}
     columns = [name for name in header if name in named - excluded and name != data.label]
     if not columns:
         raise UserError("params.yaml: data.columns: no column is left to be modelled")
-    categorical = _resolved(data.categorical, columns, header)
-    dequantise = _resolved(data.dequantise, columns, header)
+    categorical = resolved(data.categorical, columns, header)
+    dequantise = resolved(data.dequantise, columns, header)
     _check_roles(header, data, columns, excluded)
     return Choice(columns, data.label, categorical, dequantise)
 
 
-def _resolved(given: Mapping[str, Value], columns: Sequence[str], header: Sequence[str]) -> dict[str, Value]:
+def resolved(given: Mapping[str, Value], columns: Sequence[str], header: Sequence[str]) -> dict[str, Value]:
     """What is given for each column: that for its very name, or else for the first pattern that matches it."""
     by_column: dict[str, Value] = {}
     for pattern in sorted(given, key=lambda pattern: pattern not in header):
@@ -79,7 +79,7 @@ def listed(header: Sequence[str]) -> str:
 def _check_names(header: Sequence[str], data: Table) -> None:
     """A UserError names everything that matches no column."""
     given = {
-        "columns": data.columns,
+        "columns": list(data.columns),
         "exclude": data.exclude,
         "categorical": list(data.categorical),
         "dequantise": list(data.dequantise),

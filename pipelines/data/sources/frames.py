@@ -34,6 +34,7 @@ SUFFIXES = {
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"  # how Spark calls the folder of the rows without a value
 FROM_FOLDERS = "Column {name} was read from the names of the folders {name}=…."
 UNFINISHED = "{count} files whose names, or those of their folders, begin with an underscore were passed over."
+REPLACED = "{count} cells that are {text} were read as {other}."
 NO_ROWS = "{count} files have no rows."
 
 Texts = Sequence[str] | Literal["all"]
@@ -111,9 +112,18 @@ class TableFile:
             if len(frame):
                 rows += len(frame)
                 keyed = {name: self._key(name, name in as_texts, len(frame)) for name in named}
-                yield frame.assign(**keyed)[list(wanted)], share
+                yield self._replaced(frame.assign(**keyed)[list(wanted)]), share
         if not rows:
             self.said[NO_ROWS] += 1
+
+    def _replaced(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The frame with other texts in place of some, as the parameters say."""
+        for text, other in getattr(self.data, "replace", {}).items():
+            hits = int((frame == text).to_numpy().sum())
+            if hits:
+                self.said[REPLACED.replace("{text}", repr(text)).replace("{other}", repr(other))] += hits
+                frame = frame.replace({text: other})
+        return frame
 
     def _key(self, name: str, as_text: bool, rows: int) -> pd.Series:
         """What the name of a folder says, as a column."""

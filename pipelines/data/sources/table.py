@@ -110,7 +110,9 @@ class _Columns:
             elif name not in self.low:
                 self.low[name], self.high[name] = np.inf, -np.inf
         if not there.all():
-            if self.data.missing == "refuse" or (self.data.missing == "mean" and name in self.choice.categorical):
+            if self.data.missing in ("model", "refuse") or (
+                self.data.missing == "mean" and name in self.choice.categorical
+            ):
                 row = first_row + int((~there).argmax())
                 what = "drop" if name in self.choice.categorical else "drop or mean"
                 raise UserError(f"{where}, row {row}: a value is missing (NaN); set data.missing to {what}")

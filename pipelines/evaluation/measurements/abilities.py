@@ -43,7 +43,8 @@ def inversion_error(subject: Subject) -> float | None:
         return None
     x, labels = subject.test.head(INVERTED)
     given = labels if family.classes else None
-    apart = (family.decode(family.encode(x, given), given).double() - x.double()).abs()
+    decoded = family.decode(family.encode(x, given), given).double()
+    apart = torch.where(decoded.isnan() & x.isnan(), 0.0, (decoded - x.double()).abs())
     if event.levels is None:
         unit = torch.tensor([column["std"] for column in subject.data.meta["columns"]])
         apart = apart / unit.to(apart)

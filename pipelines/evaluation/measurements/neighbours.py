@@ -16,7 +16,7 @@ from ..metrics.memorisation import nearest
 from ..validation import spread_rows
 from .subject import SEARCHED, Subject
 
-SHOWN = {"image": 10, "sequence": 3, "vector": 0}  # samples
+SHOWN = {"image": 10, "sequence": 3, "vector": 0, "table": 0}  # samples
 BESIDE = 3  # training examples beside each
 
 

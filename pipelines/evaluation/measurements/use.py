@@ -18,7 +18,7 @@ from ..metrics.probe import FITTED, SCORED, probe_accuracy
 from ..validation import BATCH, batches_of, feature_array, reconstruction_error, spread_rows
 from .subject import Subject
 
-JUDGED = {"image": 24, "sequence": 8, "vector": 0}  # test examples whose completions are judged
+JUDGED = {"image": 24, "sequence": 8, "vector": 0, "table": 0}  # test examples whose completions are judged
 TWICE = 2  # completions of each, whose distance is their diversity
 
 

@@ -60,6 +60,8 @@ def foreign_examples(event: Event, test: NDArray[Any], train: NDArray[Any], seed
     """
     rng, centre = np.random.default_rng(seed), train.astype(np.float64).mean(0)
     faded = (test + centre) / 2
+    if event.kind == "table":
+        return {"shuffled": rng.permuted(test, axis=0)}
     if event.levels is None:
         low, high = train.min(0), train.max(0)
         sets = {"noise": rng.uniform(low, high, test.shape), "shuffled": rng.permuted(test, axis=0), "faded": faded}

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.contract import Event
+from models.layers.tables.table_numbers import TableNumbers
 
 from .threads import one_thread
 
@@ -47,7 +48,12 @@ def probe_accuracy(
 
 
 def raw_numbers(x: Tensor, event: Event) -> Tensor:
-    """The numbers (N, I) of examples (N, *event) as they are; where levels are names, a 1 for the one of each place."""
+    """The numbers (N, I) of examples (N, *event) as they are; where levels are names, a 1 for the one of each place.
+
+    The columns of a table are as networks see them.
+    """
+    if event.kind == "table":
+        return TableNumbers(event).to(x.device).numbers(x).double()
     if event.ordered or event.levels is None:
         return x.flatten(1).double()
     levels = x.round().long().clamp(0, event.levels - 1)
