@@ -120,7 +120,9 @@ def _temperatures(project: Project, data: Prepared, folder: Path, by_class: bool
 def _real(data: Prepared, by_class: bool) -> Exhibit:
     """Examples of the test split, of each class where there are any; of a table so only beside samples `by_class`."""
     rows, labels = Rows(data.folder / "test.npy"), data.split("test").labels
-    known = np.asarray(labels) if labels is not None and (by_class or data.event.kind != "vector") else None
+    known = (
+        np.asarray(labels) if labels is not None and (by_class or data.event.kind not in ("vector", "table")) else None
+    )
     index = chosen(data.event, len(rows), known)
     return exhibit(
         data.meta, rows.take(index), None if known is None else known[index], "Real examples of the test split"

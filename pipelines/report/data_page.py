@@ -14,6 +14,8 @@ import numpy as np
 
 from ..data.prepared import SPLITS, Prepared
 from ..data.rows import Rows
+from ..data.tables.typed_rows import allowed
+from ..data.tables.wording import paste_ready
 from ..evaluation.metrics.numerals import number
 from ..evaluation.shown import chosen
 from .data_pictures import (
@@ -31,10 +33,12 @@ from .exhibits import Exhibit, Item, exhibit
 from .html import environment
 from .pictures import data_uri
 from .statistics import ColumnCounts, LevelCounts, ValueCounts
+from .typed_pictures import MOST, cells_of_types, marginals
 
 HISTOGRAMS = 24  # columns with a histogram
+COUNTED = 50_000  # rows of a table whose distributions are drawn
 LISTED = 200  # columns and files that a table lists
-PLURAL = {"image": "images", "sequence": "sequences", "vector": "vectors"}
+PLURAL = {"image": "images", "sequence": "sequences", "vector": "vectors", "table": "rows of a table"}
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class Section:
     tables: Sequence[Table] = ()
     swatches: Sequence[str] = ()
     exhibits: Sequence[Exhibit] = ()
+    paste: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,8 +99,10 @@ def describe(meta: Mapping[str, Any]) -> str:
     if meta["palette"] is not None:
         levels = f"indices of {len(meta['palette'])} colours"
     classes = len(meta["class_names"])
+    if meta["kind"] == "table":
+        levels = "with types"
     kinds = f"{PLURAL[meta['kind']]} of {'shape ' if len(meta['shape']) > 1 else ''}{shape}"
-    kinds += " numbers" if len(meta["shape"]) == 1 else ""
+    kinds += f" {'columns' if meta['kind'] == 'table' else 'numbers'}" if len(meta["shape"]) == 1 else ""
     counts = ", ".join(f"{count:,} {split}" for split, count in meta["counts"].items())
     with_classes = f", {classes} class{'es' * (classes > 1)}" if classes else ""
     sentence = f"{meta['name']}: {kinds}, {levels}{with_classes}; {counts} examples."
@@ -109,7 +116,7 @@ def _facts(prepared: Prepared) -> dict[str, str]:
         "source": str(meta["source"]),
         "kind": f"{meta['kind']}, {meta['channels']}",
         "shape": f"({', '.join(map(str, meta['shape']))})",
-        "levels": "real numbers" if meta["levels"] is None else f"0 … {meta['levels'] - 1}",
+        "levels": _levels_in_words(meta),
         "stored as": str(meta["dtype"]),
         "digest": prepared.digest[:16],
     }
@@ -123,6 +130,12 @@ def _facts(prepared: Prepared) -> dict[str, str]:
     if meta["each_step"]:
         facts["training split"] = f"{meta['each_step']} grey levels, made 0 or 1 at each step"
     return facts
+
+
+def _levels_in_words(meta: Mapping[str, Any]) -> str:
+    if meta["kind"] == "table":
+        return "as the type of each column says"
+    return "real numbers" if meta["levels"] is None else f"0 … {meta['levels'] - 1}"
 
 
 def _splits(meta: Mapping[str, Any]) -> Section:
@@ -202,6 +215,8 @@ def _values(prepared: Prepared) -> list[Section]:
         return [_levels(meta, rows)]
     if meta["channels"] == "series":
         return [_series(meta, rows)]
+    if meta["kind"] == "table":
+        return [_types(meta, rows)]
     return _columns(meta, rows)
 
 
@@ -282,6 +297,22 @@ def _columns(meta: Mapping[str, Any], rows: Rows) -> list[Section]:
         )
         sections.append(Section("correlation", "Correlation", strongest, exhibits=[picture]))
     return sections
+
+
+def _types(meta: Mapping[str, Any], rows: Rows) -> Section:
+    """The type of each column, what decided it, and how to say otherwise."""
+    columns = meta["columns"]
+    heads = [("Column", ""), ("Type", ""), ("Holds", ""), ("Gaps", ""), ("Decided by", "")]
+    lines = [[plain(cell) for cell in cells] for cells in cells_of_types(columns[:LISTED], meta["why"], allowed)]
+    seen = rows.spread(min(len(rows), COUNTED))
+    first = "each column" if len(columns) <= MOST else f"the first {MOST} columns"
+    caption = f"The distribution of {first} in {_counted(len(seen), rows)} of the training split."
+    picture = Exhibit([Item(data_uri(marginals(meta, seen)), caption)], caption, wide=True)
+    names, types = [column["name"] for column in columns], [column["type"] for column in columns]
+    text = "To say otherwise, paste what is below into params.yaml under data, and change it."
+    table = Table("The type of each column", heads, lines)
+    paste = paste_ready(names, types, meta["why"])
+    return Section("values", "Columns", text, tables=[table], exhibits=[picture], paste=paste)
 
 
 def _strongest(correlation: np.ndarray, names: Sequence[str]) -> str:

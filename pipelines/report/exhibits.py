@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from ..data.quantisation import decode
 from ..evaluation.shown import CLIPS, UNLABELLED_CLIPS, as_columns, columns
 from .pictures import COLOURS, STYLE, data_uri, image_grid, short
+from .typed_pictures import MOST, marginals, written_rows
 
 PAIRED = 6  # columns of a pair plot
 BINS = 30
@@ -52,7 +53,7 @@ class Exhibit:
 
     A plot with a `wide` picture keeps its letters legible on a narrow screen, and is scrolled there. `heads` stand
     above a grid: each is a heading, and how many columns it spans; `sides` stand to the left of its rows. A row has at
-    most `across` cards, if that is given.
+    most `across` cards, if that is given. Rows of a table stand below the pictures, with the names of their `columns`.
     """
 
     items: Sequence[Item]
@@ -62,6 +63,8 @@ class Exhibit:
     heads: Sequence[tuple[str, int]] = ()
     across: int | None = None
     sides: Sequence[str] = ()
+    columns: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
 
 
 def exhibit(meta: Meta, x: NDArray[Any], labels: NDArray[Any] | None, what: str, levels: int | None = None) -> Exhibit:
@@ -73,6 +76,8 @@ def exhibit(meta: Meta, x: NDArray[Any], labels: NDArray[Any] | None, what: str,
         return Exhibit([], f"{what}: there are none.")
     if meta["kind"] == "image":
         return _images(meta, x, labels, what, levels or meta["levels"])
+    if meta["kind"] == "table":
+        return _typed(meta, x, what)
     if meta["channels"] == "columns":
         return _table(meta, x, labels, what)
     return _clips(meta, x, labels, what)
@@ -92,6 +97,18 @@ def _images(meta: Meta, x: NDArray[Any], labels: NDArray[Any] | None, what: str,
 
 
 # Tables
+
+
+def _typed(meta: Meta, x: NDArray[Any], what: str) -> Exhibit:
+    """Each column's distribution, and some rows as they would stand in a file."""
+    names, rows = written_rows(meta, x)
+    picture = data_uri(marginals(meta, x))
+    columns = len(meta["columns"])
+    first = "each column" if columns <= MOST else f"the first {MOST} of {columns} columns"
+    caption = f"{what}: the distribution of {first} in {len(x):,} rows, over the range of the training data, and"
+    caption += f" {len(rows)} of the rows as they would stand in a file; a gap is blank."
+    alt = f"A histogram of {first}: {what}"
+    return Exhibit([Item(picture, alt)], caption, wide=True, columns=names, rows=rows)
 
 
 def _table(meta: Meta, x: NDArray[Any], labels: NDArray[Any] | None, what: str) -> Exhibit:

@@ -88,7 +88,7 @@ def _raw_probe(project: Project, data: Prepared) -> str:
         assert labels is not None
         arrays += [raw_numbers(x, data.event).cpu().numpy(), labels.cpu().numpy()]
     accuracy = probe_accuracy(*arrays)
-    of = {"image": "pixels", "sequence": "sequences", "vector": "columns"}[data.event.kind]
+    of = {"image": "pixels", "sequence": "sequences", "vector": "columns", "table": "columns"}[data.event.kind]
     return "not measured" if accuracy is None else f"logistic regression on raw {of} has accuracy {accuracy:.3f}"
 
 

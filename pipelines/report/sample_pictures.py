@@ -25,7 +25,7 @@ def temperature_row(
 
     None where there are none.
     """
-    if not x.size:
+    if not x.size or meta["kind"] == "table":
         return None
     names = [f"{temperature:g}" for temperature in temperatures]
     classes = None if labels is None or not meta["class_names"] else [meta["class_names"][label] for label in labels]
