@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -87,7 +88,7 @@ def _shares(x: NDArray[Any], levels: int) -> NDArray[np.float64]:
 
 
 def _gap(value: Any) -> bool:
-    return value is None or value != value
+    return bool(pd.isna(value))
 
 
 def _text(value: Any) -> str:

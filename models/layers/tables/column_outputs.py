@@ -4,12 +4,13 @@
     numbers             Σ_m π_m N(y; μ_m, σ_m²) of the number on its column's scale y (see marginals.py): of a real one
                         the density, of an integer the mass of its bin; and the probability of a gap
 
-So missing values are modelled as what they are, an outcome, and never imputed.
+So missing values are modelled as what they are, an outcome, and never imputed. Columns of a kind are computed together.
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -17,139 +18,195 @@ from torch.nn import functional as F
 
 from ...columns import Column
 from ...contract import Event
-from ..autoregressive.outputs import GaussianMixture, Levels, Output
+from ..autoregressive.outputs import GaussianMixture, Output
 from ..bins import log_gaussian_interval
+from ..draws import categorical
 from ..precision import at_least_float32
 from .marginals import Marginals
 
 FEW = 20  # integers of so many levels have a probability for each
 
 
-class ColumnOutput(Output):
-    """The distribution of one column, which may read fewer than all network outputs that there are: the first."""
+class Group(ABC):
+    """The distributions of C columns of a kind. Each reads the first of P network outputs, as many as it needs."""
 
     uniforms = 2
+    size: int
+
+    @abstractmethod
+    def start(self) -> Tensor:
+        """Outputs (C, size) to begin with."""
+
+    @abstractmethod
+    def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
+        """log p(x) (…, C) of values x (…, C) by outputs h (…, C, P)."""
+
+    @abstractmethod
+    def draw(self, h: Tensor, u: Tensor, temperature: float) -> Tensor:
+        """Values (…, C), in float64, drawn by uniform numbers u (…, C, 2) from outputs h (…, C, P)."""
 
     @abstractmethod
     def middle(self, h: Tensor) -> Tensor:
-        """The most likely name, or the mean number on the column's scale, (…) by network outputs h (…, P)."""
+        """The most likely name, or the mean number on its column's scale, (…, C) by outputs h (…, C, P)."""
 
 
-class NamedLevels(Levels, ColumnOutput):
+class Names(Group):
     """A logit for each level, and one for the gap, which comes last."""
 
-    def __init__(self, column: Column) -> None:
-        assert column.levels is not None
-        self.gap = int(column.gaps > 0)
-        super().__init__(column.levels + self.gap)
-        self.size, self.column = self.levels, column
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self.columns = columns
+        self.gap_at = torch.tensor([column.levels or 0 for column in columns])
+        self.count = self.gap_at + torch.tensor([column.gaps > 0 for column in columns])
+        self.size = int(self.count.max())
 
     def start(self) -> Tensor:
         """The shares of the training examples."""
-        below = torch.tensor([share for _, share in self.column.distribution])
-        shares = below.diff() * (1 - self.column.gaps)
-        gap = [self.column.gaps] if self.column.gaps else []
-        return torch.cat([shares, torch.tensor(gap)]).log()
+        started = torch.zeros(len(self.columns), self.size)
+        for c, column in enumerate(self.columns):
+            shares = torch.tensor([share for _, share in column.distribution]).diff() * (1 - column.gaps)
+            started[c, : len(shares)] = shares.log()
+            started[c, len(shares) : int(self.count[c])] = torch.tensor(column.gaps).log()
+        return started
 
     def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
-        level = x.nan_to_num(nan=float(self.levels - 1)).long()
-        return self.log_masses(at_least_float32(h)).gather(-1, level[..., None])[..., 0]
-
-    def log_masses(self, h: Tensor) -> Tensor:
-        return F.log_softmax(h[..., : self.size], -1)
-
-    def middle(self, h: Tensor) -> Tensor:
-        return self._or_gap(self.log_masses(h).argmax(-1))
+        place = torch.where(x.isnan(), self.gap_at.to(x.device), x.nan_to_num()).long()
+        return self._log_masses(at_least_float32(h)).gather(-1, place[..., None])[..., 0]
 
     def draw(self, h: Tensor, u: Tensor, temperature: float) -> Tensor:
-        return self._or_gap(super().draw(h, u, temperature))
+        log_masses = self._log_masses(h.double())
+        if temperature == 0:
+            return self._values(log_masses.argmax(-1))
+        return self._values(categorical((log_masses / temperature).softmax(-1), u[..., 0].double()))
 
-    def _or_gap(self, level: Tensor) -> Tensor:
-        level = level.double()
-        return torch.where(level == float(self.levels - self.gap), torch.nan, level) if self.gap else level
+    def middle(self, h: Tensor) -> Tensor:
+        return self._values(self._log_masses(h.double()).argmax(-1))
+
+    def _log_masses(self, h: Tensor) -> Tensor:
+        """log p (…, C, size), -∞ where a column has no such level."""
+        absent = torch.arange(self.size, device=h.device) >= self.count.to(h.device)[:, None]
+        return F.log_softmax(h[..., : self.size].masked_fill(absent, -torch.inf), -1)
+
+    def _values(self, place: Tensor) -> Tensor:
+        return torch.where(place == self.gap_at.to(place.device), torch.nan, place.double())
 
 
-class Numbers(ColumnOutput):
+class Numbers(Group):
     """A mixture of Gaussians on the column's scale, and a logit of the gap, which comes last."""
 
-    def __init__(self, column: Column, components: int) -> None:
-        self.mixture, self.column = GaussianMixture(components), column
-        self.marginal = Marginals([column])
-        self.size = self.mixture.size + (column.gaps > 0)
+    def __init__(self, columns: Sequence[Column], components: int) -> None:
+        self.mixture, self.columns = GaussianMixture(components), columns
+        self.marginals = Marginals(columns)
+        self.gaps = torch.tensor([column.gaps for column in columns])
+        self.levels = torch.tensor([column.levels or 0 for column in columns])
+        self.size = self.mixture.size + 1
 
     def start(self) -> Tensor:
-        gap = torch.tensor([self.column.gaps] if self.column.gaps else []).logit()
-        return torch.cat([self.mixture.start(), gap])
+        mixture = self.mixture.start().expand(len(self.columns), -1)
+        return torch.cat([mixture, self.gaps.clamp(1e-6, 1 - 1e-6).logit()[:, None]], 1)
 
     def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
         h, gap = at_least_float32(h), x.isnan()
-        log_p = self._log_prob_of_value(h[..., : self.mixture.size], torch.where(gap, 0.0, x)[..., None])
-        if not self.column.gaps:
-            return log_p
-        logit = h[..., self.size - 1]
-        return torch.where(gap, F.logsigmoid(logit), F.logsigmoid(-logit) + log_p)
+        mixture, logit = h[..., : self.size - 1], h[..., self.size - 1]
+        log_p = self._log_prob_of_values(mixture, torch.where(gap, 0.0, x))
+        holed = (self.gaps > 0).to(x.device)
+        return torch.where(gap, F.logsigmoid(logit), torch.where(holed, F.logsigmoid(-logit), 0.0) + log_p)
 
-    def _log_prob_of_value(self, h: Tensor, x: Tensor) -> Tensor:
-        """log p (…) of values x (…, 1)."""
-        marginal, flat = self.marginal.to(x.device), x.reshape(-1, 1)
-        if self.column.levels is None:
-            y, log_slope = (each.view_as(x)[..., 0].to(h) for each in marginal(flat))
-            return self.mixture.log_prob(h, y) + log_slope
-        low, high = (marginal(flat + up)[0].view_as(x).to(h) for up in (0, 1))
+    def _log_prob_of_values(self, h: Tensor, x: Tensor) -> Tensor:
+        """log p (…, C) of values x (…, C)."""
+        marginals, flat = self.marginals.to(x.device), x.flatten(0, -2)
+        low, log_slope = (each.view_as(x).to(h) for each in marginals(flat))
+        levels = self.levels.to(x.device)
+        real = levels == 0
+        density = self.mixture.log_prob(h, low) + log_slope
+        if real.all():
+            return density
+        high = marginals(flat + 1)[0].view_as(x).to(h)
         logits, mean, log_std = self.mixture.parameters(h)
         std = log_std.exp()
-        first, last = x <= 0, x >= self.column.levels - 1
-        log_mass = log_gaussian_interval((low - mean) / std, (high - mean) / std, first, last)
-        return (F.log_softmax(logits, -1) + log_mass).logsumexp(-1)
-
-    def middle(self, h: Tensor) -> Tensor:
-        h = h.double()
-        logits, mean, _ = self.mixture.parameters(h[..., : self.mixture.size])
-        x = self._value((logits.softmax(-1) * mean).sum(-1))
-        return torch.where(h[..., self.size - 1] > 0, torch.nan, x) if self.column.gaps else x
+        a, b = (torch.where(real, end, edge)[..., None] for end, edge in ((-1.0, low), (1.0, high)))
+        first, last = ((x <= 0) & ~real)[..., None], ((x >= levels - 1) & ~real)[..., None]
+        log_mass = log_gaussian_interval((a - mean) / std, (b - mean) / std, first, last)
+        return torch.where(real, density, (F.log_softmax(logits, -1) + log_mass).logsumexp(-1))
 
     def draw(self, h: Tensor, u: Tensor, temperature: float) -> Tensor:
         h, first = h.double(), u[..., 0].double()
-        gap = h[..., self.size - 1].sigmoid() if self.column.gaps else torch.zeros_like(first)
+        gap = torch.where((self.gaps > 0).to(h.device), h[..., self.size - 1].sigmoid(), 0.0)
         within = torch.stack([(first - gap) / (1 - gap), u[..., 1].double()], -1)
-        y = self.mixture.draw(h[..., : self.mixture.size], within, temperature)
-        return torch.where(first < gap, torch.nan, self._value(y))
+        y = self.mixture.draw(h[..., : self.size - 1], within, temperature)
+        return torch.where(first < gap, torch.nan, self._values(y))
 
-    def _value(self, y: Tensor) -> Tensor:
-        """The values (…) of numbers y (…) on the column's scale."""
-        x = self.marginal.to(y.device).inverse(y.reshape(-1, 1)).view_as(y)
-        return x if self.column.levels is None else x.floor().clamp(0, self.column.levels - 1)
+    def middle(self, h: Tensor) -> Tensor:
+        h = h.double()
+        logits, mean, _ = self.mixture.parameters(h[..., : self.size - 1])
+        x = self._values((logits.softmax(-1) * mean).sum(-1))
+        missing = (h[..., self.size - 1] > 0) & (self.gaps > 0).to(h.device)
+        return torch.where(missing, torch.nan, x)
+
+    def _values(self, y: Tensor) -> Tensor:
+        """The values (…, C) of numbers y (…, C) on the columns' scales."""
+        x = self.marginals.to(y.device).inverse(y.flatten(0, -2)).view_as(y)
+        levels = self.levels.to(y.device)
+        return torch.where(levels == 0, x, x.floor().clamp_min(0).minimum(levels - 1.0))
+
+
+class ColumnOutput(Output):
+    """The distribution of a single column."""
+
+    uniforms = Group.uniforms
+
+    def __init__(self, group: Group) -> None:
+        self.group, self.size = group, group.size
+
+    def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
+        return self.group.log_prob(h[..., None, :], x[..., None])[..., 0]
+
+    def draw(self, h: Tensor, u: Tensor, temperature: float) -> Tensor:
+        return self.group.draw(h[..., None, :], u[..., None, :], temperature)[..., 0]
 
 
 class TableOutput(Output):
-    """An output for each column; all take as many network outputs as the largest, of which the others use the first."""
+    """A distribution for each column; all have as many network outputs as the one that needs most."""
 
-    uniforms = 2
+    uniforms = Group.uniforms
 
     def __init__(self, event: Event, components: int) -> None:
-        few = [column.names or (column.levels or FEW + 1) <= FEW for column in event.columns or ()]
-        self.columns: list[ColumnOutput] = [
-            NamedLevels(column) if by_name else Numbers(column, components)
-            for column, by_name in zip(event.columns or (), few, strict=True)
-        ]
-        self.size = max(output.size for output in self.columns)
+        columns = event.columns or ()
+        by_name = [column.names or 0 < (column.levels or 0) <= FEW for column in columns]
+        makers: tuple[Callable[[Sequence[Column]], Group], ...] = (
+            lambda some: Numbers(some, components),
+            Names,
+        )
+        self.groups: list[tuple[Group, Tensor]] = []
+        for kind, make in enumerate(makers):
+            places = [d for d, named in enumerate(by_name) if named == bool(kind)]
+            if places:
+                self.groups.append((make([columns[d] for d in places]), torch.tensor(places)))
+        self.alone = [ColumnOutput(makers[named]([column])) for column, named in zip(columns, by_name, strict=True)]
+        self.size = max(group.size for group, _ in self.groups)
 
     def starts(self, numbers: int) -> Tensor:
-        return torch.cat([F.pad(output.start(), (0, self.size - output.size)) for output in self.columns])
+        started = torch.zeros(numbers, self.size)
+        for group, places in self.groups:
+            started[places, : group.size] = group.start()
+        return started.flatten()
 
-    def at(self, position: int) -> ColumnOutput:
-        return self.columns[position]
+    def at(self, position: int) -> Output:
+        return self.alone[position]
 
     def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
         """log p (…, D) of rows x (…, D) by outputs h (…, D, P)."""
-        return torch.stack([output.log_prob(h[..., d, :], x[..., d]) for d, output in enumerate(self.columns)], -1)
+        return self._together(lambda group, places: group.log_prob(h[..., places, :], x[..., places]))
 
     def draw(self, h: Tensor, u: Tensor, temperature: float) -> Tensor:
         """Rows (…, D) by outputs h (…, D, P) and uniform numbers u (…, D, 2)."""
-        return torch.stack(
-            [output.draw(h[..., d, :], u[..., d, :], temperature) for d, output in enumerate(self.columns)], -1
-        )
+        return self._together(lambda group, places: group.draw(h[..., places, :], u[..., places, :], temperature))
 
     def middle(self, h: Tensor) -> Tensor:
         """The middle (…, D) of each column's distribution, by outputs h (…, D, P)."""
-        return torch.stack([output.middle(h[..., d, :]) for d, output in enumerate(self.columns)], -1)
+        return self._together(lambda group, places: group.middle(h[..., places, :]))
+
+    def _together(self, function: Callable[[Group, Tensor], Tensor]) -> Tensor:
+        """What a function of each group gives of its columns, in the order of the columns."""
+        parts = [function(group, places) for group, places in self.groups]
+        order = torch.cat([places for _, places in self.groups]).argsort()
+        return torch.cat(parts, -1)[..., order]
