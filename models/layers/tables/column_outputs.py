@@ -9,6 +9,7 @@ So missing values are modelled as what they are, an outcome, and never imputed. 
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
@@ -55,9 +56,10 @@ class Names(Group):
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self.columns = columns
+        counts = [(column.levels or 0) + (column.gaps > 0) for column in columns]
         self.gap_at = torch.tensor([column.levels or 0 for column in columns])
-        self.count = self.gap_at + torch.tensor([column.gaps > 0 for column in columns])
-        self.size = int(self.count.max())
+        self.count = torch.tensor(counts)
+        self.size = max(counts)
 
     def start(self) -> Tensor:
         """The shares of the training examples."""
@@ -65,7 +67,8 @@ class Names(Group):
         for c, column in enumerate(self.columns):
             shares = torch.tensor([share for _, share in column.distribution]).diff() * (1 - column.gaps)
             started[c, : len(shares)] = shares.log()
-            started[c, len(shares) : int(self.count[c])] = torch.tensor(column.gaps).log()
+            if column.gaps:
+                started[c, len(shares)] = math.log(column.gaps)
         return started
 
     def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
