@@ -1,13 +1,20 @@
 """Do synthetic rows lie nearer to the rows they were made from than to other rows of the same kind?
 
-The distance to the closest record (DCR) of synthetic rows, in the unit of `record_distances`, to training rows and to
-as many holdout rows. `closer` is the share of synthetic rows that are nearer to a training row, ties counted half: ½
-where nothing was copied. Its interval takes synthetic rows as independent, given the two tables.
+The distance to the closest record (DCR) of synthetic rows, in the unit of `record_distances`, to as many training rows
+as there are holdout rows, and to these. `closer` is the share of synthetic rows that are nearer to a training row, ties
+counted half: ½ where nothing was copied. Where the holdout is small, most copied rows are not among so few training
+rows, and are not seen by it.
 
-Copies are counted too, since an average hides a few. A row is an exact copy if a training row has its values in all
-columns, and a near copy if one lies within 0.01, which is a hundredth of a standard deviation in the average column,
-and no other category in up to a hundred columns. Where tables have few columns and few values, new rows repeat
-old ones by chance: `expected` are the same shares of the holdout rows.
+Its interval is Wilson's, but not that of S independent rows. Synthetic rows around one real row say one thing, whether
+that row is of training or of holdout; and if nothing was copied, which M of the 2 M are the training rows is a matter
+of chance. With c_j synthetic rows around row j the share then has the variance of a share of this many independent rows:
+
+    1 / n = (Σ c_j² / S² - 1 / 2M) 2M / (2M - 1)
+
+So copies are counted too, among all training rows. A row is an exact copy if a training row has its values in all
+columns, and a near copy if one lies within 0.01: that is a hundredth of a standard deviation in the average column, and
+no other category in up to a hundred columns. Where tables have few columns and few values, new rows repeat old ones by
+chance: what is expected are the same shares of the holdout rows.
 """
 
 from __future__ import annotations
@@ -24,6 +31,7 @@ from .proportions import Share, share
 from .record_distances import Distances, Neighbours
 
 NEAR = 0.01  # distance of a near copy
+EVEN = 1e-9  # 1 / n, at least: it is 0 where each real row is the nearest of as many synthetic rows
 
 
 @dataclass(frozen=True)
@@ -36,12 +44,15 @@ class Spread:
 
 @dataclass(frozen=True)
 class Closest:
-    """The distances of synthetic rows to the two tables, and of holdout rows, which are new, to training rows."""
+    """The distances of synthetic rows to as many rows of training and of holdout, and near copies of training rows.
+
+    As many `independent_rows` would know `closer` as well.
+    """
 
     to_train: Spread
     to_holdout: Spread
-    expected: Spread
     closer: Share
+    independent_rows: float
     near: Share
     near_expected: Share
 
@@ -56,11 +67,15 @@ class Copies:
 
 def closest(distances: Neighbours) -> Closest:
     """How near synthetic rows are."""
-    train, holdout = distances.synthetic_to_train, distances.synthetic_to_holdout
+    train, holdout = distances.to_train.among, distances.to_holdout.among
     nearer = float((train < holdout).sum() + (train == holdout).sum() / 2)
+    crowds = np.bincount(np.where(train < holdout, 2 * distances.to_train.which, 2 * distances.to_holdout.which + 1))
+    both = 2 * len(distances.to_holdout.back)
+    inverse = (np.square(crowds / len(train)).sum() - 1 / both) * both / (both - 1)
+    independent = 1 / max(float(inverse), EVEN)
     return Closest(
-        _spread(train), _spread(holdout), _spread(distances.holdout_to_train), share(nearer, len(train)),
-        _near(train), _near(distances.holdout_to_train),
+        _spread(train), _spread(holdout), share(nearer, len(train), independent), independent,
+        _near(distances.to_train.distances), _near(distances.holdout_to_train.distances),
     )  # fmt: skip
 
 

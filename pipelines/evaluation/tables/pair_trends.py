@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..metrics.threads import one_thread
 from .column_kinds import Columns, Encoded, encoded, sampled
 from .column_shapes import CHEAP_ROWS, mean_of
 
@@ -54,6 +55,7 @@ class Trends:
     synthetic_rows: int
 
 
+@one_thread()
 def pair_trends(real: pd.DataFrame, synthetic: pd.DataFrame, columns: Columns, seed: int = 0) -> Trends:
     """The pairs of columns of synthetic rows beside those of real rows."""
     real, synthetic = sampled(real, CHEAP_ROWS, seed), sampled(synthetic, CHEAP_ROWS, seed)

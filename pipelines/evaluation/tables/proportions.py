@@ -23,10 +23,10 @@ class Share:
     rows: int
 
 
-def share(count: float, rows: int) -> Share:
-    """So many of so many rows; halves, of ties, are allowed."""
-    z = float(norm.ppf((1 + LEVEL) / 2))
+def share(count: float, rows: int, independent: float | None = None) -> Share:
+    """So many of so many rows; halves, of ties, are allowed. The interval is that of fewer rows if these depend."""
+    z, n = float(norm.ppf((1 + LEVEL) / 2)), independent or rows
     value = count / rows
-    middle = (count + z * z / 2) / (rows + z * z)
-    margin = z / (rows + z * z) * (rows * value * (1 - value) + z * z / 4) ** 0.5
+    middle = (value * n + z * z / 2) / (n + z * z)
+    margin = z / (n + z * z) * (n * value * (1 - value) + z * z / 4) ** 0.5
     return Share(value, max(0.0, middle - margin), min(1.0, middle + margin), rows)

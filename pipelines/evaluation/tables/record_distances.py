@@ -25,17 +25,28 @@ Scales = dict[str, tuple[float, float]]  # the mean and the standard deviation o
 
 
 @dataclass(frozen=True)
-class Neighbours:
-    """The distance of each row of one table to the nearest row of another: all that privacy is measured by.
+class Nearest:
+    """The `distances` of the rows of one table (N,) to the nearest row of another, and `back` (M,).
 
-    As many training rows as holdout rows are looked at: of more rows the nearest is nearer.
+    `among` are the distances to the nearest of only some rows of the other, and `which` is its number.
     """
 
-    synthetic_to_train: Distances
-    synthetic_to_holdout: Distances
-    train_to_synthetic: Distances
-    holdout_to_synthetic: Distances
-    holdout_to_train: Distances
+    distances: Distances
+    among: Distances
+    which: NDArray[np.intp]
+    back: Distances
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Who is near whom among three tables: all that privacy is measured by.
+
+    What is `among` training rows is among as many as there are holdout rows: of more rows the nearest is nearer.
+    """
+
+    to_train: Nearest
+    to_holdout: Nearest
+    holdout_to_train: Nearest
 
 
 def neighbours(
@@ -46,39 +57,37 @@ def neighbours(
     rows: int = ROWS,
     seed: int = 0,
 ) -> Neighbours:
-    """The distances between three tables, each of which has rows."""
+    """Those of three tables that have rows: of at most `rows`, and no more of holdout than of training."""
     scales = scales_of(encoded(columns, train)[0])
-    count = min(len(train), len(holdout), rows)
-    train, holdout, synthetic = (
-        sampled(train, count, seed),
-        sampled(holdout, count, seed),
-        sampled(synthetic, rows, seed),
-    )
-    of_train, of_holdout, of_synthetic = encoded(columns, train, holdout, synthetic)
-    synthetic_to_train, train_to_synthetic = nearest(of_synthetic, of_train, scales)
-    synthetic_to_holdout, holdout_to_synthetic = nearest(of_synthetic, of_holdout, scales)
-    holdout_to_train, _ = nearest(of_holdout, of_train, scales)
+    train = train.sample(min(len(train), rows), random_state=seed)  # in an order that says nothing
+    frames = train, sampled(holdout, len(train), seed), sampled(synthetic, rows, seed)
+    of_train, of_holdout, of_synthetic = encoded(columns, *frames)
     return Neighbours(
-        synthetic_to_train, synthetic_to_holdout, train_to_synthetic, holdout_to_synthetic, holdout_to_train
+        nearest(of_synthetic, of_train, scales, of_holdout.rows),
+        nearest(of_synthetic, of_holdout, scales, of_holdout.rows),
+        nearest(of_holdout, of_train, scales, of_train.rows),
     )
 
 
-def nearest(first: Encoded, second: Encoded, scales: Scales) -> tuple[Distances, Distances]:
-    """The distance of each row of one table (N,) to the nearest row of another, and the other way round (M,)."""
-    forward, back = np.empty(first.rows, np.float32), np.full(second.rows, np.inf, np.float32)
+def nearest(first: Encoded, second: Encoded, scales: Scales, some: int) -> Nearest:
+    """The nearest rows of a second table, and of its first rows."""
+    forward, among = np.empty(first.rows, np.float32), np.empty(first.rows, np.float32)
+    which, back = np.empty(first.rows, np.intp), np.full(second.rows, np.inf, np.float32)
     ours, theirs = _standardised(first, scales), _standardised(second, scales)
     step = max(1, CELLS // second.rows)
     for start in range(0, first.rows, step):
-        some = slice(start, start + step)
-        total = np.zeros((len(forward[some]), second.rows), np.float32)
+        now = slice(start, start + step)
+        total = np.zeros((len(forward[now]), second.rows), np.float32)
         for name, values in theirs.items():
-            total += _apart(ours[name][some], values)
+            total += _apart(ours[name][now], values)
         for name, codes in second.codes.items():
-            total += first.codes[name][some, None] != codes
-        forward[some] = total.min(1)
+            total += first.codes[name][now, None] != codes
+        which[now] = total[:, :some].argmin(1)
+        among[now] = np.take_along_axis(total, which[now, None], 1)[:, 0]
+        forward[now] = np.minimum(among[now], total[:, some:].min(1, initial=np.inf))
         np.minimum(back, total.min(0), out=back)
     columns = np.float32(len(first.numbers) + len(first.codes))
-    return forward / columns, back / columns
+    return Nearest(forward / columns, among / columns, which, back / columns)
 
 
 def scales_of(table: Encoded) -> Scales:

@@ -16,7 +16,7 @@ FEWEST = 20  # rows of each table, of which fewer have no 5th percentile
 
 @dataclass(frozen=True)
 class RowPrivacy:
-    """What was found, and how many rows of each table were measured against each other; None where they are too few."""
+    """What was found, and of how many rows distances were taken; None where they are too few."""
 
     closest: Closest | None
     copies: Copies | None
@@ -36,8 +36,8 @@ def row_privacy(
     seed: int = 0,
 ) -> RowPrivacy:
     """The privacy of training rows, beside holdout rows that no synthetic row was made from."""
-    count = min(len(train), len(holdout), rows)
-    sizes = count, count, min(len(synthetic), rows)
+    looked_at = min(len(train), rows)
+    sizes = looked_at, min(len(holdout), looked_at), min(len(synthetic), rows)
     if min(sizes) < FEWEST:
         return RowPrivacy(None, None, None, *sizes, f"{min(sizes)} rows are too few: {FEWEST} are needed of each table")
     distances = neighbours(train, holdout, synthetic, columns, rows, seed)

@@ -28,6 +28,8 @@ class Coverage:
     ranges: float | None
     new: dict[str, float | None]
     reasons: dict[str, str]
+    real_rows: int
+    synthetic_rows: int
 
 
 def value_coverage(real: pd.DataFrame, synthetic: pd.DataFrame, columns: Columns) -> Coverage:
@@ -42,7 +44,8 @@ def value_coverage(real: pd.DataFrame, synthetic: pd.DataFrame, columns: Columns
     reasons = {name: "it has no values in one of the tables" for name, value in covered.items() if value is None}
     reasons |= {name: "it never varies in the real rows" for name in _constant(ours.numbers) if covered[name] is None}
     categories, ranges = (mean_of(covered[name] for name in names) for names in (ours.codes, ours.numbers))
-    return Coverage({name: covered[name] for name in columns}, categories, ranges, new, reasons)
+    covered = {name: covered[name] for name in columns}
+    return Coverage(covered, categories, ranges, new, reasons, len(real), len(synthetic))
 
 
 def _categories(real: NDArray[np.int64], synthetic: NDArray[np.int64]) -> tuple[float | None, float | None]:
