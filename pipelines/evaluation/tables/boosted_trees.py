@@ -29,23 +29,28 @@ def matrices(columns: Columns, *frames: pd.DataFrame) -> list[Matrix]:
     ]
 
 
-def classifier(columns: Columns, seed: int) -> HistGradientBoostingClassifier:
-    """One that learns classes from `matrices` of these columns."""
+def classifier(columns: Columns, seed: int, x: Matrix, y: NDArray[Any]) -> HistGradientBoostingClassifier:
+    """One that has learnt classes (N,) from features (N, D) of these columns."""
     from sklearn.ensemble import HistGradientBoostingClassifier  # takes a second, which counting does not need
 
-    return HistGradientBoostingClassifier(**_settings(columns, seed))
+    return HistGradientBoostingClassifier(**_settings(columns, seed)).fit(_with_values(x), y)
 
 
-def regressor(columns: Columns, seed: int) -> HistGradientBoostingRegressor:
-    """One that learns numbers from `matrices` of these columns."""
+def regressor(columns: Columns, seed: int, x: Matrix, y: NDArray[Any]) -> HistGradientBoostingRegressor:
+    """One that has learnt numbers (N,) from features (N, D) of these columns."""
     from sklearn.ensemble import HistGradientBoostingRegressor
 
-    return HistGradientBoostingRegressor(**_settings(columns, seed))
+    return HistGradientBoostingRegressor(**_settings(columns, seed)).fit(_with_values(x), y)
 
 
 def _settings(columns: Columns, seed: int) -> dict[str, Any]:
     categorical = [kind == "category" for kind in columns.values()]
     return {"categorical_features": categorical, "max_iter": ITERATIONS, "random_state": seed}
+
+
+def _with_values(x: Matrix) -> Matrix:
+    """Features (N, D) where columns of nothing but gaps, which scikit-learn cannot cut into bins, are all the same."""
+    return np.where(np.isnan(x).all(0), 0, x)
 
 
 def _ranks(columns: list[NDArray[np.int64]]) -> list[Matrix]:

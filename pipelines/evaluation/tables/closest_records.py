@@ -7,7 +7,7 @@ rows, and are not seen by it.
 
 Its interval is Wilson's, but not that of S independent rows. Synthetic rows around one real row say one thing, whether
 that row is of training or of holdout; and if nothing was copied, which M of the 2 M are the training rows is a matter
-of chance. With c_j synthetic rows around row j the share then has the variance of a share of this many independent rows:
+of chance. With c_j synthetic rows around row j the share then has the variance of one of this many independent rows:
 
     1 / n = (Σ c_j² / S² - 1 / 2M) 2M / (2M - 1)
 

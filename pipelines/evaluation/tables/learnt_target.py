@@ -58,7 +58,7 @@ def learnt_target(
         y: list[NDArray[np.float64] | Classes] = [table.codes[target] for table in encoded(columns, *frames)]
     else:
         y = [numeric(frame[target], columns[target]) for frame in frames]
-    reason = _why_not(y, columns[target] == "category")
+    reason = _why_not(y, columns[target] == "category") if len(columns) > 1 else "there is nothing to predict it from"
     if reason:
         blank: dict[str, float | None] = dict.fromkeys(OF_CLASSES if columns[target] == "category" else OF_NUMBERS)
         return LearntTarget(target, blank, blank, count, len(frames[2]), reason)
@@ -86,7 +86,7 @@ def _numbers(
 ) -> dict[str, float | None]:
     from sklearn.metrics import r2_score
 
-    return {"r2": float(r2_score(truth, regressor(columns, seed).fit(x, y).predict(test)))}
+    return {"r2": float(r2_score(truth, regressor(columns, seed, x, y).predict(test)))}
 
 
 def _classes(
@@ -94,7 +94,7 @@ def _classes(
 ) -> dict[str, float | None]:
     from sklearn.metrics import accuracy_score, f1_score
 
-    fitted = classifier(columns, seed).fit(x, y)
+    fitted = classifier(columns, seed, x, y)
     predicted = fitted.predict(test)
     present, counts = np.unique(truth, return_counts=True)
     rarer = f1_score(truth == present[counts.argmin()], predicted == present[counts.argmin()], zero_division=0)

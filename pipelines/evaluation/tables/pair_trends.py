@@ -27,6 +27,7 @@ from .column_shapes import CHEAP_ROWS, mean_of
 
 CORRELATED, ASSOCIATED = 0.5, 0.3  # above which the report counts a pair
 BINS = 10
+CELLS = 10_000  # of two columns, of which more are sorted before they are counted
 
 Codes = NDArray[np.int64]
 
@@ -82,15 +83,23 @@ def correlation(x: NDArray[np.float64], y: NDArray[np.float64]) -> float | None:
 
 
 def cramers_v(first: Codes, second: Codes) -> float | None:
-    """How strongly codes (N,) go together, from 0 to 1; None where one of them never varies."""
-    counts = np.bincount(first * (second.max() + 1) + second, minlength=(first.max() + 1) * (second.max() + 1))
-    table = counts.reshape(first.max() + 1, second.max() + 1)
-    table = table[table.sum(1) > 0][:, table.sum(0) > 0]
-    if min(table.shape) < 2:
+    """How strongly codes (N,) go together, from 0 to 1; None where one of them never varies.
+
+    With n cells, and their sums r of rows and c of columns, χ² / N is Σ n² / r c - 1: empty cells need no room.
+    """
+    rows, columns = np.bincount(first), np.bincount(second)
+    kinds = min(np.count_nonzero(rows), np.count_nonzero(columns))
+    if kinds < 2:
         return None
-    expected = np.outer(table.sum(1), table.sum(0)) / table.sum()
-    chi2 = (np.square(table - expected) / expected).sum()
-    return float((chi2 / table.sum() / (min(table.shape) - 1)) ** 0.5)
+    joint = first * len(columns) + second
+    if len(rows) * len(columns) <= CELLS:
+        counts = np.bincount(joint)
+        cells = np.flatnonzero(counts)
+        counts = counts[cells]
+    else:
+        cells, counts = np.unique(joint, return_counts=True)
+    chi2 = (np.square(counts) / (rows[cells // len(columns)] * columns[cells % len(columns)])).sum() - 1
+    return float(max(0.0, chi2 / (kinds - 1)) ** 0.5)
 
 
 def _correlation(first: str, second: str, tables: Sequence[Encoded]) -> Trend:
@@ -106,13 +115,18 @@ def _contingency(first: str, second: str, cells: Sequence[dict[str, Codes]]) -> 
     if not len(cells[0][first]) or not len(cells[1][first]):
         return Trend(first, second, "contingency", None, None, False, "a table has no rows")
     width = max(int(table[second].max()) for table in cells) + 1
-    joint = [table[first] * width + table[second] for table in cells]
-    both = np.unique(np.concatenate(joint), return_inverse=True)[1]
-    real, synthetic = np.split(both, [len(joint[0])])
-    shares = [np.bincount(table, minlength=both.max() + 1) / len(table) for table in (real, synthetic)]
+    real, synthetic = _shares([table[first] * width + table[second] for table in cells])
     strength = cramers_v(cells[0][first], cells[0][second])
-    score = float(1 - np.abs(shares[0] - shares[1]).sum() / 2)
+    score = float(1 - np.abs(real - synthetic).sum() / 2)
     return Trend(first, second, "contingency", score, strength, strength is not None and strength > ASSOCIATED)
+
+
+def _shares(joint: list[Codes]) -> list[NDArray[np.float64]]:
+    """The share of each cell in each table, of the cells that occur at all if there are many."""
+    if max(int(each.max()) for each in joint) > CELLS:
+        joint = np.split(np.unique(np.concatenate(joint), return_inverse=True)[1], [len(joint[0])])
+    count = max(int(each.max()) for each in joint) + 1
+    return [np.bincount(each, minlength=count) / len(each) for each in joint]
 
 
 def _cells(table: Encoded) -> dict[str, Codes]:

@@ -43,6 +43,6 @@ def told_apart(
     which = np.repeat([0, 1], count)
     scores = []
     for train, test in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(x, which):
-        fitted = classifier(columns, seed).fit(x[train], which[train])
+        fitted = classifier(columns, seed, x[train], which[train])
         scores.append(roc_auc_score(which[test], fitted.predict_proba(x[test])[:, 1]))
     return ToldApart(float(np.mean(scores)), float(np.std(scores, ddof=1)), count)

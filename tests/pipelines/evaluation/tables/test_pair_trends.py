@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipelines.evaluation.tables import pair_trends as trends_module
 from pipelines.evaluation.tables.pair_trends import correlation, cramers_v, pair_trends
 
 from .customers import KINDS, customers, shuffled
@@ -42,6 +43,16 @@ def test_cramers_v_of_a_known_table() -> None:
         (100 * (30 * 40 - 20 * 10) ** 2 / (50 * 50 * 40 * 60) / 100) ** 0.5
     )
     assert cramers_v(first, np.zeros_like(first)) is None
+
+
+def test_many_values_are_counted_as_few_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, fake = customers(300, 0), customers(200, 1)
+    few = pair_trends(real, fake, KINDS)
+    monkeypatch.setattr(trends_module, "CELLS", 3)
+    for one, other in zip(few.pairs, pair_trends(real, fake, KINDS).pairs, strict=True):
+        assert (one.score, one.real) == pytest.approx((other.score, other.real))
+    names = pd.DataFrame({"a": np.arange(50_000).astype(str), "b": np.arange(50_000).astype(str)})
+    assert pair_trends(names, names, {"a": "category", "b": "category"}).pairs[0].real == pytest.approx(1)
 
 
 def test_independent_columns_lose_what_goes_together() -> None:

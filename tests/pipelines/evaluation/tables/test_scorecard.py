@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from pipelines.evaluation.tables.column_kinds import guessed
 from pipelines.evaluation.tables.scorecard import independent, scorecard
 
 from .customers import KINDS, customers
@@ -50,6 +52,31 @@ def test_blank_numbers_say_why() -> None:
         "learnt_auc",
     }
     json.dumps(asdict(few), allow_nan=False)
+    one = scorecard(*[TRAIN[["age"]]] * 3, {"age": "number"}, target="age")
+    assert {line.name: line.reason for line in one.lines}["learnt_r2"] == "there is nothing to predict it from"
+
+
+def test_odd_columns_are_judged_or_blank() -> None:
+    """A constant, nothing but gaps, infinite and huge numbers, texts, several types in one column, zones."""
+
+    def odd(rows: int, seed: int) -> pd.DataFrame:
+        rng = np.random.default_rng(seed)
+        frame = pd.DataFrame(
+            {"constant": np.ones(rows), "nothing": np.full(rows, np.nan), "huge": rng.normal(size=rows) * 1e30}
+        )
+        frame["infinite"] = np.where(rng.random(rows) < 0.1, np.inf, 1.0)
+        frame["text"] = [f"text {each}" for each in rng.integers(0, 1000, rows)]
+        frame["mixed"] = rng.choice(np.array([1, "a", True, None], dtype=object), rows)
+        frame["zone"] = pd.to_datetime(rng.integers(0, 10**9, rows), unit="s", utc=True)
+        frame["maybe"] = pd.array(rng.random(rows) < 0.5, dtype="boolean")
+        frame.loc[rng.random(rows) < 0.1, "maybe"] = pd.NA
+        return frame
+
+    train = odd(400, 0)
+    card = scorecard(train, odd(200, 1), odd(300, 2), guessed(train), target="maybe")
+    json.dumps(asdict(card), allow_nan=False)
+    assert {name for name, score in card.synthetic.shapes.score.items() if score is None} == {"nothing"}
+    assert {line.name: line.synthetic for line in card.lines}["two_sample_auc"] == pytest.approx(0.5, abs=0.15)
 
 
 def test_independent_columns_are_the_same_columns() -> None:
