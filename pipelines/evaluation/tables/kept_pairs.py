@@ -63,13 +63,17 @@ class KeptPairs:
 def kept_pairs(real: pd.DataFrame, synthetic: pd.DataFrame, columns: Columns) -> KeptPairs:
     """The relations that all real rows keep, and how many synthetic rows do."""
     sizes = len(real), len(synthetic)
-    if len(real) < FEWEST:
-        return KeptPairs((), None, None, *sizes, f"{len(real)} real rows are too few to see a rule in: {FEWEST}")
+    if len(real) < FEWEST or not len(synthetic):
+        reason = f"{len(real)} real rows and {len(synthetic)} synthetic rows are too few: {FEWEST} and 1 are needed"
+        return KeptPairs((), None, None, *sizes, reason)
     found = [*_determining(real, synthetic, columns), *_ordered(real, synthetic, columns)]
-    if not found or not len(synthetic):
-        return KeptPairs((), None, None, *sizes, "no pair of columns has a rule" if not found else "there are no rows")
+    if not found:
+        return KeptPairs((), None, None, *sizes, "no pair of columns has a rule")
     pairs, broken = zip(*found, strict=True)
-    return KeptPairs(pairs, mean_of(pair.kept for pair in pairs), float((~np.any(broken, axis=0)).mean()), *sizes)
+    mean, none_broken = mean_of(pair.kept for pair in pairs), float((~np.any(broken, axis=0)).mean())
+    return KeptPairs(
+        pairs, mean, none_broken, *sizes, "" if mean is not None else "no row has values that can be judged"
+    )
 
 
 def _determining(
@@ -77,12 +81,9 @@ def _determining(
 ) -> Iterator[tuple[KeptPair, NDArray[np.bool_]]]:
     """The pairs of which one determines the other, and the synthetic rows (M,) that break it."""
     tables = encoded(columns, real, synthetic)
-    values = tables[0].codes | tables[0].numbers
+    ours, theirs = (table.codes | table.numbers for table in tables)
     codes = {
-        name: np.split(
-            with_gaps_coded(np.concatenate([values[name], (tables[1].codes | tables[1].numbers)[name]])), [len(real)]
-        )
-        for name in columns
+        name: np.split(with_gaps_coded(np.concatenate([ours[name], theirs[name]])), [len(real)]) for name in columns
     }
     seen = {name: len(np.unique(of_tables[0])) for name, of_tables in codes.items()}
     for first, second in permutations(columns, 2):

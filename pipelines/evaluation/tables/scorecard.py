@@ -45,7 +45,10 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Line:
-    """One number of three tables, and what is better: `expected` is no more than `real` rows have."""
+    """One number of three tables, and what is better: `expected` is no more than `real` rows have.
+
+    `reason` says why the first of them that is blank is so.
+    """
 
     name: str
     better: Better
@@ -121,8 +124,8 @@ def _lines(*judgements: Judgement) -> list[Line]:
 
 
 def _line(name: str, synthetic: Number, real: Number, independent: Number) -> Line:
-    better, value, reason = synthetic
-    return Line(name, better, value, real[1], independent[1], reason if value is None else "")
+    reasons = [reason for _, value, reason in (synthetic, real, independent) if value is None]
+    return Line(name, synthetic[0], synthetic[1], real[1], independent[1], reasons[0] if reasons else "")
 
 
 def _numbers(of: Judgement) -> dict[str, Number]:

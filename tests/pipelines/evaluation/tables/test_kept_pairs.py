@@ -63,3 +63,7 @@ def test_a_rule_that_one_late_row_breaks_is_none() -> None:
 
 def test_few_rows_have_no_rules() -> None:
     assert "99 real rows" in kept_pairs(REAL[:99], REAL, KINDS).reason
+    assert "0 synthetic rows" in kept_pairs(REAL, REAL[:0], KINDS).reason
+    unseen = REAL.assign(school="new", years=-1, sent=pd.NaT)
+    assert kept_pairs(REAL, unseen, KINDS).mean is None
+    assert "no row" in kept_pairs(REAL, unseen, KINDS).reason

@@ -52,7 +52,7 @@ def test_blank_numbers_say_why() -> None:
         "learnt_auc",
     }
     json.dumps(asdict(few), allow_nan=False)
-    one = scorecard(*[TRAIN[["age"]]] * 3, {"age": "number"}, target="age")
+    one = scorecard(*[TRAIN[["age"]][:80]] * 3, {"age": "number"}, target="age")
     assert {line.name: line.reason for line in one.lines}["learnt_r2"] == "there is nothing to predict it from"
 
 

@@ -22,6 +22,10 @@ def test_independent_columns_are_told_apart() -> None:
     assert told_apart(REAL, shuffled(REAL, 1), KINDS, rows=500).auc > 0.9
 
 
+def test_a_copy_is_taken_for_what_its_original_is_not() -> None:
+    assert told_apart(REAL, REAL, KINDS).auc < 0.2
+
+
 def test_gaps_tell_tables_apart() -> None:
     assert told_apart(REAL, customers(1000, 1).dropna(), KINDS).auc > 0.6
 
