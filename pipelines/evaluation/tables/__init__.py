@@ -1,0 +1,1 @@
+"""Synthetic tables judged as their owners judge: by columns, pairs, use and privacy, in the original values."""
