@@ -28,7 +28,9 @@ BLOCK = 1 << 18  # bytes that are decoded at once
 UNIT = "\x1f"  # ASCII's own separator, which no keyboard writes, in the place of one with several characters
 BLANK_LINES = "{count} blank lines were passed over."
 COMMENTS = "{count} lines that begin with {mark} were passed over as comments."
-EUROPEAN = ("cp1252", "cp1250", "cp1251")
+EUROPEAN = ("cp1252", "cp1250", "cp1251")  # of the west, of the middle, Cyrillic
+FOREIGN_WORD = re.compile(rb"[\xc0-\xff]{4}")  # the letters of a word of another alphabet stand side by side
+SIGNS = re.compile(r"[€£°§½¼]+(?![^\W\d_])|(?<=[mM\d])[²³]+|[–—‘’“”„«»…·\xa0]+")  # what is common beside letters
 MARKS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
@@ -179,7 +181,8 @@ def likely_encoding(data: bytes, at: int) -> str:
     if data[:200].count(0) > len(data[:200]) // 4:
         return "utf-16-le" if data[1:2] == b"\x00" else "utf-16-be"
     near = word_at(data, at)
-    return next((name for name in EUROPEAN if _letters(near, name)), "latin-1")
+    order = reversed(EUROPEAN) if FOREIGN_WORD.search(near) else iter(EUROPEAN)
+    return next((name for name in order if _letters(near, name)), "latin-1")
 
 
 def _letters(word: bytes, encoding: str) -> bool:
@@ -188,9 +191,7 @@ def _letters(word: bytes, encoding: str) -> bool:
         text = word.decode(encoding)
     except UnicodeDecodeError:
         return False
-    return all(
-        character.isalpha() or character in "€£°–—‘’“”„«»…·²³µ½¼§\xa0" for character in text if character > "\x7f"
-    )
+    return all(character.isalpha() for character in SIGNS.sub("", text) if not character.isascii())
 
 
 def word_at(data: bytes, at: int) -> bytes:

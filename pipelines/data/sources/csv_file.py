@@ -22,7 +22,7 @@ from . import layout
 from .characters import UNIT, Characters, Reading
 from .finding import some
 from .foreign import kind_of_text, refuse
-from .numerals import hint, typed, without_objects
+from .numerals import check_style, typed, without_objects
 from .refusing import refusing
 
 MISSING = ("", "nan", "NaN", "NAN", "-nan", "-NaN")
@@ -52,6 +52,8 @@ class CsvFile:
     @cached_property
     def _layout(self) -> tuple[list[str], str, Reading]:
         """The names of the columns, what separates cells, and how the text is read."""
+        if not self.path.stat().st_size:
+            raise UserError(f"{self.path}: is empty")
         refuse(self.path, "csv")
         reading = Reading(self.path, self.data.encoding, self.encoding_key, self.data.comment)
         text = self._head(reading)
@@ -107,11 +109,8 @@ class CsvFile:
             right = text.encode(self.data.encoding).decode("utf-8")
         except UnicodeError:
             return
-        odd = next(number for number, character in enumerate(right) if not character.isascii())
-        raise UserError(
-            f"{self.path}: is UTF-8, not {self.data.encoding} ({right[max(0, odd - 10) : odd + 10].split()[0]!r}):"
-            f" remove data.{self.encoding_key}"
-        )
+        word = next(word for word in re.split(r"[\s,;|\"]+", right) if not word.isascii()).lstrip("\ufeff")
+        raise UserError(f"{self.path}: is UTF-8, not {self.data.encoding} ({word!r}): remove data.{self.encoding_key}")
 
     def _separator(self, said: re.Match[str] | None) -> str:
         """What separates cells: the parameter, or the line `sep=;` of the file."""
@@ -141,7 +140,7 @@ class CsvFile:
                 cells = {name: self._cell_texts(chunk[name], name in texts) for name in wanted}
                 frame = pd.DataFrame(cells).reset_index(drop=True)
                 if first:
-                    self._check_numerals(frame)
+                    check_style(self.path, frame, self.data)
                     first = False
                 yield frame, characters.position / max(1, self.path.stat().st_size)
 
@@ -203,20 +202,6 @@ class CsvFile:
         elif not self.data.thousands:
             return column
         return column if as_text else typed(column, self.data)
-
-    def _check_numerals(self, frame: pd.DataFrame) -> None:
-        """A UserError names all columns of numbers that are written in another way than the parameters say."""
-        if {"decimal", "thousands"} & self.data.model_fields_set:
-            return
-        declared = {*self.data.categorical, self.data.label}
-        found = {name: hint(frame[name], self.data) for name in frame.columns if name not in declared}
-        odd = {name: why for name, why in found.items() if why is not None}
-        if odd:
-            first = next(iter(odd.values()))
-            which = "column" if len(odd) == 1 else "columns"
-            raise UserError(
-                f"{self.path}: {which} {', '.join(map(repr, odd))}: {first}; or, if they are texts, decimal: '.'"
-            )
 
 
 def _line(names: Sequence[str], separator: str) -> str:

@@ -31,7 +31,7 @@ def records(text: str, separator: str) -> list[list[str]]:
         return [re.split(r"[ \t]+", line.strip()) for line in text.splitlines()[: LOOKED_AT + 1] if line.strip()]
     rows: list[list[str]] = []
     try:
-        for row in csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=separator != " "):
+        for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=separator != " "):
             if row:
                 rows.append([cell.rstrip(" \t") if separator != " " else cell for cell in row])
             if len(rows) > LOOKED_AT:

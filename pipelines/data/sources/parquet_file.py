@@ -24,6 +24,7 @@ from .refusing import refusing
 
 INDEX = "__index_level_"
 INDEX_LEFT_OUT = "{name}, the index without a name that pandas wrote, was left out: it is no column of the table."
+COUNT_LEFT_OUT = "{name}, an index of pandas that counts the rows, was left out: it is no column of the file."
 DIGITS = "Column {name}: {count} decimals have more digits than a float64 keeps, and were rounded."
 ZONE = "Column {name}: times of the zone {zone} were read as UTC."
 SECONDS = "Column {name}: {what} were read as seconds."
@@ -60,17 +61,24 @@ class ParquetFile:
     @cached_property
     def _unnamed_indices(self) -> list[str]:
         """Pandas writes the index of a frame that was filtered or shuffled, or of dates, as a column."""
+        return [name for name in self._indices if isinstance(name, str) and name.startswith(INDEX)]
+
+    @cached_property
+    def _indices(self) -> list[Any]:
+        """What pandas wrote about the index: the names of columns, or how it counts the rows."""
         metadata = self._file.schema_arrow.metadata or {}
         said: list[Any] = []
         with suppress(ValueError):
             said = json.loads(metadata.get(b"pandas", b"{}")).get("index_columns", [])
-        return [name for name in said if isinstance(name, str) and name.startswith(INDEX)]
+        return said
 
     def frames(self, wanted: list[str], texts: Sequence[str], rows: int) -> Iterator[tuple[pd.DataFrame, float]]:
         """The rows; `texts` are ignored, since every column has a type already."""
         file, done = self._file, 0
         self.said.clear()
         self.said.update(INDEX_LEFT_OUT.replace("{name}", name) for name in self._unnamed_indices)
+        counts = [index["name"] for index in self._indices if isinstance(index, dict) and index.get("name")]
+        self.said.update(COUNT_LEFT_OUT.replace("{name}", name) for name in counts)
         self._check_types(wanted)
         with refusing(self.path):
             for batch in file.iter_batches(rows, columns=wanted):
