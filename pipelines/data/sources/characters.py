@@ -30,7 +30,7 @@ BLANK_LINES = "{count} blank lines were passed over."
 COMMENTS = "{count} lines that begin with {mark} were passed over as comments."
 EUROPEAN = ("cp1252", "cp1250", "cp1251")  # of the west, of the middle, Cyrillic
 FOREIGN_WORD = re.compile(rb"[\xc0-\xff]{4}")  # the letters of a word of another alphabet stand side by side
-SIGNS = re.compile(r"[€£°§½¼]+(?![^\W\d_])|(?<=[mM\d])[²³]+|[–—‘’“”„«»…·\xa0]+")  # what is common beside letters
+SIGNS = re.compile(r"[€£§½¼]+(?![^\W\d_])|(?<=[mM\d])[²³]+|[°–—‘’“”„«»…·\xa0]+")  # what is common beside letters
 MARKS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
