@@ -26,8 +26,8 @@ from .foreign import members
 
 BLOCK = 1 << 18  # bytes that are decoded at once
 UNIT = "\x1f"  # ASCII's own separator, which no keyboard writes, in the place of one with several characters
-BLANK_LINES = "{count} blank lines were passed over."
-COMMENTS = "{count} lines that begin with {mark} were passed over as comments."
+BLANK_LINES = "Blank lines that were passed over: {count}."
+COMMENTS = "Lines that begin with {mark}, and were passed over as comments: {count}."
 EUROPEAN = ("cp1252", "cp1250", "cp1251")  # of the west, of the middle, Cyrillic
 FOREIGN_WORD = re.compile(rb"[\xc0-\xff]{4}")  # the letters of a word of another alphabet stand side by side
 SIGNS = re.compile(r"[€£§½¼]+(?![^\W\d_])|(?<=[mM\d])[²³]+|[°–—‘’“”„«»…·\xa0]+")  # what is common beside letters
@@ -45,6 +45,7 @@ class Reading:
     wide: str | None = None  # a separator of several characters
     blank_first: bool = False  # the first line, `sep=;`, is no row
     one_column: bool = False
+    separator: str = ","  # as Pandas is told
     before: str = ""  # the names of columns that the file itself does not have
     said: Counter[str] = field(default_factory=Counter)
 
@@ -84,6 +85,9 @@ class Characters(io.TextIOBase):
         self._quoted = False
         self._pieces = self._edited() if self._by_lines else self._decoded()
         self._left = how.before
+        self.blanks_behind = False  # is there a blank behind any of the cells that were read?
+        parts = (how.separator, "\r", "\n")
+        self._behind = [blank + part for blank in " \t" for part in parts if blank != how.separator]
 
     @property
     def position(self) -> int:
@@ -99,6 +103,8 @@ class Characters(io.TextIOBase):
             text, self._left = self._left + "".join(self._pieces), ""
             return text
         while len(self._left) < size and (piece := next(self._pieces, None)) is not None:
+            at_end = piece.endswith((" ", "\t")) or not piece
+            self.blanks_behind |= at_end or any(mark in piece for mark in self._behind)
             self._left += piece
         text, self._left = self._left[:size], self._left[size:]
         return text

@@ -21,7 +21,7 @@ from ...params.data_section import Table
 from . import layout
 from .csv_file import MISSING, UNNAMED
 from .foreign import refuse
-from .numerals import check_style, typed
+from .number_style import check_style, typed
 from .refusing import refusing
 
 SHEET = "The sheet {name} was read, the first of {sheets}."

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ...errors import UserError
 from ...params.data_section import Table
-from .numerals import PLAIN
+from .number_style import PLAIN
 
 SEP_LINE = re.compile(r"sep=(.|\\t)[ \t]*\r?(\n|$)", re.IGNORECASE)
 CANDIDATES = (",", ";", "\t", "|", r"\s+")

@@ -127,7 +127,7 @@ def test_an_empty_cell_between_single_blanks_is_one(tmp_path: Path) -> None:
 
 def test_blanks_behind_values_are_counted(tmp_path: Path) -> None:
     assert said(write(tmp_path / "x.csv", "a,b\nx ,1\ny\t,2\nz,3\n")) == [
-        "Blanks behind the values of 2 cells were left out."
+        "Cells with blanks at their end, which were left out: 2."
     ]
 
 
@@ -161,7 +161,7 @@ def test_a_single_column_is_no_mistake(tmp_path: Path, text: str) -> None:
 
 def test_blank_lines_of_a_single_column_are_counted(tmp_path: Path) -> None:
     path = write(tmp_path / "x.csv", "a\n1\n\n2\n \n")
-    assert columns(path) == {"a": [1, 2]} and said(path) == ["2 blank lines were passed over."]
+    assert columns(path) == {"a": [1, 2]} and said(path) == ["Blank lines that were passed over: 2."]
 
 
 def test_two_words_about_the_separator(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_two_words_about_the_separator(tmp_path: Path) -> None:
 def test_comments_are_counted_and_only_whole_lines(tmp_path: Path) -> None:
     path = write(tmp_path / "x.csv", "# one\na,b\n1,#ff0000\n# two\n2,x#y\n")
     assert columns(path, comment="#") == {"a": [1, 2], "b": ["#ff0000", "x#y"]}
-    assert said(path, comment="#") == ["2 lines that begin with # were passed over as comments."]
+    assert said(path, comment="#") == ["Lines that begin with #, and were passed over as comments: 2."]
 
 
 # Names
@@ -504,7 +504,7 @@ def test_a_first_row_that_is_too_wide_is_explained(tmp_path: Path, text: str, wh
 def test_files_without_rows(tmp_path: Path) -> None:
     file = TableFile(write(tmp_path / "x.csv", "a,b\n"), options())
     assert file.header == ["a", "b"] and list(file.frames(["a"])) == []
-    assert sentences([file]) == ["1 files have no rows."]
+    assert sentences([file]) == ["Files without rows: 1."]
 
 
 # Parquet
@@ -547,6 +547,7 @@ def test_types_of_warehouses(tmp_path: Path) -> None:
         tmp_path / "x.parquet",
         decimal=pa.array([Decimal("1.25"), None], pa.decimal128(38, 2)),
         exact=pa.array([Decimal("12345678901234567890.12"), Decimal("0.10")], pa.decimal128(38, 2)),
+        spark=pa.array([Decimal("1.1"), None], pa.decimal128(38, 18)),
         plain=pa.array([moment, None], pa.timestamp("us")),
         zoned=pa.array([moment, None], pa.timestamp("us", "Europe/Berlin")),
         utc=pa.array([moment, None], pa.timestamp("ns", "UTC")),
@@ -567,7 +568,7 @@ def test_types_of_warehouses(tmp_path: Path) -> None:
     )
     found = read(path, source="parquet")
     kinds = {name: str(kind) for name, kind in found.dtypes.items()}
-    for name in ("decimal", "exact", "clock", "clock32", "wait", "price", "nothing"):
+    for name in ("decimal", "spark", "exact", "clock", "clock32", "wait", "price", "nothing"):
         assert kinds[name] == "float64"
     for name in ("plain", "zoned", "utc", "day", "day64"):
         assert kinds[name].startswith("datetime64[") and "UTC" not in kinds[name]
@@ -587,7 +588,7 @@ def test_types_of_warehouses(tmp_path: Path) -> None:
     assert sorted(said(path, source="parquet")) == [
         "Column clock32: times of the day were read as seconds.",
         "Column clock: times of the day were read as seconds.",
-        "Column exact: 1 decimals have more digits than a float64 keeps, and were rounded.",
+        "Column exact: decimals with more digits than a float64 keeps, which were rounded: 1.",
         "Column wait: durations were read as seconds.",
         "Column zoned: times of the zone Europe/Berlin were read as UTC.",
     ]
@@ -640,16 +641,15 @@ def test_a_folder_of_spark(tmp_path: Path) -> None:
     assert list(only) == ["year"] and set(only["year"]) == {"2020", "2021"} and len(only) == 6
     assert set(sentences(files)) == {
         "Column year was read from the names of the folders year=….",
-        "3 files have no rows.",
-        "1 files whose names, or those of their folders, begin with an underscore were passed over.",
+        "Files without rows: 3.",
+        "Files that were passed over, as their names or their folders' begin with an underscore: 1.",
     }
 
 
 def test_a_folder_of_csv_files_of_all_kinds(tmp_path: Path) -> None:
     for number, pack in enumerate((bytes, gzip.compress, bz2.compress, zstd)):
         write(tmp_path / "x" / f"{number}.csv{('', '.gz', '.bz2', '.zst')[number]}", pack(b"a,b\n%d,2\n" % number))
-    as_zip(tmp_path / "x" / "4.zip", {"x.csv": "a,b\n4,2\n"})
-    as_zip(tmp_path / "x" / "5.csv.zip", {"x.csv": "a,b\n4,2\n"})
+    as_zip(tmp_path / "x" / "4.csv.zip", {"x.csv": "a,b\n4,2\n"})
     files = table_files(tmp_path / "x", options())
     assert [frame["a"].tolist() for file in files for frame, _ in file.frames(["a"])] == [[0], [1], [2], [3], [4]]
 
@@ -722,7 +722,7 @@ def test_sheets_without_names_and_without_rows(tmp_path: Path) -> None:
     path = excel(tmp_path / "x.xlsx", [[5.1, "x"], [4.9, "y"]])
     assert columns(path, header=["a", "b"]) == {"a": [5.1, 4.9], "b": ["x", "y"]}
     assert columns(path, header=False) == {"column_1": [5.1, 4.9], "column_2": ["x", "y"]}
-    assert said(excel(tmp_path / "y.xlsx", [["a", "b"]])) == ["1 files have no rows."]
+    assert said(excel(tmp_path / "y.xlsx", [["a", "b"]])) == ["Files without rows: 1."]
 
 
 def test_formulas_without_values_are_counted(tmp_path: Path) -> None:
@@ -751,6 +751,21 @@ def test_a_damaged_sheet_is_one_line(tmp_path: Path) -> None:
     assert "is no table, or a damaged one" in refusal(tmp_path / "x.xlsx")
 
 
+def test_a_key_that_is_a_word_in_one_folder_is_one_in_all(tmp_path: Path) -> None:
+    for code in ("01", "x"):
+        (tmp_path / "x" / f"code={code}").mkdir(parents=True)
+        parquet(tmp_path / "x" / f"code={code}" / "0.parquet", a=[1])
+    files = table_files(tmp_path / "x", options(source="parquet"))
+    assert [frame["code"].tolist() for file in files for frame, _ in file.frames(["code"])] == [["01"], ["x"]]
+
+
+def test_declared_gaps_leave_other_types_alone(tmp_path: Path) -> None:
+    path = parquet(tmp_path / "x.parquet", day=pd.to_datetime(["2020-01-01", None]), flag=[True, None], n=[1, 2])
+    found = read(path, source="parquet", missing_values=["?", "2"])
+    assert [str(kind).split("[")[0] for kind in found.dtypes] == ["datetime64", "boolean", "Int64"]
+    assert found.isna().sum().tolist() == [1, 1, 1]
+
+
 # Options
 
 
@@ -774,3 +789,25 @@ def test_a_damaged_sheet_is_one_line(tmp_path: Path) -> None:
 def test_options_that_cannot_be(given: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         options(**given)
+
+
+@pytest.mark.parametrize("name", ["ORCID", "PAR1", "BZhang", "Rar!", "%PDF", "version", "[a]", "<b>", "{a}"])
+def test_a_name_may_begin_as_another_kind_of_file_does(tmp_path: Path, name: str) -> None:
+    assert list(columns(write(tmp_path / "x.csv", f"{name},b\n1,2\n"))) == [name, "b"]
+
+
+@pytest.mark.parametrize("size", [(1 << 16) - 3, (1 << 16) - 2, (1 << 18) - 3, (1 << 18) - 2, (1 << 18) - 1])
+@pytest.mark.parametrize("given", [{}, {"comment": "#"}, {"separator": "::"}])
+def test_characters_and_lines_that_blocks_cut(
+    tmp_path: Path, size: int, given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frames, "CHUNK_ROWS", 1000)
+    between = given.get("separator", ",")
+    lines = [f"a{between}b", "x" * 100 + f"{between}1"] * 1
+    while sum(map(len, lines)) + len(lines) + 910 < size:
+        lines.append(f"{len(lines):0900}{between}2")
+    lines.append("€" * ((size - sum(map(len, lines)) - len(lines)) + 2) + f"{between}3")
+    lines += ["#ö" if given.get("comment") else f'"ö{between}\nö"{between}4', f"€€€{between}5"]
+    found = columns(write(tmp_path / "x.csv", "\n".join(lines)), ["a"], **given)
+    cells = [line.rsplit(between, 1)[0].strip('"') for line in lines[1:] if not line.startswith("#")]
+    assert found["a"] == cells and found["b"][-1] == 5

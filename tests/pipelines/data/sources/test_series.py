@@ -153,7 +153,7 @@ def test_series_as_people_have_them(tmp_path: Path) -> None:
     data = prepared(tmp_path, **given, text_encoding="cp1252")
     x = examples(data, "train")
     assert x[0, 0] == 900.5 and (np.diff(x, axis=1) == 1).all()
-    assert "1 lines that begin with # were passed over as comments." in data.meta["decisions"]
+    assert "Lines that begin with #, and were passed over as comments: 1." in data.meta["decisions"]
 
 
 def test_series_in_parquet_and_without_names(tmp_path: Path) -> None:
@@ -170,3 +170,8 @@ def test_series_in_parquet_and_without_names(tmp_path: Path) -> None:
 def test_a_series_of_which_a_number_is_missing_in_parquet(tmp_path: Path) -> None:
     pd.DataFrame({"y": pd.array([1, 2, None] * 50, dtype="Int64")}).to_parquet(tmp_path / "x.parquet")
     assert "column 'y', row 3: " in refusal(tmp_path, **{**SERIES, "path": "x.parquet"})
+
+
+def test_a_folder_is_no_series(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    assert refusal(tmp_path, **{**SERIES, "path": "x"}).startswith("params.yaml: data.path: ")

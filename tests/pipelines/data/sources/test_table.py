@@ -496,7 +496,7 @@ def test_a_file_without_rows_in_a_folder_is_counted(tmp_path: Path) -> None:
     text = lines(FRAME.a, FRAME.b, header="a,b")
     csv(csv(tmp_path, text, "x/0.csv"), "a,b\n", "x/1.csv")
     data = prepared(tmp_path, **{**CSV, "path": "x"})
-    assert sum(data.meta["counts"].values()) == 60 and "1 files have no rows." in data.meta["decisions"]
+    assert sum(data.meta["counts"].values()) == 60 and "Files without rows: 1." in data.meta["decisions"]
     csv(tmp_path, "a,b\n", "x/0.csv")
     assert refusal(tmp_path, **{**CSV, "path": "x"}).endswith("1.csv: has no rows")
 

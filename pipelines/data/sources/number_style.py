@@ -29,6 +29,7 @@ GROUPED = {
     (" ", "."): re.compile(GROUPS.format(BLANKS) + r"(\.\d*)?"),
 }
 PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+STYLED = re.compile(rf"\d[,'’{BLANKS}]\d|,\d|\.\d*\.")  # what cannot stand in plain numbers, but in others
 WHOLE = re.compile(r"[+-]?\d+")
 
 
@@ -70,7 +71,9 @@ def hint(texts: pd.Series[Any], data: WrittenOptions) -> str | None:
     """Why texts are no numbers, though they look like some, and the lines to write into params.yaml; else None."""
     if is_numeric_dtype(texts) or not is_string_dtype(texts):
         return None
-    written = [str(text) for text in texts.dropna().iloc[:SEEN]]
+    written = [text for text in texts.iloc[:SEEN].tolist() if isinstance(text, str)]
+    if not STYLED.search("\n".join(written)):
+        return None
     style = _style(written, data.separator.strip() != ",")
     if style is None:
         return None
