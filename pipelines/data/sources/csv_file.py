@@ -138,12 +138,13 @@ class CsvFile:
             self.said[UNNAMED.replace("{width}", str(len(names)))] += 1
         as_texts = names if self.data.thousands else texts
         with refusing(self.path), reading.opened() as characters, self._parser(characters, as_texts, rows) as chunks:
-            first = True
+            row = 0
             for chunk in self._whole(chunks):
                 frame = self._cells(chunk[wanted].reset_index(drop=True), set(texts), characters.blanks_behind)
-                if first:
+                if not row:
                     check_style(self.path, frame, self.data)
-                    first = False
+                layout.check_repeated(self.path, frame, row)
+                row += len(frame)
                 yield frame, characters.position / max(1, self.path.stat().st_size)
 
     def _parser(self, characters: Characters, as_texts: Sequence[str], rows: int, bad: Any = "error") -> Any:

@@ -9,8 +9,13 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+from pandas.api.types import is_string_dtype
+
 from ...errors import UserError
 from ...params.data_section import Table
+from .finding import some
 from .number_style import PLAIN
 
 SEP_LINE = re.compile(r"sep=(.|\\t)[ \t]*\r?(\n|$)", re.IGNORECASE)
@@ -103,6 +108,18 @@ def _are_values(rows: Sequence[Sequence[str]]) -> bool:
                 enumerate(first) if not PLAIN.fullmatch(cell))  # fmt: skip
     twice = any(count > 1 for count in Counter(numbers).values())
     return bool(numbers) and (twice or again or any("." in cell or "e" in cell.lower() for cell in numbers))
+
+
+def check_repeated(path: Path, frame: pd.DataFrame, row: int) -> None:
+    """A UserError if rows hold the names of the columns again, as those of files do that were put together."""
+    again = pd.Series(len(frame.columns) > 1, frame.index)  # a single word may well be called by its own name
+    for name in frame.columns:
+        again &= frame[name] == name if is_string_dtype(frame[name]) else False
+        if not again.any():
+            return
+    rows = [str(row + 1 + number) for number in np.flatnonzero(again)]
+    which = f"row {rows[0]} repeats" if len(rows) == 1 else f"rows {some(rows)} repeat"
+    raise UserError(f"{path}: {which} the names of the columns, as when files were put together: remove those lines")
 
 
 def _short(cells: Sequence[str]) -> str:

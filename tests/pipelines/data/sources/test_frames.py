@@ -232,6 +232,15 @@ def test_all_names_that_stand_there_twice_are_named(tmp_path: Path, names: str, 
     assert line == f"x.csv: {which} there twice; rename one"
 
 
+def test_names_that_come_again_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.csv", "a,b\n1,2\n3,4\na,b\n5,6\n")
+    assert refusal(path) == (
+        "x.csv: row 3 repeats the names of the columns, as when files were put together: remove those lines"
+    )
+    assert columns(write(tmp_path / "y.csv", "a,b\na,2\nx,b\n"))["a"] == ["a", "x"]
+    assert columns(write(tmp_path / "z.csv", "word\nword\nname\n"))["word"] == ["word", "name"]
+
+
 # Numbers
 
 
