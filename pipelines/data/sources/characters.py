@@ -81,7 +81,7 @@ class Characters(io.TextIOBase):
     def __init__(self, raw: IO[bytes], content: Any, how: Reading) -> None:
         self._raw, self._content, self._how = raw, content, how
         self._decoder = codecs.getincrementaldecoder(how.encoding)()
-        self._offset = self._lines = 0  # bytes and lines before those that are decoded next
+        self._lines = 0  # before those that are decoded next
         self._quoted = False
         self._pieces = self._edited() if self._by_lines else self._decoded()
         self._left = how.before
@@ -126,8 +126,11 @@ class Characters(io.TextIOBase):
         try:
             piece = self._decoder.decode(block, final)
         except UnicodeDecodeError as error:
-            raise UserError(_undecodable(self._how, error, self._offset, self._lines)) from None
-        self._offset += len(block)
+            raise UserError(_undecodable(self._how, error, self._lines)) from None
+        except UnicodeError:  # no mark at the beginning
+            likely = "remove that line" if _is_utf_8(block) else f"write {likely_encoding(block, 0)}"
+            key = f"data.{self._how.encoding_key}"
+            raise UserError(f"{self._how.path}: is no {self._how.encoding}: in params.yaml, {key}: {likely}") from None
         self._lines += block.count(b"\n")
         return piece
 
@@ -166,7 +169,18 @@ class Characters(io.TextIOBase):
         return '"'.join(parts)
 
 
-def _undecodable(how: Reading, error: UnicodeDecodeError, offset: int, lines: int) -> str:
+def _is_utf_8(block: bytes) -> bool:
+    """Is it text in UTF-8, but for a character that the end cuts?"""
+    if 0 in block:
+        return False
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(block)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _undecodable(how: Reading, error: UnicodeDecodeError, lines: int) -> str:
     """The byte that is no character, and the encoding in which it is one."""
     data = bytes(error.object)
     line = lines + data.count(b"\n", 0, error.start) + 1

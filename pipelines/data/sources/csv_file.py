@@ -95,10 +95,9 @@ class CsvFile:
 
     def _check_text(self, text: str) -> None:
         if "\x00" in text:
-            raise UserError(
-                f"{self.path}: holds zero bytes, so it is no text in {self.data.encoding}: {layout.WRITE}:"
-                f" {self.encoding_key}: utf-16, if it is a table at all"
-            )
+            wide = {0: "utf-16-be", 1: "utf-16-le"}.get(text.index("\x00"))
+            cure = f": {layout.WRITE}: {self.encoding_key}: {wide}" if wide else ", so it is no text, or a damaged one"
+            raise UserError(f"{self.path}: holds zero bytes{cure}")
         found = kind_of_text(text[:1000].encode())  # of compressed files, too
         if found != "text":
             raise UserError(f"{self.path}: is {found}")

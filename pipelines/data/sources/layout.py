@@ -79,6 +79,11 @@ def quoted(separator: str) -> str:
 def named(path: Path, rows: Sequence[Sequence[str]], data: Table) -> list[str]:
     """The names of the columns. A UserError if they are missing in the file, or wrong in the parameters."""
     first = rows[0]
+    if data.header is not True and _has_names(rows, data.missing_values):
+        raise UserError(
+            f"{path}: its first line seems to hold the names of columns ({_short(first)}), not values: remove"
+            " data.header, or that line"
+        )
     if isinstance(data.header, list):
         if len(data.header) != len(first):
             raise UserError(
@@ -94,6 +99,15 @@ def named(path: Path, rows: Sequence[Sequence[str]], data: Table) -> list[str]:
             " header: false, or header: [the names]; or header: true if they are names"
         )
     return [name or f"Unnamed: {number}" for number, name in enumerate(first)]  # as Pandas calls it
+
+
+def _has_names(rows: Sequence[Sequence[str]], gaps: Sequence[str]) -> bool:
+    """Is the first line of words only, some of them above numbers only?"""
+    first, below = rows[0], rows[1:]
+    if not below or any(PLAIN.fullmatch(cell) or not cell or cell in gaps for cell in first):
+        return False
+    columns = ([row[number] for row in below if number < len(row)] for number in range(len(first)))
+    return any(column and all(map(PLAIN.fullmatch, column)) for column in columns)
 
 
 def _are_values(rows: Sequence[Sequence[str]]) -> bool:

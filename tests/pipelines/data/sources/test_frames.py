@@ -221,6 +221,16 @@ def test_names_that_are_numbers(tmp_path: Path, text: str) -> None:
         assert text.startswith("1"), "a single cell of a single line is told by nothing else"
 
 
+@pytest.mark.parametrize("header", [False, ["x", "y"]])
+def test_names_in_the_place_of_values(tmp_path: Path, header: bool | list[str]) -> None:
+    path = write(tmp_path / "x.csv", "a,b\n1,u\n2,v\n")
+    assert refusal(path, header=header) == (
+        "x.csv: its first line seems to hold the names of columns (a, b), not values: remove data.header, or that line"
+    )
+    for text in ("u,v\nw,x\n", "?,u\n1,v\n", ",u\n1,v\n", "1,u\n2,v\n"):
+        assert len(read(write(path, text), header=header, missing_values=["?"])) == 2
+
+
 def test_unnamed_columns_are_called_as_pandas_calls_them(tmp_path: Path) -> None:
     assert list(read(write(tmp_path / "x.csv", ",a,\n0,1,2\n"))) == ["Unnamed: 0", "a", "Unnamed: 2"]
 
@@ -387,7 +397,15 @@ def test_the_likely_encoding_is_named(tmp_path: Path, text: str, encoding: str, 
 
 
 def test_utf_16_without_a_mark(tmp_path: Path) -> None:
-    assert "zero bytes" in refusal(write(tmp_path / "x.csv", "a,b\n1,2\n", "utf-16-le"))
+    for encoding in ("utf-16-le", "utf-16-be"):
+        path = write(tmp_path / "x.csv", "a,b\n1,2\n", encoding)
+        assert refusal(path) == f"x.csv: holds zero bytes: {WRITE}encoding: {encoding}"
+        assert refusal(path, encoding="utf-16").endswith(
+            f"is no utf-16: in params.yaml, data.encoding: write {encoding}"
+        )
+    path = write(tmp_path / "x.csv", "a,b\n1,ö\n")
+    assert refusal(path, encoding="utf-16").endswith("is no utf-16: in params.yaml, data.encoding: remove that line")
+    assert refusal(write(path, b"a,b\n1,\x00\n")).endswith("holds zero bytes, so it is no text, or a damaged one")
 
 
 def test_utf_8_that_is_declared_otherwise(tmp_path: Path) -> None:
