@@ -26,9 +26,11 @@ from .foreign import members
 
 BLOCK = 1 << 18  # bytes that are decoded at once
 UNIT = "\x1f"  # ASCII's own separator, which no keyboard writes, in the place of one with several characters
-BLANK_LINES = "{count} blank lines were passed over."
-COMMENTS = "{count} lines that begin with {mark} were passed over as comments."
-EUROPEAN = ("cp1252", "cp1250", "cp1251")
+BLANK_LINES = "Blank lines that were passed over: {count}."
+COMMENTS = "Lines that begin with {mark}, and were passed over as comments: {count}."
+EUROPEAN = ("cp1252", "cp1250", "cp1251")  # of the west, of the middle, Cyrillic
+FOREIGN_WORD = re.compile(rb"[\xc0-\xff]{4}")  # the letters of a word of another alphabet stand side by side
+SIGNS = re.compile(r"[€£§½¼]+(?![^\W\d_])|(?<=[mM\d])[²³]+|[°–—‘’“”„«»…·\xa0]+")  # what is common beside letters
 MARKS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
@@ -43,6 +45,7 @@ class Reading:
     wide: str | None = None  # a separator of several characters
     blank_first: bool = False  # the first line, `sep=;`, is no row
     one_column: bool = False
+    separator: str = ","  # as Pandas is told
     before: str = ""  # the names of columns that the file itself does not have
     said: Counter[str] = field(default_factory=Counter)
 
@@ -78,10 +81,13 @@ class Characters(io.TextIOBase):
     def __init__(self, raw: IO[bytes], content: Any, how: Reading) -> None:
         self._raw, self._content, self._how = raw, content, how
         self._decoder = codecs.getincrementaldecoder(how.encoding)()
-        self._offset = self._lines = 0  # bytes and lines before those that are decoded next
+        self._lines = 0  # before those that are decoded next
         self._quoted = False
         self._pieces = self._edited() if self._by_lines else self._decoded()
         self._left = how.before
+        self.blanks_behind = False  # is there a blank behind any of the cells that were read?
+        parts = (how.separator, "\r", "\n")
+        self._behind = [blank + part for blank in " \t" for part in parts if blank != how.separator]
 
     @property
     def position(self) -> int:
@@ -97,6 +103,8 @@ class Characters(io.TextIOBase):
             text, self._left = self._left + "".join(self._pieces), ""
             return text
         while len(self._left) < size and (piece := next(self._pieces, None)) is not None:
+            at_end = piece.endswith((" ", "\t")) or not piece
+            self.blanks_behind |= at_end or any(mark in piece for mark in self._behind)
             self._left += piece
         text, self._left = self._left[:size], self._left[size:]
         return text
@@ -118,8 +126,11 @@ class Characters(io.TextIOBase):
         try:
             piece = self._decoder.decode(block, final)
         except UnicodeDecodeError as error:
-            raise UserError(_undecodable(self._how, error, self._offset, self._lines)) from None
-        self._offset += len(block)
+            raise UserError(_undecodable(self._how, error, self._lines)) from None
+        except UnicodeError:  # no mark at the beginning
+            likely = "remove that line" if _is_utf_8(block) else f"write {likely_encoding(block, 0)}"
+            key = f"data.{self._how.encoding_key}"
+            raise UserError(f"{self._how.path}: is no {self._how.encoding}: in params.yaml, {key}: {likely}") from None
         self._lines += block.count(b"\n")
         return piece
 
@@ -158,7 +169,18 @@ class Characters(io.TextIOBase):
         return '"'.join(parts)
 
 
-def _undecodable(how: Reading, error: UnicodeDecodeError, offset: int, lines: int) -> str:
+def _is_utf_8(block: bytes) -> bool:
+    """Is it text in UTF-8, but for a character that the end cuts?"""
+    if 0 in block:
+        return False
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(block)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _undecodable(how: Reading, error: UnicodeDecodeError, lines: int) -> str:
     """The byte that is no character, and the encoding in which it is one."""
     data = bytes(error.object)
     line = lines + data.count(b"\n", 0, error.start) + 1
@@ -179,7 +201,8 @@ def likely_encoding(data: bytes, at: int) -> str:
     if data[:200].count(0) > len(data[:200]) // 4:
         return "utf-16-le" if data[1:2] == b"\x00" else "utf-16-be"
     near = word_at(data, at)
-    return next((name for name in EUROPEAN if _letters(near, name)), "latin-1")
+    order = reversed(EUROPEAN) if FOREIGN_WORD.search(near) else iter(EUROPEAN)
+    return next((name for name in order if _letters(near, name)), "latin-1")
 
 
 def _letters(word: bytes, encoding: str) -> bool:
@@ -188,9 +211,7 @@ def _letters(word: bytes, encoding: str) -> bool:
         text = word.decode(encoding)
     except UnicodeDecodeError:
         return False
-    return all(
-        character.isalpha() or character in "€£°–—‘’“”„«»…·²³µ½¼§\xa0" for character in text if character > "\x7f"
-    )
+    return all(character.isalpha() for character in SIGNS.sub("", text) if not character.isascii())
 
 
 def word_at(data: bytes, at: int) -> bytes:

@@ -37,9 +37,9 @@ def matches(pattern: str, header: Sequence[str]) -> list[str]:
 def choose(header: Sequence[str], data: Table) -> Choice:
     """The columns by their roles. A UserError names all that the parameters name and the table does not have."""
     _check_names(header, data)
-    named = {name for pattern in data.named for name in matches(pattern, header)}
     excluded = {name for pattern in data.exclude for name in matches(pattern, header)}
-    columns = [name for name in header if name in named - excluded and name != data.label]
+    named = {name for pattern in data.named for name in matches(pattern, header)} - excluded
+    columns = [name for name in header if name in named and name != data.label]
     if not columns:
         raise UserError("params.yaml: data.columns: no column is left to be modelled")
     categorical = resolved(data.categorical, columns, header)

@@ -13,8 +13,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
-from pandas.api.types import is_string_dtype
+from pandas.api.types import is_object_dtype, is_string_dtype
 
 from ...errors import UserError
 from ...params.data_section import Table
@@ -22,12 +23,12 @@ from . import layout
 from .characters import UNIT, Characters, Reading
 from .finding import some
 from .foreign import kind_of_text, refuse
-from .numerals import hint, typed, without_objects
+from .number_style import check_style, typed, without_objects
 from .refusing import refusing
 
 MISSING = ("", "nan", "NaN", "NAN", "-nan", "-NaN")
 HEAD, LONGEST = 1 << 16, 1 << 24  # characters that are looked at first, and at most while no two lines are complete
-TRAILING = "Blanks behind the values of {count} cells were left out."
+TRAILING = "Cells with blanks at their end, which were left out: {count}."
 UNNAMED = "The file has no line with names: its columns are called column_1 to column_{width}."
 SEPARATED = "The first line says what separates cells, and was followed: {line}."
 WIDE = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")
@@ -52,6 +53,8 @@ class CsvFile:
     @cached_property
     def _layout(self) -> tuple[list[str], str, Reading]:
         """The names of the columns, what separates cells, and how the text is read."""
+        if not self.path.stat().st_size:
+            raise UserError(f"{self.path}: is empty")
         refuse(self.path, "csv")
         reading = Reading(self.path, self.data.encoding, self.encoding_key, self.data.comment)
         text = self._head(reading)
@@ -76,6 +79,7 @@ class CsvFile:
         if rows:
             layout.check_widths(self.path, names, rows, 1 + (self.data.header is True) + reading.blank_first)
         reading.one_column = len(names) == 1
+        reading.separator = separator
         return names, separator, reading
 
     def _head(self, reading: Reading) -> str:
@@ -85,15 +89,15 @@ class CsvFile:
             while text.count("\n") < 2 and len(text) < LONGEST and (more := characters.read(HEAD)):
                 text += more
             whole = not characters.read(1)
+        text = text if whole else text[: text.rfind("\n") + 1] or text
         self._check_text(text)
-        return text if whole else text[: text.rfind("\n") + 1] or text
+        return text
 
     def _check_text(self, text: str) -> None:
         if "\x00" in text:
-            raise UserError(
-                f"{self.path}: holds zero bytes, so it is no text in {self.data.encoding}: {layout.WRITE}:"
-                f" {self.encoding_key}: utf-16, if it is a table at all"
-            )
+            wide = {0: "utf-16-be", 1: "utf-16-le"}.get(text.index("\x00"))
+            cure = f": {layout.WRITE}: {self.encoding_key}: {wide}" if wide else ", so it is no text, or a damaged one"
+            raise UserError(f"{self.path}: holds zero bytes{cure}")
         found = kind_of_text(text[:1000].encode())  # of compressed files, too
         if found != "text":
             raise UserError(f"{self.path}: is {found}")
@@ -107,11 +111,8 @@ class CsvFile:
             right = text.encode(self.data.encoding).decode("utf-8")
         except UnicodeError:
             return
-        odd = next(number for number, character in enumerate(right) if not character.isascii())
-        raise UserError(
-            f"{self.path}: is UTF-8, not {self.data.encoding} ({right[max(0, odd - 10) : odd + 10].split()[0]!r}):"
-            f" remove data.{self.encoding_key}"
-        )
+        word = next(word for word in re.split(r"[\s,;|\"]+", right) if not word.isascii()).lstrip("\ufeff")
+        raise UserError(f"{self.path}: is UTF-8, not {self.data.encoding} ({word!r}): remove data.{self.encoding_key}")
 
     def _separator(self, said: re.Match[str] | None) -> str:
         """What separates cells: the parameter, or the line `sep=;` of the file."""
@@ -134,15 +135,15 @@ class CsvFile:
             self.said[SEPARATED.replace("{line}", f"sep={separator}")] += 1
         if self.data.header is False:
             self.said[UNNAMED.replace("{width}", str(len(names)))] += 1
-        as_texts = names if self.data.thousands else [name for name in names if name in texts]
+        as_texts = names if self.data.thousands else texts
         with refusing(self.path), reading.opened() as characters, self._parser(characters, as_texts, rows) as chunks:
-            first = True
+            row = 0
             for chunk in self._whole(chunks):
-                cells = {name: self._cell_texts(chunk[name], name in texts) for name in wanted}
-                frame = pd.DataFrame(cells).reset_index(drop=True)
-                if first:
-                    self._check_numerals(frame)
-                    first = False
+                frame = self._cells(chunk[wanted].reset_index(drop=True), set(texts), characters.blanks_behind)
+                if not row:
+                    check_style(self.path, frame, self.data)
+                layout.check_repeated(self.path, frame, row)
+                row += len(frame)
                 yield frame, characters.position / max(1, self.path.stat().st_size)
 
     def _parser(self, characters: Characters, as_texts: Sequence[str], rows: int, bad: Any = "error") -> Any:
@@ -191,32 +192,26 @@ class CsvFile:
             lines += [int(line) - before for line, _, _ in SKIPPED.findall(str(warning.message))]
         return lines
 
-    def _cell_texts(self, column: pd.Series[Any], as_text: bool) -> pd.Series[Any]:
+    def _cells(self, frame: pd.DataFrame, texts: set[str], blanks_behind: bool) -> pd.DataFrame:
+        """The columns that hold no plain numbers as they are meant."""
+        strings = blanks_behind or self.data.thousands is not None
+        kinds = zip(map(str, frame.columns), frame.dtypes, strict=True)
+        odd = [name for name, kind in kinds if is_object_dtype(kind) or (strings and is_string_dtype(kind))]
+        changed = {name: self._cell_texts(frame[name], name in texts, blanks_behind) for name in odd}
+        return frame.assign(**changed) if changed else frame
+
+    def _cell_texts(self, column: pd.Series[Any], as_text: bool, blanks_behind: bool) -> pd.Series[Any]:
         """A column without the blanks behind its cells; texts that are all numbers as numbers, unless unwanted."""
         if not is_string_dtype(column):
             return without_objects(column)
-        behind = column.str.endswith((" ", "\t"), na=False)
-        if behind.any() and self._layout[1] != " ":
-            self.said[TRAILING] += int(behind.sum())
+        behind = blanks_behind and self._layout[1] != " " and column.str.endswith((" ", "\t"), na=False)
+        if np.any(behind):
+            self.said[TRAILING] += int(np.sum(behind))
             column = column.str.rstrip(" \t")
             column = column.mask(column.isin([*MISSING, *self.data.missing_values]))
         elif not self.data.thousands:
             return column
         return column if as_text else typed(column, self.data)
-
-    def _check_numerals(self, frame: pd.DataFrame) -> None:
-        """A UserError names all columns of numbers that are written in another way than the parameters say."""
-        if {"decimal", "thousands"} & self.data.model_fields_set:
-            return
-        declared = {*self.data.categorical, self.data.label}
-        found = {name: hint(frame[name], self.data) for name in frame.columns if name not in declared}
-        odd = {name: why for name, why in found.items() if why is not None}
-        if odd:
-            first = next(iter(odd.values()))
-            which = "column" if len(odd) == 1 else "columns"
-            raise UserError(
-                f"{self.path}: {which} {', '.join(map(repr, odd))}: {first}; or, if they are texts, decimal: '.'"
-            )
 
 
 def _line(names: Sequence[str], separator: str) -> str:

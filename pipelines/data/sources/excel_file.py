@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
+import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,11 +21,11 @@ from ...params.data_section import Table
 from . import layout
 from .csv_file import MISSING, UNNAMED
 from .foreign import refuse
-from .numerals import typed
+from .number_style import check_style, typed
 from .refusing import refusing
 
 SHEET = "The sheet {name} was read, the first of {sheets}."
-BLANK = "{count} blank rows were passed over."
+FORMULA = re.compile(rb"<f[ >]")
 
 Row = tuple[int, list[str]]  # its number in the sheet, its cells
 
@@ -53,6 +55,14 @@ class ExcelFile:
     @contextmanager
     def _rows(self) -> Iterator[tuple[Iterator[Row], int]]:
         """The rows that have cells, and how many rows there are with the others."""
+        with self._opened() as sheet:
+            yield self._with_cells(sheet), sheet.max_row or 1
+
+    @contextmanager
+    def _opened(self, formulas: bool = False) -> Iterator[Any]:
+        """The sheet, with the values of its cells or with their formulas."""
+        if not self.path.stat().st_size:
+            raise UserError(f"{self.path}: is empty")
         refuse(self.path, "xlsx")
         try:
             from openpyxl import load_workbook
@@ -61,13 +71,13 @@ class ExcelFile:
                 f"{self.path}: openpyxl, which reads Excel's files, is not installed: uv sync --extra xlsx; or save the"
                 " sheet as CSV"
             ) from None
-        with refusing(self.path):
-            book = load_workbook(self.path, read_only=True, data_only=True)
-        try:
-            sheet = self._sheet(book)
-            yield self._with_cells(sheet), sheet.max_row or 1
-        finally:
-            book.close()
+        with self.path.open("rb") as file:
+            try:
+                with refusing(self.path):
+                    book = load_workbook(file, read_only=True, data_only=not formulas)
+            except (KeyError, SyntaxError) as error:  # a part of the archive is missing, or is no XML
+                raise UserError(f"{self.path}: is no table, or a damaged one: {error.args[0]}") from None
+            yield self._sheet(book)
 
     def _sheet(self, book: Any) -> Any:
         """The sheet that the parameters name. A UserError says which there are."""
@@ -96,7 +106,9 @@ class ExcelFile:
         self.said.clear()
         if self.data.header is False:
             self.said[UNNAMED.replace("{width}", str(len(header)))] += 1
+        self._check_formulas(wanted)
         missing = [*MISSING, *self.data.missing_values]
+        first = True
         with self._rows() as (found, total):
             if self.data.header is True:
                 next(found)
@@ -105,8 +117,31 @@ class ExcelFile:
                 filled = [cells + [""] * (len(header) - len(cells)) for _, cells in chunk]
                 frame = pd.DataFrame(filled, columns=header, dtype=str)[wanted]
                 frame = frame.mask(frame.isin(missing))
+                if first:
+                    check_style(self.path, frame, self.data)
+                    first = False
                 numbers = {name: typed(frame[name], self.data) for name in wanted if name not in texts}
                 yield frame.assign(**numbers), min(1.0, chunk[-1][0] / total)
+
+    def _check_formulas(self, wanted: Sequence[str]) -> None:
+        """A UserError counts the formulas whose values were never written, and whose cells would pass for empty."""
+        with zipfile.ZipFile(self.path) as archive:
+            sheets = [name for name in archive.namelist() if name.startswith("xl/worksheets/sheet")]
+            if not any(FORMULA.search(archive.read(name)) for name in sheets):
+                return
+        count, odd = 0, set[str]()
+        with self._opened() as values, self._opened(formulas=True) as formulas:
+            pairs = zip(values.iter_rows(values_only=True), formulas.iter_rows(values_only=True), strict=True)
+            for row, written in pairs:
+                for name, value, formula in zip(self.header, row, written, strict=False):
+                    if value is None and isinstance(formula, str) and formula.startswith("=") and name in wanted:
+                        count += 1
+                        odd.add(name)
+        if count:
+            raise UserError(
+                f"{self.path}: {count:,} formulas have no value, in columns {', '.join(sorted(odd))}: open the file in"
+                " Excel or LibreOffice and save it again"
+            )
 
     def _check_widths(self, chunk: Sequence[Row], width: int) -> None:
         wide = [str(number) for number, cells in chunk if len(cells) > width]

@@ -30,12 +30,13 @@ SIGNS: dict[bytes, str] = {
     b"\x93NUMPY": "an array of NumPy; write under data: source: npy",
     b"\x89HDF": "an HDF5 file; write it again with pandas' to_parquet",
     b"SQLite format 3": "a database of SQLite; write its table as CSV",
-    b"%PDF": "a PDF file; get the table itself",
+    b"%PDF-": "a PDF file; get the table itself",
     b"\x89PNG": "a PNG picture",
     b"\xff\xd8\xff": "a JPEG picture",
     b"7z\xbc\xaf": "a 7-Zip archive; unpack it",
-    b"Rar!": "a RAR archive; unpack it",
+    b"Rar!\x1a": "a RAR archive; unpack it",
 }
+CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a]")
 PAGE = re.compile(rb"\s*<(!doctype\s+html|html|head|body)\b", re.IGNORECASE)
 MARKED_UP = re.compile(rb"\s*<\?xml\b", re.IGNORECASE)
 OBJECTS = re.compile(rb'\s*(\{\s*"|\[\s*[\[{])')
@@ -45,8 +46,9 @@ def kind(path: Path) -> str:
     """`text`, `parquet`, `xlsx`, a way of compression, or what else it is in words."""
     with path.open("rb") as file:
         first = file.read(FIRST).removeprefix(b"\xef\xbb\xbf")
+    binary = CONTROL.search(first) is not None
     for sign, name in SIGNS.items():
-        if first.startswith(sign):
+        if first.startswith(sign) and (binary or not sign.isalnum()):  # a column may be called ORCID
             return _of_archive(path) if name == "zip" else name
     if first[257:262] == b"ustar":
         return "a tar archive; unpack it"

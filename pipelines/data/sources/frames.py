@@ -15,6 +15,7 @@ from typing import Literal, Protocol
 from urllib.parse import unquote
 
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from ...errors import UserError
 from ...params.data_section import Table
@@ -22,7 +23,7 @@ from .csv_file import CsvFile
 from .excel_file import ExcelFile
 from .finding import existing, find, some
 from .foreign import COMPRESSED
-from .numerals import typed
+from .number_style import typed
 from .parquet_file import ParquetFile
 
 CHUNK_ROWS, CHUNK_CELLS = 1 << 16, 1 << 22  # read at once: fewer rows if there are many columns
@@ -33,9 +34,9 @@ SUFFIXES = {
 }
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"  # how Spark calls the folder of the rows without a value
 FROM_FOLDERS = "Column {name} was read from the names of the folders {name}=…."
-UNFINISHED = "{count} files whose names, or those of their folders, begin with an underscore were passed over."
-REPLACED = "{count} cells that are {text} were read as {other}."
-NO_ROWS = "{count} files have no rows."
+UNFINISHED = "Files that were passed over, as their names or their folders' begin with an underscore: {count}."
+REPLACED = "Cells that are {text} were read as {other}: {count}."
+NO_ROWS = "Files without rows: {count}."
 
 Texts = Sequence[str] | Literal["all"]
 """The columns that are wanted as they are written: their names, or all of them."""
@@ -65,6 +66,7 @@ class TableFile:
     data: Table
     encoding_key: str = "encoding"  # what the parameter is called in params.yaml
     keys: dict[str, str] = field(default_factory=dict)  # what the names of its folders say: year=2020
+    texts: frozenset[str] = frozenset()  # the keys that are no numbers, in some folder at least
     passed_over: int = 0  # how many files of its folder are no part of the table
     said: Counter[str] = field(default_factory=Counter)  # what was done, and to how many cells or lines
 
@@ -98,21 +100,21 @@ class TableFile:
         Missing cells are NaN (or NA). The columns `texts` of a CSV file come as they are written, so that they mean the
         same in every chunk: `00123`, `True`, `1,5`. Parquet has types of its own, and its columns come in those.
         """
-        missing = [name for name in wanted if name not in self.header]
+        there, inside = set(self.header), set(self.reader.header)
+        missing = [name for name in wanted if name not in there]
         if missing:
             raise UserError(f"{self.path}: has no column {some(missing)}; there are: {', '.join(self.header)}")
-        inside = self.reader.header
         held = [name for name in wanted if name in inside]
         named = [name for name in wanted if name not in inside]
-        as_texts = self.header if texts == "all" else [name for name in texts if name in self.header]
+        as_texts = self.header if texts == "all" else [name for name in texts if name in there]
         rows = 0
         self.said.clear()
         self.said.update(FROM_FOLDERS.replace("{name}", name) for name in named)
-        for frame, share in self.reader.frames(held or inside[:1], as_texts, chunk_rows(len(inside))):
+        for frame, share in self.reader.frames(held or self.reader.header[:1], as_texts, chunk_rows(len(inside))):
             if len(frame):
                 rows += len(frame)
                 keyed = {name: self._key(name, name in as_texts, len(frame)) for name in named}
-                yield self._replaced(frame.assign(**keyed)[list(wanted)]), share
+                yield self._replaced(frame.assign(**keyed)[list(wanted)] if named else frame), share
         if not rows:
             self.said[NO_ROWS] += 1
 
@@ -129,7 +131,7 @@ class TableFile:
         """What the name of a folder says, as a column."""
         text = float("nan") if self.keys[name] == NO_VALUE else self.keys[name]
         column = pd.Series([text] * rows, dtype="str")
-        return column if as_text else typed(column, self.data)
+        return column if as_text or name in self.texts else typed(column, self.data)
 
 
 def open_table(path: Path, data: Table) -> TableFile:
@@ -148,8 +150,19 @@ def table_files(path: Path, data: Table) -> list[TableFile]:
         raise UserError(
             f"params.yaml: data.path: {path}: all its files begin with an underscore, as unfinished ones do"
         )
+    texts = _texts([file.keys for file in files], data)
+    for file in files:
+        file.texts = texts
     files[0].passed_over = len(found) - len(done)
     return files
+
+
+def _texts(keys: Sequence[dict[str, str]], data: Table) -> frozenset[str]:
+    """The keys that hold something else than numbers in one of the folders."""
+    values = {name: pd.Series([each[name] for each in keys if name in each], dtype="str") for each in keys
+              for name in each}  # fmt: skip
+    there = {name: column[column != NO_VALUE] for name, column in values.items()}
+    return frozenset(name for name, column in there.items() if not is_numeric_dtype(typed(column, data)))
 
 
 def _keys(path: Path) -> dict[str, str]:

@@ -9,9 +9,14 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+from pandas.api.types import is_string_dtype
+
 from ...errors import UserError
 from ...params.data_section import Table
-from .numerals import PLAIN
+from .finding import some
+from .number_style import PLAIN
 
 SEP_LINE = re.compile(r"sep=(.|\\t)[ \t]*\r?(\n|$)", re.IGNORECASE)
 CANDIDATES = (",", ";", "\t", "|", r"\s+")
@@ -31,7 +36,7 @@ def records(text: str, separator: str) -> list[list[str]]:
         return [re.split(r"[ \t]+", line.strip()) for line in text.splitlines()[: LOOKED_AT + 1] if line.strip()]
     rows: list[list[str]] = []
     try:
-        for row in csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=separator != " "):
+        for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=separator != " "):
             if row:
                 rows.append([cell.rstrip(" \t") if separator != " " else cell for cell in row])
             if len(rows) > LOOKED_AT:
@@ -74,6 +79,11 @@ def quoted(separator: str) -> str:
 def named(path: Path, rows: Sequence[Sequence[str]], data: Table) -> list[str]:
     """The names of the columns. A UserError if they are missing in the file, or wrong in the parameters."""
     first = rows[0]
+    if data.header is not True and _has_names(rows, data.missing_values):
+        raise UserError(
+            f"{path}: its first line seems to hold the names of columns ({_short(first)}), not values: remove"
+            " data.header, or that line"
+        )
     if isinstance(data.header, list):
         if len(data.header) != len(first):
             raise UserError(
@@ -91,6 +101,15 @@ def named(path: Path, rows: Sequence[Sequence[str]], data: Table) -> list[str]:
     return [name or f"Unnamed: {number}" for number, name in enumerate(first)]  # as Pandas calls it
 
 
+def _has_names(rows: Sequence[Sequence[str]], gaps: Sequence[str]) -> bool:
+    """Is the first line of words only, some of them above numbers only?"""
+    first, below = rows[0], rows[1:]
+    if not below or any(PLAIN.fullmatch(cell) or not cell or cell in gaps for cell in first):
+        return False
+    columns = ([row[number] for row in below if number < len(row)] for number in range(len(first)))
+    return any(column and all(map(PLAIN.fullmatch, column)) for column in columns)
+
+
 def _are_values(rows: Sequence[Sequence[str]]) -> bool:
     """Is the first line one of numbers and texts such as the lines below it have?"""
     first, below = rows[0], rows[1:]
@@ -103,6 +122,18 @@ def _are_values(rows: Sequence[Sequence[str]]) -> bool:
                 enumerate(first) if not PLAIN.fullmatch(cell))  # fmt: skip
     twice = any(count > 1 for count in Counter(numbers).values())
     return bool(numbers) and (twice or again or any("." in cell or "e" in cell.lower() for cell in numbers))
+
+
+def check_repeated(path: Path, frame: pd.DataFrame, row: int) -> None:
+    """A UserError if rows hold the names of the columns again, as those of files do that were put together."""
+    again = pd.Series(len(frame.columns) > 1, frame.index)  # a single word may well be called by its own name
+    for name in frame.columns:
+        again &= frame[name] == name if is_string_dtype(frame[name]) else False
+        if not again.any():
+            return
+    rows = [str(row + 1 + number) for number in np.flatnonzero(again)]
+    which = f"row {rows[0]} repeats" if len(rows) == 1 else f"rows {some(rows)} repeat"
+    raise UserError(f"{path}: {which} the names of the columns, as when files were put together: remove those lines")
 
 
 def _short(cells: Sequence[str]) -> str:

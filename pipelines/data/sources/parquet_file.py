@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,8 @@ from .refusing import refusing
 
 INDEX = "__index_level_"
 INDEX_LEFT_OUT = "{name}, the index without a name that pandas wrote, was left out: it is no column of the table."
-DIGITS = "Column {name}: {count} decimals have more digits than a float64 keeps, and were rounded."
+COUNT_LEFT_OUT = "{name}, an index of pandas that counts the rows, was left out: it is no column of the file."
+DIGITS = "Column {name}: decimals with more digits than a float64 keeps, which were rounded: {count}."
 ZONE = "Column {name}: times of the zone {zone} were read as UTC."
 SECONDS = "Column {name}: {what} were read as seconds."
 
@@ -60,51 +63,62 @@ class ParquetFile:
     @cached_property
     def _unnamed_indices(self) -> list[str]:
         """Pandas writes the index of a frame that was filtered or shuffled, or of dates, as a column."""
+        return [name for name in self._indices if isinstance(name, str) and name.startswith(INDEX)]
+
+    @cached_property
+    def _indices(self) -> list[Any]:
+        """What pandas wrote about the index: the names of columns, or how it counts the rows."""
         metadata = self._file.schema_arrow.metadata or {}
         said: list[Any] = []
         with suppress(ValueError):
             said = json.loads(metadata.get(b"pandas", b"{}")).get("index_columns", [])
-        return [name for name in said if isinstance(name, str) and name.startswith(INDEX)]
+        return said
 
     def frames(self, wanted: list[str], texts: Sequence[str], rows: int) -> Iterator[tuple[pd.DataFrame, float]]:
         """The rows; `texts` are ignored, since every column has a type already."""
         file, done = self._file, 0
         self.said.clear()
         self.said.update(INDEX_LEFT_OUT.replace("{name}", name) for name in self._unnamed_indices)
+        counts = [index["name"] for index in self._indices if isinstance(index, dict) and index.get("name")]
+        self.said.update(COUNT_LEFT_OUT.replace("{name}", name) for name in counts)
         self._check_types(wanted)
         with refusing(self.path):
             for batch in file.iter_batches(rows, columns=wanted):
-                frame = pd.DataFrame({name: self._column(batch.column(name), name) for name in wanted})
+                arrays = dict(zip(batch.schema.names, batch.columns, strict=True))
+                plain = pa.RecordBatch.from_arrays([self._plain(arrays[name], name) for name in wanted], names=wanted)
+                frame = plain.to_pandas(types_mapper=Nullable.get)
                 done += len(frame)
-                yield frame.mask(said_missing(frame, self.data)), done / file.metadata.num_rows
+                yield without_gaps(frame, self.data), done / file.metadata.num_rows
 
     def _check_types(self, wanted: Sequence[str]) -> None:
         """A UserError names all columns whose cells are no single values."""
         schema = self._file.schema_arrow
-        odd = [name for name in wanted if not _is_single(_plain(schema.field(name).type))]
+        kinds_of = dict(zip(schema.names, schema.types, strict=True))
+        odd = [name for name in wanted if not _is_single(_plain(kinds_of[name]))]
         if odd:
-            kinds = ", ".join(f"{name} ({schema.field(name).type})" for name in odd)
+            kinds = ", ".join(f"{name} ({kinds_of[name]})" for name in odd)
             raise UserError(
                 f"{self.path}: holds lists, structs or bytes, not single values, in {kinds}: leave them out: write"
                 f" under data in params.yaml: exclude: [{', '.join(map(quoted, odd))}]"
             )
 
-    def _column(self, values: pa.Array, name: str) -> pd.Series[Any]:
+    def _plain(self, values: pa.Array, name: str) -> pa.Array:
+        """Values of a type that pandas has, too."""
         if isinstance(values, pa.ExtensionArray):
             values = values.storage
         if types.is_dictionary(values.type):
             values = values.dictionary_decode()
-        for applies, convert in CONVERSIONS:
+        for applies, convert in CONVERSIONS if values.type not in Nullable else ():
             if applies(values.type):
-                values = convert(self, values, name)
-        return values.to_pandas(types_mapper=Nullable.get)
+                return convert(self, values, name)
+        return values
 
     def decimals(self, values: pa.Array, name: str) -> pa.Array:
         """Decimals as floats; those that lose digits are counted."""
         floats = values.cast(pa.float64())
+        many = values.type.precision > sys.float_info.dig
         rounded = sum(
-            value is not None and float(value) != value and f"{value:f}" != _written(float(value), value)
-            for value in (values.to_pylist() if values.type.precision > 15 else [])
+            value is not None and Decimal(repr(float(value))) != value for value in (values.to_pylist() if many else [])
         )
         if rounded:
             self.said[DIGITS.replace("{name}", name)] += rounded
@@ -125,11 +139,6 @@ class ParquetFile:
         per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[values.type.unit]
         whole = pa.int32() if types.is_time32(values.type) else pa.int64()
         return pc.divide(values.cast(whole).cast(pa.float64()), float(per_second))
-
-
-def _written(number: float, like: Any) -> str:
-    """A float with as many decimals as a decimal has."""
-    return f"{number:.{max(0, -like.as_tuple().exponent)}f}"
 
 
 CONVERSIONS: list[tuple[Callable[[Any], bool], Callable[[ParquetFile, Any, str], Any]]] = [
@@ -160,10 +169,12 @@ def quoted(name: str) -> str:
     return name if name.replace("_", "a").replace(" ", "a").isalnum() and not name[0].isdigit() else repr(name)
 
 
-def said_missing(frame: pd.DataFrame, data: Table) -> pd.DataFrame:
-    """Which cells hold a text, or the number that it is, that means a missing value."""
+def without_gaps(frame: pd.DataFrame, data: Table) -> pd.DataFrame:
+    """The cells, but for those that hold a text, or the number that it is, that means a missing value."""
+    if not data.missing_values:
+        return frame
     said: list[Any] = list(data.missing_values)
     for text in data.missing_values:
         with suppress(ValueError):
             said.append(float(text))
-    return frame.isin(said)
+    return frame.mask(frame.isin(said))

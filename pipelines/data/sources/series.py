@@ -81,6 +81,8 @@ def _column(file: TableFile, data: Series) -> tuple[np.ndarray, np.ndarray | Non
 def _file(path: Path, data: Series) -> TableFile:
     """The file, read as a table with the same options."""
     given = data.model_dump(include=set(WrittenOptions.model_fields), exclude_unset=True)
+    if path.is_dir():
+        raise UserError(f"params.yaml: data.path: {path}: is a folder; a series is a column of one file: name that")
     source = "parquet" if path.suffix.lower() in SUFFIXES["parquet"] else "csv"
     table = Table.model_validate({**given, "source": source, "path": data.path, "encoding": data.text_encoding})
     return TableFile(path, table, encoding_key="text_encoding")

@@ -18,7 +18,7 @@ from ..rows import Rows, RowsWriter
 from . import Part, Source
 from .choosing import Choice, choose
 from .finding import CLASSES, checksum, existing, in_order, some
-from .frames import TableFile, open_table, sentences, table_files
+from .frames import TableFile, sentences, table_files
 
 WHOLE = r"^(-?\d+)\.0*$"
 
@@ -27,7 +27,7 @@ def read(data: Table, root: Path, spool: Path) -> Source:
     """Rows (N, D) of float32; NaN stands where a missing value will be filled in once the splits are known."""
     files = {"train": table_files(root / data.path, data)}
     if data.test_path is not None:
-        files["test"] = [open_table(existing(root / data.test_path, "data.test_path"), data)]
+        files["test"] = table_files(existing(root / data.test_path, "data.test_path"), data)
     table = _Columns(choose(files["train"][0].header, data), data)
     for some_files in files.values():
         table.look(some_files)

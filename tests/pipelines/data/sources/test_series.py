@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pipelines.data.sources import frames
@@ -141,3 +142,36 @@ def test_separators(tmp_path: Path) -> None:
     data = prepared(tmp_path, **SERIES, separator=";")
     assert [b - a for a, b in pairwise(examples(data, "test")[0].tolist())] == [1] * 9
     assert settings(**SERIES, separator=";").drawn_test is None
+
+
+def test_series_as_people_have_them(tmp_path: Path) -> None:
+    rows = "".join(f"{row};{row // 1000}{'.' if row >= 1000 else ''}{row % 1000:03},5\n" for row in range(900, 1200))
+    (tmp_path / "x.csv").write_text("# hourly\nt;y °C\n" + rows, encoding="cp1252")
+    given = {**SERIES, "column": "y °C", "separator": ";", "decimal": ",", "thousands": ".", "comment": "#"}
+    line = refusal(tmp_path, **given)
+    assert line.endswith("write under data in params.yaml: text_encoding: cp1252"), "`encoding` is the amplitudes'"
+    data = prepared(tmp_path, **given, text_encoding="cp1252")
+    x = examples(data, "train")
+    assert x[0, 0] == 900.5 and (np.diff(x, axis=1) == 1).all()
+    assert "Lines that begin with #, and were passed over as comments: 1." in data.meta["decisions"]
+
+
+def test_series_in_parquet_and_without_names(tmp_path: Path) -> None:
+    pd.DataFrame({"y": np.arange(200.0), "name": ["u"] * 100 + ["v"] * 100}).iloc[::-1].set_index(
+        np.r_[1:200, 0]
+    ).to_parquet(tmp_path / "x.parquet")
+    data = prepared(tmp_path, **{**SERIES, "path": "x.parquet"})
+    assert (np.diff(examples(data, "train"), axis=1) == -1).all()
+    assert any("__index_level_0__" in line for line in data.meta["decisions"])
+    (tmp_path / "x.csv").write_text("\n".join(f"{row},1.5" for row in range(200)))
+    assert (np.diff(examples(prepared(tmp_path, **{**SERIES, "header": ["y", "z"]}), "train"), axis=1) == 1).all()
+
+
+def test_a_series_of_which_a_number_is_missing_in_parquet(tmp_path: Path) -> None:
+    pd.DataFrame({"y": pd.array([1, 2, None] * 50, dtype="Int64")}).to_parquet(tmp_path / "x.parquet")
+    assert "column 'y', row 3: " in refusal(tmp_path, **{**SERIES, "path": "x.parquet"})
+
+
+def test_a_folder_is_no_series(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    assert refusal(tmp_path, **{**SERIES, "path": "x"}).startswith("params.yaml: data.path: ")

@@ -14,7 +14,7 @@ import pytest
 
 from pipelines.data.sources import frames
 
-from .reading import everything, examples, labels, prepared, refusal, settings, sorted_rows
+from .reading import everything, examples, labels, prepared, refusal, settings, shared, sorted_rows
 
 CSV = {"source": "csv", "path": "x.csv", "val_count": 0.2, "test_count": 0.2}
 PARQUET = {**CSV, "source": "parquet", "path": "x.parquet"}
@@ -438,3 +438,83 @@ def test_wide_tables_are_read_fewer_rows_at_a_time(monkeypatch: pytest.MonkeyPat
 def test_what_is_compressed_may_have_any_case(tmp_path: Path) -> None:
     (tmp_path / "X.CSV.GZ").write_bytes(gzip.compress(lines(FRAME.a, FRAME.b, header="a,b").encode()))
     assert sum(prepared(tmp_path, **{**CSV, "path": "."}).meta["counts"].values()) == 60
+
+
+# Tables as people have them, from the file to the vectors
+
+
+def test_a_european_table(tmp_path: Path) -> None:
+    frame = FRAME[["a", "b"]].assign(größe=np.tile(["S", "M"], 30))
+    frame.to_csv(tmp_path / "x.csv", index=False, sep=";", decimal=",", encoding="cp1252")
+    given = {**CSV, "categorical": {"größe": "codes"}}
+    encoded = refusal(tmp_path, **given)
+    assert encoded.endswith("write under data in params.yaml: encoding: cp1252")
+    separated = refusal(tmp_path, **given, encoding="cp1252")
+    assert separated.endswith("write under data in params.yaml: separator: ';'")
+    decimal = refusal(tmp_path, **given, encoding="cp1252", separator=";")
+    assert "write under data in params.yaml: decimal: ','" in decimal
+    data = prepared(tmp_path, **given, encoding="cp1252", separator=";", decimal=",")
+    expected = frame.assign(größe=(frame["größe"] == "S").astype(float))
+    assert sorted_rows(everything(data)) == sorted_rows(as_floats(expected))
+
+
+def test_booleans_with_gaps_are_read_as_without(tmp_path: Path) -> None:
+    csv(tmp_path, lines(FRAME.a, ["True", "False", ""] * 20, header="a,flag"))
+    assert "column 'flag', row 3: a value is missing (NaN)" in refusal(tmp_path, **CSV)
+    data = prepared(tmp_path, **CSV, missing="drop")
+    flags = FRAME.assign(flag=[1.0, 0.0, np.nan] * 20)[["a", "flag"]].dropna()
+    assert sorted_rows(everything(data)) == sorted_rows(as_floats(flags))
+
+
+@pytest.mark.parametrize("how", ["shuffled", "filtered", "dates", "named"])
+def test_parquet_of_pandas(tmp_path: Path, how: str) -> None:
+    frame = {
+        "shuffled": FRAME.sample(frac=1, random_state=0),
+        "filtered": FRAME[FRAME.b > 10],
+        "dates": FRAME.set_index(pd.date_range("2020-01-01", periods=60)),
+        "named": FRAME.set_index(pd.Index(np.random.default_rng(0).permutation(60), name="id")),
+    }[how]
+    write_parquet(tmp_path, frame)
+    data = prepared(tmp_path, **PARQUET)
+    expected = frame.assign(id=frame.index) if how == "named" else frame
+    assert [column["name"] for column in data.meta["columns"]] == list(expected)
+    assert sorted_rows(everything(data)) == sorted_rows(as_floats(expected))
+    said = [line for line in data.meta["decisions"] if "__index_level_0__" in line]
+    assert len(said) == (how != "named")
+
+
+def test_names_with_brackets_are_columns(tmp_path: Path) -> None:
+    frame = FRAME.rename(columns={"a": "a[1]", "b": "x*", "c": "x1"})
+    write_csv(tmp_path, frame)
+    data = prepared(tmp_path, **CSV, columns=["a[1]", "x*"], dequantise={"x*": 1.0})
+    assert [column["name"] for column in data.meta["columns"]] == ["a[1]", "x*"]
+    line = refusal(tmp_path, **CSV, label="x1", categorical={"x1": "codes"})
+    assert line.startswith("params.yaml: data.categorical: 'x1' is the label, data.label, which is not modelled: rem")
+
+
+def test_a_file_without_rows_in_a_folder_is_counted(tmp_path: Path) -> None:
+    text = lines(FRAME.a, FRAME.b, header="a,b")
+    csv(csv(tmp_path, text, "x/0.csv"), "a,b\n", "x/1.csv")
+    data = prepared(tmp_path, **{**CSV, "path": "x"})
+    assert sum(data.meta["counts"].values()) == 60 and "Files without rows: 1." in data.meta["decisions"]
+    csv(tmp_path, "a,b\n", "x/0.csv")
+    assert refusal(tmp_path, **{**CSV, "path": "x"}).endswith("1.csv: has no rows")
+
+
+def test_adult(tmp_path: Path) -> None:
+    """Blanks behind commas, no names, `?` for a gap, and full stops behind the labels of the test file."""
+    for name in ("adult.data.gz", "adult.test.gz"):
+        (tmp_path / name).write_bytes((shared("tables") / name).read_bytes())
+    words = ["work", "education", "married", "job", "relation", "race", "sex", "country"]
+    names = ["age", "work", "weight", "education", "years", *words[2:7], "gain", "loss", "hours", "country", "income"]
+    given = {
+        **CSV, "path": "adult.data.gz", "separator": ", ", "header": names, "label": "income", "missing": "drop",
+        "missing_values": ["?"], "categorical": dict.fromkeys(words, "codes"),
+    }  # fmt: skip
+    data = prepared(tmp_path, **given)
+    assert sum(data.meta["counts"].values()) == 30_162 and data.meta["class_names"] == ["<=50K", ">50K"]
+    line = refusal(tmp_path, **{**given, "header": True})
+    assert "its first line seems to hold values" in refusal(
+        tmp_path, **{k: v for k, v in given.items() if k != "header"}
+    )
+    assert "is no column" in line

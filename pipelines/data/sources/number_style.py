@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype, is_string_dtype
 
-from ...params.data_section import WrittenOptions
+from ...errors import UserError
+from ...params.data_section import Table, WrittenOptions
 
 BLANKS = " \xa0\u202f\u2009"  # which one stands between thousands cannot be seen
 LIKE = {" ": BLANKS, "'": "'’"}
@@ -27,6 +29,7 @@ GROUPED = {
     (" ", "."): re.compile(GROUPS.format(BLANKS) + r"(\.\d*)?"),
 }
 PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+STYLED = re.compile(rf"\d[,'’{BLANKS}]\d|,\d|\.\d*\.")  # what cannot stand in plain numbers, but in others
 WHOLE = re.compile(r"[+-]?\d+")
 
 
@@ -68,7 +71,9 @@ def hint(texts: pd.Series[Any], data: WrittenOptions) -> str | None:
     """Why texts are no numbers, though they look like some, and the lines to write into params.yaml; else None."""
     if is_numeric_dtype(texts) or not is_string_dtype(texts):
         return None
-    written = [str(text) for text in texts.dropna().iloc[:SEEN]]
+    written = [text for text in texts.iloc[:SEEN].tolist() if isinstance(text, str)]
+    if not STYLED.search("\n".join(written)):
+        return None
     style = _style(written, data.separator.strip() != ",")
     if style is None:
         return None
@@ -79,6 +84,18 @@ def hint(texts: pd.Series[Any], data: WrittenOptions) -> str | None:
         return None
     odd = next(text for text in written if not PLAIN.fullmatch(text))
     return f"{odd!r} is a number if you write under data in params.yaml: {', '.join(lines)}"
+
+
+def check_style(path: Path, frame: pd.DataFrame, data: Table) -> None:
+    """A UserError names all columns of numbers that are written in another way than the parameters say."""
+    if {"decimal", "thousands"} & data.model_fields_set:
+        return
+    declared = {*data.categorical, data.label}
+    found = {name: hint(frame[name], data) for name in frame.columns if name not in declared}
+    odd = {name: why for name, why in found.items() if why is not None}
+    if odd:
+        columns = f"{'column' if len(odd) == 1 else 'columns'} {', '.join(map(repr, odd))}"
+        raise UserError(f"{path}: {columns}: {next(iter(odd.values()))}; or, if they are texts, decimal: '.'")
 
 
 def _style(texts: Iterable[str], comma_is_free: bool) -> tuple[str, str | None] | None:
