@@ -29,7 +29,8 @@ def wave(number: int, length: int = 1000) -> np.ndarray:
 def save(root: Path, name: str, x: np.ndarray, rate: int = RATE, subtype: str | None = None) -> Path:
     path = root / "sounds" / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, x, rate, subtype)
+    kind = "OGG" if path.suffix == ".opus" else None
+    soundfile.write(path, x, rate, "OPUS" if kind else subtype, format=kind)
     return path
 
 
@@ -148,7 +149,8 @@ def test_stereo_is_refused_or_mixed(tmp_path: Path) -> None:
     path = save(tmp_path, "z.wav", both, subtype="FLOAT")
     given = {**AUDIO, "val_count": 1, "test_count": 1}
     line = refusal(tmp_path, **given)
-    assert line == f"{path}: has 2 channels where one is demanded; set data.stereo to mix"
+    reason = "has 2 channels where one is demanded"
+    assert line == f"1 audio files cannot be read: {path} ({reason}); set data.stereo to mix"
     data = prepared(tmp_path, **given, stereo="mix")
     mono = encode(both.astype(np.float32).mean(1), 256, "mu_law").reshape(10, 1, 100)
     assert set(sorted_rows(mono)) <= set(sorted_rows(everything(data)))
@@ -218,13 +220,18 @@ def test_ends_are_padded_with_silence_or_dropped(tmp_path: Path) -> None:
 # What is refused
 
 
+def unreadable(path: Path, reason: str) -> str:
+    what = f"1 audio files cannot be read: {path} ({reason})"
+    return f"{what}; mend or remove them, or set data.corrupt to skip"
+
+
 def test_zero_length(tmp_path: Path) -> None:
     recordings(tmp_path)
     path = save(tmp_path, "05.wav", np.zeros(0))
-    assert refusal(tmp_path, **AUDIO) == f"{path}: is a recording of zero length; remove it"
+    assert refusal(tmp_path, **AUDIO) == unreadable(path, "is of zero length")
 
 
-@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg"])
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3", ".opus", ".aiff"])
 @pytest.mark.parametrize("kept", [0.5, 0.98, 0.01])
 def test_truncated_recordings(tmp_path: Path, suffix: str, kept: float) -> None:
     recordings(tmp_path, length=20000, suffix=suffix)
@@ -232,7 +239,7 @@ def test_truncated_recordings(tmp_path: Path, suffix: str, kept: float) -> None:
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * kept)])
     line = refusal(tmp_path, **AUDIO)
-    assert line.startswith(f"{path}: ")
+    assert line.startswith(f"1 audio files cannot be read: {path} (")
 
 
 def test_a_wav_whose_writer_could_not_tell_its_length_is_read(tmp_path: Path) -> None:
@@ -251,7 +258,7 @@ def test_files_that_are_no_recordings(tmp_path: Path, content: bytes) -> None:
     recordings(tmp_path)
     path = tmp_path / "sounds" / "05.wav"
     path.write_bytes(content)
-    assert refusal(tmp_path, **AUDIO).startswith(f"{path}: cannot be read as audio: ")
+    assert refusal(tmp_path, **AUDIO).startswith(f"1 audio files cannot be read: {path} (Error opening it: ")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -261,7 +268,7 @@ def test_samples_that_are_no_numbers(tmp_path: Path, value: float, rate: int) ->
     x = wave(5)
     x[500] = value
     path = save(tmp_path, "05.wav", x, rate, "FLOAT")
-    assert refusal(tmp_path, **AUDIO) == f"{path}: holds NaN or infinite samples; remove it"
+    assert refusal(tmp_path, **AUDIO) == unreadable(path, "holds NaN or infinite samples")
 
 
 def test_no_recordings(tmp_path: Path) -> None:
@@ -269,7 +276,7 @@ def test_no_recordings(tmp_path: Path) -> None:
     (tmp_path / "sounds").mkdir()
     (tmp_path / "sounds" / "._0.wav").write_bytes(b"of macOS")
     line = refusal(tmp_path, **AUDIO)
-    assert line.startswith(f"params.yaml: data.path: {tmp_path / 'sounds'}: holds no .wav, .flac, .ogg files")
+    assert line.startswith(f"params.yaml: data.path: {tmp_path / 'sounds'}: holds no .wav, .flac, .ogg, ")
 
 
 def test_a_speaker_with_one_recording_is_named(tmp_path: Path) -> None:
