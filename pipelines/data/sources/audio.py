@@ -175,6 +175,8 @@ def _read(path: Path, data: Audio) -> Recording | Fault:
             rate, channels = file.samplerate, file.channels
             take = _whole if data.whole else _streamed
             windows, clipped, left_over, trimmed = take(file, data, path)
+            if _truncated(file.extra_info):  # of an OGG the end is known once it is reached
+                return Fault("is truncated: it ends before its end mark")
     except (soundfile.SoundFileError, ValueError, OSError) as error:
         return Fault(" ".join(str(error).replace(f"{str(path)!r}", "it").split()))
     return Recording(windows, rate if rate != data.sample_rate else None, channels, clipped, left_over, trimmed)
