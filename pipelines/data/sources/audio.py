@@ -69,8 +69,10 @@ def read(data: Audio, root: Path, spool: Path) -> Source:
     }
     by_split = {split: [paths[number] for number in numbers] for split, numbers in splits.items()}
     skipped = done.faults.settle(len(paths), data.corrupt, by_split)
-    if not sum(len(x) for x, _ in found.values()):
-        raise UserError(f"no recording is as long as a window of {data.window} samples: lower data.window, or pad")
+    for split, (x, _) in found.items():
+        if not len(x):
+            which = f"no recording of the split {split}" if len(found) > 1 else "no recording"
+            raise UserError(f"{which} is as long as a window of {data.window} samples: lower data.window, or pad")
     labels, names = listing.labels(np.unique(np.concatenate([recordings for _, recordings in found.values()])))
     parts = {}
     for split, (x, recordings) in found.items():
