@@ -7,6 +7,7 @@ import socket
 import sys
 from urllib.parse import urlsplit
 
+from ..cpus import available_cpus
 from ..errors import UserError
 from ..params.schema import Cluster
 
@@ -67,6 +68,4 @@ def in_cluster() -> bool:
 
 def local_cpus() -> int:
     """The CPUs that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return available_cpus()

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from .file_options import Background, LabelTable, RareClasses, Rescale
 from .section import Input, Place, Section, Seed
 
 Kind = Literal["image", "sequence", "vector"]
@@ -131,7 +132,7 @@ class Source(Section):
 
     @property
     def own_test(self) -> bool:
-        """Does the source have a test split of its own, as far as its parameters say?"""
+        """Can the source have a test split of its own, as far as its parameters say?"""
         return True
 
     @property
@@ -329,7 +330,7 @@ class SplitNames(Section):
     """The official test split, which is kept as it is."""
 
 
-class Arrays(ImageOptions, Source):
+class Arrays(ImageOptions, RareClasses, Source):
     """Arrays (N, …): images of integers (N, H, W), (N, C, H, W) or (N, H, W, C), or vectors (N, D)."""
 
     source: Literal["npz", "npy"]
@@ -353,6 +354,12 @@ class Arrays(ImageOptions, Source):
     levels: int | None = Field(default=None, ge=2, le=256)
     """Number of levels of integers, 0 … levels-1; null is 256 for images, and vectors are real numbers."""
 
+    rescale: Rescale = None
+    """Images and sequences of real numbers, or of integers beyond the levels, are brought to these levels: from the
+    range of their `type` (0 … 65,535 for uint16, 0 … 1 for real numbers), from the least and greatest value of each
+    example by itself (`file`) or of all training `data`, from the 1st to the 99th `percentile` of the training data,
+    or from two numbers such as [0, 255]. What lies outside is clipped and counted; null refuses such values."""
+
     class_names: list[str] | None = None
     """Names of the labels 0, 1, …; null takes the labels themselves."""
 
@@ -372,29 +379,53 @@ class Arrays(ImageOptions, Source):
         return self.labels is not None
 
 
-class Files(Source):
-    """A folder of files, one example or recording in each; labels and official test split follow from their paths."""
+class Files(RareClasses, Source):
+    """A folder of files, one example or recording in each; labels and official splits follow from their paths."""
 
     val_count: Count = 0.1
-    """Files in the validation split, below 1 a share of them."""
+    """Files in the validation split, below 1 a share of them. Unused where there is an official validation split."""
 
     test_count: Count | None = None
-    """Files in the test split, below 1 a share of them; null keeps those that `test_files` names."""
+    """Files in the test split, below 1 a share of them; null keeps the official one."""
+
+    splits: Literal["folders"] | None = "folders"
+    """Official splits are the `folders` called train, val and test, or training, validation, valid, dev, testing and
+    the like, if every file lies in one; null takes no notice of such names."""
+
+    val_files: Pattern | None = None
+    """Files that are the official validation split: a file or folder below `path`, or a regular expression that is
+    searched in each path below `path`."""
 
     test_files: Pattern | None = None
-    """Files whose path below `path` matches are the official test split: a regular expression that is searched."""
+    """Files that are the official test split, named in the same way."""
 
-    labels: Literal["folders"] | Labelling | None = "folders"
-    """Labels are the names of the files' `folders` (none if there is just one), or the group of a regular
-    expression that is searched in each path below `path`, `^(\\d+)_` for instance; null has none."""
+    exclude_files: Pattern | None = None
+    """Files that are left out, named in the same way."""
+
+    labels: Literal["folders"] | Labelling | LabelTable | None = "folders"
+    """Labels are the names of the `folders` at the outermost level at which files differ (none if they do not); or the
+    group of a regular expression that is searched in each path below `path`, `^(\\d+)_` for instance; or they stand in
+    a table, {file, path, label}; null has none."""
+
+    corrupt: Literal["refuse", "skip"] = "refuse"
+    """What happens when a file cannot be read: stop and list such files, or leave them out and say so."""
+
+    @property
+    def read_paths(self) -> list[str]:
+        table = self.labels if isinstance(self.labels, LabelTable) else None
+        return [self.path, *([table.file] if table and table.outside(self.path) else [])]
 
     @property
     def own_test(self) -> bool:
-        return self.test_files is not None
+        return self.test_files is not None or self.splits is not None or self._table_splits
 
     @property
     def labelled(self) -> bool | None:
         return False if self.labels is None else None if self.labels == "folders" else True
+
+    @property
+    def _table_splits(self) -> bool:
+        return isinstance(self.labels, LabelTable) and self.labels.split is not None
 
 
 class Images(ImageOptions, Files):
@@ -412,8 +443,15 @@ class Images(ImageOptions, Files):
     mode: Literal["grey", "rgb"] = "rgb"
     """Channels: one grey, or red, green and blue."""
 
-    corrupt: Literal["refuse", "skip"] = "refuse"
-    """What happens when a file cannot be read: stop and list such files, or leave them out and say so."""
+    background: Background = "white"
+    """What see-through images are put on: white, grey, black, or a colour such as "#ffcc00"."""
+
+    rescale: Rescale = None
+    """Images of more than 8 bits, or of real numbers, are brought to 256 levels: from the range of their `type` (0 …
+    65,535 for 16 bits, 0 … 1 for real numbers), from the least and greatest value of each `file` by itself or of all
+    files outside of the official splits (`data`), from the 1st to the 99th `percentile` of those, or from two numbers
+    such as [0, 4095]. What lies outside is clipped and counted; null refuses such images. Those of 8 bits are
+    stretched alike."""
 
     @property
     def reader(self) -> str:
@@ -574,7 +612,7 @@ class Table(WrittenOptions, Source):
 
 
 class Audio(Files):
-    """A folder of recordings (WAV, FLAC, OGG), cut into windows of fixed length."""
+    """A folder of recordings (WAV, FLAC, OGG, MP3, …), cut into windows of fixed length."""
 
     source: Literal["audio"]
     """Recordings of sound."""

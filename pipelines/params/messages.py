@@ -32,6 +32,8 @@ def _path(problem: Any) -> tuple[str, ...]:
     path = [str(part) for part in problem["loc"]]
     if path[:1] == ["data"] and path[1:] and path[1] in SOURCES:
         del path[1]
+    if path[:3] == ["data", "labels", "LabelTable"]:
+        del path[2]
     while path and (path[-1].startswith(OPTIONS) or path[-1] in ("int", "float", "str")):
         path.pop()
     return tuple([*path, "source"] if problem["type"].startswith("union_tag") else path)

@@ -16,6 +16,8 @@ from models.catalogue import module_of
 from ..errors import UserError
 from ..files import write_json
 from ..identity import code_digest
+from ..params.data_section import Files
+from ..params.file_options import LabelTable
 from ..params.messages import FILE
 from ..params.plan import CODE, complain_of_stale_plan, planned
 from ..params.schema import Block, Params
@@ -39,6 +41,8 @@ def run(root: Path, params: Params) -> None:
 def _complain_of_missing_files(root: Path, params: Params) -> None:
     """Raise `UserError` for files that params.yaml names and that are not there. DVC would say what, and not why."""
     named = {f"data.{key}": path for key, path in params.data if path in params.data.read_paths}
+    if isinstance(params.data, Files) and isinstance(params.data.labels, LabelTable):
+        named["data.labels.file"] = params.data.labels.file
     named |= {f"evaluate.{key}": getattr(params.evaluate, key) for key in ("inception", "foreign")}
     missing = [
         f"{FILE}: {key}: {path}: does not exist" for key, path in named.items() if path and not (root / path).exists()

@@ -9,6 +9,7 @@ from ..data import sources
 from ..data.preparation.writing import write
 from ..data.prepared import Prepared
 from ..data.publishing import publish
+from ..data.sources.finding import counted
 from ..errors import UserError
 from ..files import write_json, write_text
 from ..params.checks import misfits, section_digest, too_few
@@ -59,6 +60,10 @@ def _tell(project: Project, data: Prepared) -> None:
     meta = data.meta
     for decision in meta["decisions"]:
         print(f"prepare: {decision}")
+    names = meta["class_names"]
+    if names:
+        of_class = [sum(of_split[number] for of_split in meta["class_counts"].values()) for number in range(len(names))]
+        print(f"prepare: {len(names):,} classes: {counted(zip(names, of_class, strict=True))}")
     counts = ", ".join(f"{count:,} {name}" for name, count in meta["counts"].items())
     print(f"prepare: {counts} examples of shape {tuple(meta['shape'])} in {data.folder}")
     print(f"prepare: look at them in {project.root / 'report' / 'data.html'}")

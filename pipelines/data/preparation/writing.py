@@ -6,6 +6,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from ...progress import progress
 from ..prepared import SPLITS, Prepared, data_digest
 from ..rows import Rows, RowsWriter
 from ..sources import Source
+from ..sources.finding import some
 from .duplicates import duplicates
-from .splitting import ROWS, Dealt, deal
+from .splitting import ROWS, Dealt, deal, find_rare
 from .transforms import Transform, transform_for
 from .typing_rows import Typed
 
@@ -36,7 +38,14 @@ def write(folder: Path, source: Source, data: Settings) -> Prepared:
     old, building = folder.with_name(f".{folder.name}.old"), folder.with_name(f".{folder.name}.building")
     if old.exists() and not folder.exists():  # killed between the two moves
         old.rename(folder)
-    dealt, transform = deal(source.parts, data, source.class_names), _transform(source, data)
+    found = find_rare(source.parts, data, source.class_names)
+    dealt = deal(source.parts, data, source.class_names, found[0] if found else None)
+    renumber = None
+    if found:
+        rare, said = found
+        renumber = rare.numbers()
+        source = replace(source, class_names=rare.names(source.class_names), decisions=[*source.decisions, *said])
+    transform = _transform(source, data)
     if transform.needs_fit:
         train = [each for each in dealt if each.part is source.parts["train"]]
         rows = sum(int((splits == 0).sum()) for each in train for splits in each.splits())
@@ -44,8 +53,8 @@ def write(folder: Path, source: Source, data: Settings) -> Prepared:
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir(parents=True)
     try:
-        class_counts = _write_splits(building, dealt, transform, len(source.class_names))
-        _check_classes(class_counts, source.class_names)
+        class_counts = _write_splits(building, dealt, transform, len(source.class_names), renumber)
+        _check_classes(class_counts, source.class_names, data)
         meta = _meta(folder.name, building, source, data, transform, class_counts)
         write_json(building / "meta.json", meta)
         _take_place(building, folder, old)
@@ -59,10 +68,12 @@ def _transform(source: Source, data: Settings) -> Transform:
     return Typed(source) if typed else transform_for(source, data)
 
 
-def _write_splits(folder: Path, dealt: list[Dealt], transform: Transform, classes: int) -> dict[str, list[int]]:
-    """Write the arrays, and count the classes of each split."""
+def _write_splits(
+    folder: Path, dealt: list[Dealt], transform: Transform, classes: int, renumber: np.ndarray | None
+) -> dict[str, list[int]]:
+    """Write the arrays, and count the classes of each split; `renumber` are the new numbers of classes."""
     counts = {split: np.zeros(classes, np.int64) for split in SPLITS}
-    total = sum(len(each.part.x) for each in dealt)
+    total = sum(map(len, dealt))
     with ExitStack() as stack, progress("prepare: writing", 0, total, "example") as advance:
         x = {
             split: stack.enter_context(RowsWriter(folder / f"{split}.npy", transform.shape, transform.dtype))
@@ -82,22 +93,33 @@ def _write_splits(folder: Path, dealt: list[Dealt], transform: Transform, classe
                     )
                 x[split].append(transformed)
                 if numbers is not None:
-                    labels[split].append(numbers)
-                    counts[split] += np.bincount(numbers, minlength=classes)
+                    now = numbers if renumber is None else renumber[numbers]
+                    labels[split].append(now)
+                    counts[split] += np.bincount(now, minlength=classes)
                 done += len(rows)
                 advance(done, "", last=done == total)
     return {split: each.tolist() for split, each in counts.items()}
 
 
-def _check_classes(counts: dict[str, list[int]], names: list[str]) -> None:
-    """Refuse a class that nothing can be learnt of: where labels are the names of folders, it may be `test` itself."""
+def _check_classes(counts: dict[str, list[int]], names: list[str], data: Settings) -> None:
+    """Refuse classes that nothing can be learnt of: where labels are the names of folders, one may be `test` itself."""
+    alone: dict[str, list[str]] = {}
     for number, name in enumerate(names):
         elsewhere = [split for split in SPLITS if counts[split][number]]
         if elsewhere and "train" not in elsewhere:
-            raise UserError(
-                f"params.yaml: data.labels: class {name!r} stands only in {' and '.join(elsewhere)}, and nothing can be"
-                " learnt of it; add training examples, leave the class out, or correct data.labels"
-            )
+            alone.setdefault(" and ".join(elsewhere), []).append(repr(name))
+    if not alone:
+        return
+    what = "; ".join(
+        f"class {found[0]} stands only in {where}" if len(found) == 1
+        else f"{len(found):,} classes stand only in {where}: {some(found)}"
+        for where, found in alone.items()
+    )  # fmt: skip
+    drop = "set data.rare to drop" if hasattr(data, "rare") else "leave the class out"
+    raise UserError(
+        f"params.yaml: data.labels: {what}, and nothing can be learnt of it; add training examples, {drop}, or correct"
+        " data.labels"
+    )
 
 
 def _rows(dealt: Dealt) -> Iterator[tuple[np.ndarray, str, np.ndarray | None]]:

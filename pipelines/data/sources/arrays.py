@@ -14,6 +14,7 @@ from ...files import file_digest
 from ...params.data_section import Arrays, SplitNames
 from ..rows import CHUNK_BYTES, Rows, RowsWriter
 from . import Part, Source
+from .array_scaling import WAYS, Rescaling, rescaling, span
 from .finding import coded, existing, find, in_order, put, some
 
 
@@ -29,10 +30,12 @@ def read(data: Arrays, root: Path, spool: Path) -> Source:
     if len(set(kinds.values())) > 1:
         raise UserError(f"{path}: the splits have different shapes: {', '.join(map(str, kinds.values()))}")
     shape, levels = kinds["train"], _levels(arrays, data)
-    decisions: list[str] = []
+    scaled = None if levels is None else rescaling(data, levels, arrays["train"])
     parts = {
-        split: Part(_arranged(rows, shape, levels, data, spool / f"{split}_x.npy")) for split, rows in arrays.items()
+        split: Part(_arranged(rows, shape, levels, data, spool / f"{split}_x.npy", scaled))
+        for split, rows in arrays.items()
     }
+    decisions = [scaled.sentence()] if scaled else []
     class_names: list[str] = []
     if labels:
         parts, class_names = _labelled(parts, labels, data, spool)
@@ -133,37 +136,50 @@ def _shape(rows: Rows, data: Arrays) -> tuple[int, ...]:
 def _levels(arrays: dict[str, Rows], data: Arrays) -> int | None:
     """The number of levels: 256 for 8-bit integers that are no vectors, unless the parameters say otherwise."""
     flat = data.shape is None and len(arrays["train"].shape) == 2
+    vectors = flat or (data.shape is not None and len(data.shape) == 1)
     whole = arrays["train"].dtype.kind in "bui"
-    if data.levels is not None or (whole and not flat):
+    if data.rescale is not None and vectors:
+        raise UserError(
+            "params.yaml: data.rescale: is not allowed: these are vectors, whose numbers are kept; set data.shape"
+            " if they are images or sequences"
+        )
+    if data.levels is not None or data.rescale is not None or (whole and not flat):
         return data.levels or 256
     if (data.shape is not None and len(data.shape) > 1) or not flat:
         raise UserError(
             f"{arrays['train'].name}: images and sequences must be integers, not {arrays['train'].dtype};"
-            " set data.levels if these are whole numbers"
+            f" set data.levels if these are whole numbers, or {WAYS} (they are from {span(arrays['train'])})"
         )
     return None
 
 
-def _arranged(rows: Rows, shape: tuple[int, ...], levels: int | None, data: Arrays, target: Path) -> Rows:
+def _arranged(
+    rows: Rows, shape: tuple[int, ...], levels: int | None, data: Arrays, target: Path, scaled: Rescaling | None
+) -> Rows:
     """The array in its final shape and type; the file itself where it is that already."""
     dtype = np.dtype(np.float32 if levels is None else np.uint8)
-    if rows.dtype == dtype and rows.shape[1:] == shape and levels in (None, 256):
+    if scaled is None and rows.dtype == dtype and rows.shape[1:] == shape and levels in (None, 256):
         return rows
     with RowsWriter(target, shape, dtype) as writer:
         for chunk in rows.chunks():
             if chunk.ndim == 4 and data.layout == "channels_last" and data.shape is None:
                 chunk = chunk.transpose(0, 3, 1, 2)  # noqa: PLW2901
-            if levels is not None:
-                _check_levels(chunk, levels, rows.name)
+            if scaled is not None:
+                chunk = scaled(chunk, rows.name)  # noqa: PLW2901
+            elif levels is not None:
+                _check_levels(chunk, levels, rows)
             with np.errstate(over="ignore"):  # infinite numbers are refused when the splits are written
                 writer.append(np.ascontiguousarray(chunk).reshape(len(chunk), *shape).astype(dtype))
     return Rows(target, rows.name)
 
 
-def _check_levels(chunk: np.ndarray, levels: int, name: str) -> None:
+def _check_levels(chunk: np.ndarray, levels: int, rows: Rows) -> None:
     low, high = chunk.min(), chunk.max()
     if not (low >= 0 and high < levels) or (chunk.dtype.kind == "f" and (chunk != np.floor(chunk)).any()):
-        raise UserError(f"{name}: values from {low} to {high} are not allowed: must be integers 0 … {levels - 1}")
+        raise UserError(
+            f"{rows.name}: values from {low} to {high} are not allowed: must be integers 0 … {levels - 1}; to bring"
+            f" others to levels set {WAYS}"
+        )
 
 
 def _labelled(

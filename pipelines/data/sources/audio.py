@@ -16,21 +16,33 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import soxr
+from soundfile import available_formats
 
 from ...errors import UserError
 from ...params.data_section import Audio
 from ..quantisation import encode
 from ..rows import Rows, RowsWriter
 from . import Part, Source
-from .finding import checksum, find, labels_of, official_test, put, some
+from .faults import Fault, Faults
+from .finding import checksum, put, some
+from .listing import listed
 from .parallel import in_chunks
 
-SUFFIXES = (".wav", ".flac", ".ogg")
+# Endings by the format of libsndfile that reads them: what it was built without is passed over, and that is said.
+ENDINGS = {
+    "WAV": (".wav",), "FLAC": (".flac",), "OGG": (".ogg", ".oga", ".opus"), "MP3": (".mp3",), "AIFF": (".aiff", ".aif"),
+}  # fmt: skip
+SUFFIXES = tuple(suffix for kind, suffixes in ENDINGS.items() if kind in available_formats() for suffix in suffixes)
+MIX = "set data.stereo to mix"
 BLOCK = 1 << 18  # samples that are read at once
 FILES = 16  # recordings per piece of work
 MARGIN = 0.01  # seconds that are kept on either side of what is trimmed
-# How libsndfile notes that the samples of a WAV end before its header says, and those of an OGG before their end mark.
-SHORTER = re.compile(r"^data : (\d+) \(should be (\d+)\)|File ended unexpectedly", re.MULTILINE)
+# How libsndfile notes that the samples of a WAV or an AIFF end before its header says, and those of an OGG, of Vorbis
+# or of Opus, before their end mark.
+SHORTER = re.compile(
+    r"^ ?(?:data|SSND) : (\d+) \(should be (\d+)\)|File ended unexpectedly|Last page lacks an end-of-stream bit",
+    re.MULTILINE,
+)
 UNKNOWN = (0, 0x7FFFFFFF, 0xFFFFFFFF)  # lengths that a header promises if its writer could not go back to it
 
 
@@ -48,27 +60,32 @@ class Recording:
 
 def read(data: Audio, root: Path, spool: Path) -> Source:
     """Windows (N, 1, window) of integers, labelled as the parameters say; each says which recording it is from."""
-    folder = root / data.path
-    paths = find(folder, SUFFIXES)
-    labels, names = labels_of(paths, folder, data.labels)
-    test = official_test(paths, folder, data.test_files)
+    listing = listed(data, root, SUFFIXES)
+    paths, splits = listing.paths, listing.numbers()
     done = _Done()
+    found = {
+        split: _windows(f"prepare: {split} recordings", paths, numbers, data, spool / f"{split}.npy", done)
+        for split, numbers in splits.items()
+    }
+    by_split = {split: [paths[number] for number in numbers] for split, numbers in splits.items()}
+    skipped = done.faults.settle(len(paths), data.corrupt, by_split)
+    for split, (x, _) in found.items():
+        if not len(x):
+            which = f"no recording of the split {split}" if len(found) > 1 else "no recording"
+            raise UserError(f"{which} is as long as a window of {data.window} samples: lower data.window, or pad")
+    labels, names = listing.labels(np.unique(np.concatenate([recordings for _, recordings in found.values()])))
     parts = {}
-    for name, chosen in (("train", ~test), ("test", test)):
-        if chosen.any():
-            numbers = np.flatnonzero(chosen)
-            x, recordings = _windows(f"prepare: {name} recordings", paths, numbers, data, spool / f"{name}.npy", done)
-            mine = None if labels is None else put(spool, f"{name}_labels", labels[recordings])
-            parts[name] = Part(x, mine, put(spool, f"{name}_recordings", recordings))
-    meta = {"sample_rate": data.sample_rate, "encoding": data.encoding, "range": [-1.0, 1.0]}
+    for split, (x, recordings) in found.items():
+        mine = None if labels is None else put(spool, f"{split}_labels", labels[recordings])
+        parts[split] = Part(x, mine, put(spool, f"{split}_recordings", recordings))
     return Source(
         parts,
         data.levels,
         "audio",
         names,
-        decisions=done.sentences(paths, data),
-        checksums=checksum(paths, folder),
-        meta=meta,
+        decisions=[*done.sentences(len(paths), data), *listing.decisions, *skipped],
+        checksums=checksum(listing.sources, root / data.path),
+        meta={"sample_rate": data.sample_rate, "encoding": data.encoding, "range": [-1.0, 1.0]},
     )
 
 
@@ -79,6 +96,7 @@ class _Done:
         self.rates: dict[int, int] = {}
         self.mixed = self.clipped = self.padded = self.dropped = self.trimmed = 0
         self.without: list[Path] = []
+        self.faults = Faults("audio")
 
     def add(self, path: Path, recording: Recording, data: Audio) -> None:
         if recording.resampled_from is not None:
@@ -92,12 +110,12 @@ class _Done:
         if not len(recording.windows):
             self.without.append(path)
 
-    def sentences(self, paths: Sequence[Path], data: Audio) -> list[str]:
+    def sentences(self, files: int, data: Audio) -> list[str]:
         hop = data.hop or data.window
         seconds = data.window / data.sample_rate
         said = [
-            f"{len(paths):,} recordings were cut into windows of {data.window:,} samples ({seconds:.3g} s), one every"
-            f" {hop:,}, and quantised to {data.levels} levels ({data.encoding})."
+            f"{files - len(self.faults.found):,} recordings were cut into windows of {data.window:,} samples"
+            f" ({seconds:.3g} s), one every {hop:,}, and quantised to {data.levels} levels ({data.encoding})."
         ]
         said += [
             f"{n:,} recordings were resampled from {rate:,} to {data.sample_rate:,} Hz."
@@ -132,33 +150,37 @@ def _windows(
     with RowsWriter(target, (1, data.window), np.uint8) as writer:
         for chunk, recordings in in_chunks(title, partial(_read_all, data), mine, FILES):
             for path, recording in zip(chunk, recordings, strict=True):
+                if isinstance(recording, Fault):
+                    done.faults.found.append((path, recording))
+                    counts.append(0)
+                    continue
                 writer.append(recording.windows[:, None])
                 counts.append(len(recording.windows))
                 done.add(path, recording, data)
-    if not writer.count:
-        raise UserError(f"no recording is as long as a window of {data.window} samples: lower data.window, or pad")
     return Rows(target), np.repeat(numbers, counts)
 
 
-def _read_all(data: Audio, paths: Sequence[Path]) -> list[Recording]:
+def _read_all(data: Audio, paths: Sequence[Path]) -> list[Recording | Fault]:
     return [_read(path, data) for path in paths]
 
 
-def _read(path: Path, data: Audio) -> Recording:
-    """One recording. A UserError for a file that is damaged or empty, or has several channels unasked."""
+def _read(path: Path, data: Audio) -> Recording | Fault:
+    """One recording, or why there is none: the file is damaged or empty, or has several channels unasked."""
     try:
         with soundfile.SoundFile(path) as file:
             if _truncated(file.extra_info):
-                raise UserError(f"{path}: is truncated: it ends before its header says; remove it, or get it anew")
+                return Fault("is truncated: it ends before its header says")
             if not file.frames:
-                raise UserError(f"{path}: is a recording of zero length; remove it")
+                return Fault("is of zero length")
             if file.channels > 1 and data.stereo == "refuse":
-                raise UserError(f"{path}: has {file.channels} channels where one is demanded; set data.stereo to mix")
+                return Fault(f"has {file.channels} channels where one is demanded", MIX)
             rate, channels = file.samplerate, file.channels
             take = _whole if data.whole else _streamed
             windows, clipped, left_over, trimmed = take(file, data, path)
-    except soundfile.LibsndfileError as error:
-        raise UserError(f"{path}: cannot be read as audio: {' '.join(str(error).split())}") from None
+            if _truncated(file.extra_info):  # of an OGG the end is known once it is reached
+                return Fault("is truncated: it ends before its end mark")
+    except (soundfile.SoundFileError, ValueError, OSError) as error:
+        return Fault(" ".join(str(error).replace(f"{str(path)!r}", "it").split()))
     return Recording(windows, rate if rate != data.sample_rate else None, channels, clipped, left_over, trimmed)
 
 
@@ -209,16 +231,15 @@ def _mono(file: soundfile.SoundFile, data: Audio) -> Iterator[np.ndarray]:
     if file.samplerate != data.sample_rate:
         resampler = soxr.ResampleStream(file.samplerate, data.sample_rate, 1, dtype="float32")
     read = 0
-    for block in file.blocks(BLOCK, dtype="float32", always_2d=True):
+    # Not `file.blocks`: where a file ends too early, it gives what it read last once more.
+    while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
         read += len(block)
         if not np.isfinite(block).all():
-            raise UserError(f"{file.name}: holds NaN or infinite samples; remove it")
+            raise ValueError("holds NaN or infinite samples")
         mono = block.mean(1)
         yield mono if resampler is None else resampler.resample_chunk(mono, last=read >= file.frames)
     if read < file.frames:
-        raise UserError(
-            f"{file.name}: is truncated: its header promises {file.frames:,} samples, and {read:,} are there"
-        )
+        raise ValueError(f"is truncated: its header promises {file.frames:,} samples, and {read:,} are there")
 
 
 def _cut(x: np.ndarray, data: Audio, filler: float) -> tuple[np.ndarray, int]:

@@ -13,8 +13,9 @@ from torchvision.datasets.utils import download_file_from_google_drive
 from ...errors import UserError
 from ...params.data_section import CelebA
 from . import Part, Source
+from .decoding import Decoding
 from .finding import put
-from .image_folder import Decoding, decode
+from .image_folder import Pictures
 from .published import downloads, one_line, verify
 
 CENTRE = (15, 40, 163, 188)  # 148×148 pixels around the face, as the literature cuts them
@@ -42,7 +43,9 @@ def read(data: CelebA, root: Path, spool: Path) -> Source:
             allowed = ", ".join(names)
             raise UserError(f"params.yaml: data.attribute: {data.attribute!r} is not allowed: must be one of {allowed}")
         paths = [folder / kind.base_folder / "img_align_celeba" / str(file) for file in faces.filename]
-        x, _ = decode(f"prepare: {name} faces", paths, decoding, spool / f"{name}.npy", "refuse", decisions)
+        images = Pictures(decoding)
+        x, _ = images.decode(f"prepare: {name} faces", paths, spool / f"{name}.npy")
+        images.settle("refuse")
         labels = None
         if data.attribute is not None:
             has = faces.attr[:, names.index(data.attribute)].numpy().astype(np.int64)

@@ -1,10 +1,12 @@
-"""What the sources have in common: finding files, their checksums, labels from paths, and arrays put on disk."""
+"""What the sources have in common: finding files, their checksums, numbers of labels, and arrays put on disk."""
 
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Iterable, Sequence
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from ...files import file_digest
 from ..rows import Rows, RowsWriter
 
 NAMED = 5  # how many files or values a message names
+CLASSES_NAMED = 20  # how many classes, or endings, with their counts
 CLASSES = 1000  # more different labels than this are no labels
 
 
@@ -25,23 +28,60 @@ def existing(path: Path, key: str = "data.path") -> Path:
     return path
 
 
+@dataclass(frozen=True)
+class Found:
+    """The files of a folder in order of their paths: those that are wanted, and those that are passed over."""
+
+    paths: list[Path]
+    others: list[Path]
+    hidden: int
+
+
 def find(folder: Path, suffixes: Sequence[str]) -> list[Path]:
     """All files below a folder with one of these suffixes, in order of their paths; a UserError if there are none."""
+    return look(folder, suffixes).paths
+
+
+def look(folder: Path, suffixes: Sequence[str]) -> Found:
+    """All files below a folder, links followed, by whether they have one of these suffixes; a UserError if none has."""
     existing(folder)
     if not folder.is_dir():
         raise UserError(
             f"params.yaml: data.path: {folder}: is a file: must be a folder with {', '.join(suffixes)} files"
         )
-    found = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.name.lower().endswith(tuple(suffixes)) and not _hidden(path.relative_to(folder)) and path.is_file()
-    )
-    if not found:
+    there = sorted(_files(folder))
+    seen = [path for path in there if not _hidden(path.relative_to(folder))]
+    wanted = [path for path in seen if path.name.lower().endswith(tuple(suffixes))]
+    others = [path for path in seen if not path.name.lower().endswith(tuple(suffixes))]
+    if not wanted:
+        instead = f"; there are {by_ending(others)}" if others else ""
         raise UserError(
-            f"params.yaml: data.path: {folder}: holds no {', '.join(suffixes)} files, nor do its subfolders"
+            f"params.yaml: data.path: {folder}: holds no {', '.join(suffixes)} files, nor do its subfolders{instead}"
         )
-    return found
+    return Found(wanted, others, len(there) - len(seen))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """All files below a folder; a link to a folder is followed unless it leads to where the walk has been."""
+    seen: set[str] = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        seen.add(os.path.realpath(place))
+        folders[:] = [name for name in folders if os.path.realpath(os.path.join(place, name)) not in seen]
+        yield from (Path(place, name) for name in files)
+
+
+def by_ending(paths: Iterable[Path]) -> str:
+    """How many files there are of each ending, the most frequent first."""
+    counts = Counter(path.suffix.lower() or "no ending" for path in paths)
+    return counted(sorted(counts.items(), key=lambda item: (-item[1], item[0])), before=True)
+
+
+def counted(counts: Iterable[tuple[str, int]], most: int = CLASSES_NAMED, before: bool = False) -> str:
+    """Names with their counts, `cat (12), dog (7)`, or `12 .txt, 7 .db` with the counts before; at most so many."""
+    listed = list(counts)
+    named = [f"{count:,} {name}" if before else f"{name} ({count:,})" for name, count in listed[:most]]
+    more = f" and {len(listed) - most:,} more" if len(listed) > most else ""
+    return ", ".join(named) + more
 
 
 def _hidden(path: Path) -> bool:
@@ -66,40 +106,24 @@ def put(spool: Path, name: str, array: np.ndarray) -> Rows:
 def checksum(paths: Sequence[Path], folder: Path) -> dict[str, str]:
     """The SHA-256 of each file; of more than ten that of all together, names included."""
     if len(paths) <= 10:
-        return {_below(path, folder): file_digest(path) for path in paths}
+        return {_below(path, folder): _digest(path) for path in paths}
     digest = hashlib.sha256()
     for path in paths:
-        digest.update(f"{_below(path, folder)}\n{file_digest(path)}\n".encode())
+        digest.update(f"{_below(path, folder)}\n{_digest(path)}\n".encode())
     return {f"{len(paths):,} files": digest.hexdigest()}
+
+
+def _digest(path: Path) -> str:
+    """The digest of a file; of one that cannot be opened, which was skipped then, a word instead."""
+    try:
+        return file_digest(path)
+    except OSError:
+        return "unreadable"
 
 
 def _below(path: Path, folder: Path) -> str:
     """The path from a folder on; of a file that lies elsewhere the whole path."""
     return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
-
-
-def labels_of(paths: Sequence[Path], folder: Path, rule: str | None) -> tuple[np.ndarray | None, list[str]]:
-    """The label of each file and the names of the labels: from its folder, or from a group of a regular expression.
-
-    Without a rule, or where all files lie in one folder, there are none. A UserError names files that do not match.
-    """
-    if rule is None:
-        return None, []
-    below = [path.relative_to(folder) for path in paths]
-    if rule == "folders":
-        texts = [path.parent.name for path in below]
-        if len(set(texts)) == 1:
-            return None, []
-        if "" in texts:
-            loose = some(path for path, text in zip(below, texts, strict=True) if not text)
-            raise UserError(f"{folder}: {loose}: in no folder, so without a label: move, or set data.labels to null")
-    else:
-        found = [re.search(rule, path.as_posix()) for path in below]
-        without = [path for path, match in zip(below, found, strict=True) if match is None or match[1] is None]
-        if without:
-            raise UserError(f"params.yaml: data.labels: {rule!r} does not match {some(without)}")
-        texts = [match[1] for match in found if match is not None]
-    return coded(texts)
 
 
 def coded(texts: Sequence[str]) -> tuple[np.ndarray, list[str]]:
@@ -118,14 +142,3 @@ def in_order(names: Iterable[str]) -> list[str]:
         return sorted(listed, key=float)
     except ValueError:
         return sorted(listed)
-
-
-def official_test(paths: Sequence[Path], folder: Path, pattern: str | None) -> np.ndarray:
-    """Which files belong to the official test split; a UserError for a pattern that none or all match."""
-    if pattern is None:
-        return np.zeros(len(paths), bool)
-    chosen = np.array([bool(re.search(pattern, path.relative_to(folder).as_posix())) for path in paths])
-    if not chosen.any() or chosen.all():
-        how_many = "every file" if chosen.all() else "no file"
-        raise UserError(f"params.yaml: data.test_files: {pattern!r} matches {how_many} below {folder}")
-    return chosen

@@ -11,6 +11,7 @@ from multiprocessing import get_context, parent_process
 from threading import Thread
 from typing import TypeVar
 
+from ...cpus import available_cpus as _cores
 from ...errors import UserError
 from ...progress import progress
 
@@ -68,7 +69,3 @@ def _end_with_parent() -> None:
         os._exit(1)
 
     Thread(target=wait, daemon=True).start()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

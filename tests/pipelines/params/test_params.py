@@ -132,7 +132,7 @@ BAD: dict[str, tuple[Changes, str]] = {
         "data.arrays.tset: is no key that is known here; did you mean 'test'?; allowed are: test, train, val",
     ),
     "no test split": (
-        {"data": {"source": "images", "path": "x"}},
+        {"data": {"source": "images", "path": "x", "splits": None}},
         "data.test_count: is missing: no test split is named; give a count or a share such as 0.1",
     ),
     "two image options": (

@@ -82,7 +82,7 @@ def test_a_class_without_training_examples_is_refused(tmp_path: Path) -> None:
         for number in range(20):
             Image.fromarray(X[number]).save(tmp_path / split / f"{number}.png")
     given = {"source": "images", "path": ".", "test_files": "^test/", "mode": "grey"}
-    line = refusal(tmp_path, **given)
+    line = refusal(tmp_path, **given, splits=None)
     assert line.startswith("params.yaml: data.labels: class 'test' stands only in test")
     assert prepared(tmp_path, **given, labels=None).meta["counts"]["test"] == 20
 

@@ -29,7 +29,8 @@ def wave(number: int, length: int = 1000) -> np.ndarray:
 def save(root: Path, name: str, x: np.ndarray, rate: int = RATE, subtype: str | None = None) -> Path:
     path = root / "sounds" / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, x, rate, subtype)
+    kind = "OGG" if path.suffix == ".opus" else None
+    soundfile.write(path, x, rate, "OPUS" if kind else subtype, format=kind)
     return path
 
 
@@ -148,7 +149,8 @@ def test_stereo_is_refused_or_mixed(tmp_path: Path) -> None:
     path = save(tmp_path, "z.wav", both, subtype="FLOAT")
     given = {**AUDIO, "val_count": 1, "test_count": 1}
     line = refusal(tmp_path, **given)
-    assert line == f"{path}: has 2 channels where one is demanded; set data.stereo to mix"
+    reason = "has 2 channels where one is demanded"
+    assert line == f"1 audio files cannot be read: {path} ({reason}); set data.stereo to mix"
     data = prepared(tmp_path, **given, stereo="mix")
     mono = encode(both.astype(np.float32).mean(1), 256, "mu_law").reshape(10, 1, 100)
     assert set(sorted_rows(mono)) <= set(sorted_rows(everything(data)))
@@ -218,13 +220,18 @@ def test_ends_are_padded_with_silence_or_dropped(tmp_path: Path) -> None:
 # What is refused
 
 
+def unreadable(path: Path, reason: str) -> str:
+    what = f"1 audio files cannot be read: {path} ({reason})"
+    return f"{what}; mend or remove them, or set data.corrupt to skip"
+
+
 def test_zero_length(tmp_path: Path) -> None:
     recordings(tmp_path)
     path = save(tmp_path, "05.wav", np.zeros(0))
-    assert refusal(tmp_path, **AUDIO) == f"{path}: is a recording of zero length; remove it"
+    assert refusal(tmp_path, **AUDIO) == unreadable(path, "is of zero length")
 
 
-@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg"])
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3", ".opus", ".aiff"])
 @pytest.mark.parametrize("kept", [0.5, 0.98, 0.01])
 def test_truncated_recordings(tmp_path: Path, suffix: str, kept: float) -> None:
     recordings(tmp_path, length=20000, suffix=suffix)
@@ -232,7 +239,7 @@ def test_truncated_recordings(tmp_path: Path, suffix: str, kept: float) -> None:
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * kept)])
     line = refusal(tmp_path, **AUDIO)
-    assert line.startswith(f"{path}: ")
+    assert line.startswith(f"1 audio files cannot be read: {path} (")
 
 
 def test_a_wav_whose_writer_could_not_tell_its_length_is_read(tmp_path: Path) -> None:
@@ -251,7 +258,7 @@ def test_files_that_are_no_recordings(tmp_path: Path, content: bytes) -> None:
     recordings(tmp_path)
     path = tmp_path / "sounds" / "05.wav"
     path.write_bytes(content)
-    assert refusal(tmp_path, **AUDIO).startswith(f"{path}: cannot be read as audio: ")
+    assert refusal(tmp_path, **AUDIO).startswith(f"1 audio files cannot be read: {path} (Error opening it: ")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -261,7 +268,7 @@ def test_samples_that_are_no_numbers(tmp_path: Path, value: float, rate: int) ->
     x = wave(5)
     x[500] = value
     path = save(tmp_path, "05.wav", x, rate, "FLOAT")
-    assert refusal(tmp_path, **AUDIO) == f"{path}: holds NaN or infinite samples; remove it"
+    assert refusal(tmp_path, **AUDIO) == unreadable(path, "holds NaN or infinite samples")
 
 
 def test_no_recordings(tmp_path: Path) -> None:
@@ -269,7 +276,7 @@ def test_no_recordings(tmp_path: Path) -> None:
     (tmp_path / "sounds").mkdir()
     (tmp_path / "sounds" / "._0.wav").write_bytes(b"of macOS")
     line = refusal(tmp_path, **AUDIO)
-    assert line.startswith(f"params.yaml: data.path: {tmp_path / 'sounds'}: holds no .wav, .flac, .ogg files")
+    assert line.startswith(f"params.yaml: data.path: {tmp_path / 'sounds'}: holds no .wav, .flac, .ogg, ")
 
 
 def test_a_speaker_with_one_recording_is_named(tmp_path: Path) -> None:
@@ -363,3 +370,101 @@ def test_dither_is_white_noise_in_the_padding_too_and_the_same_each_time(tmp_pat
 def test_options_of_whole_recordings_are_validated(option: str, value: float) -> None:
     with pytest.raises(ValidationError, match=option):
         settings(**AUDIO, **{option: value})
+
+
+# Recordings as they come
+
+
+def bad(root: Path) -> list[str]:
+    """Recordings that cannot be read, each for another reason, and why."""
+    folder = root / "sounds"
+    (folder / "a.wav").write_bytes(b"")
+    (folder / "b.flac").write_text("no sound at all")
+    save(root, "c.wav", np.zeros(0))
+    save(root, "d.wav", np.full(500, np.nan), subtype="FLOAT")
+    content = save(root, "e.wav", wave(1, 20000)).read_bytes()
+    (folder / "e.wav").write_bytes(content[:20000])
+    return ["Error opening it", "Error opening it", "is of zero length", "holds NaN", "is truncated"]
+
+
+def test_recordings_that_cannot_be_read_are_listed_together_or_skipped(tmp_path: Path) -> None:
+    recordings(tmp_path)
+    reasons = bad(tmp_path)
+    line = refusal(tmp_path, **AUDIO)
+    assert line.startswith("5 audio files cannot be read: ") and line.endswith("or set data.corrupt to skip")
+    assert [line.count(reason) for reason in reasons] == [2, 2, 1, 1, 1]
+    data = prepared(tmp_path, **AUDIO, corrupt="skip")
+    assert sum(data.meta["counts"].values()) == 120
+    (said,) = [sentence for sentence in data.meta["decisions"] if "cannot be read" in sentence]
+    assert said.startswith("5 files that cannot be read were skipped: ")
+    assert data.meta["decisions"][0].startswith("12 recordings were cut")
+
+
+def test_labels_stay_with_their_recordings_when_others_are_skipped(tmp_path: Path) -> None:
+    for number in range(18):
+        save(tmp_path, f"{number:02d}_{number % 3}.wav", np.full(200, (number % 3 + 0.5) / 4))
+    for name in ("00_1.wav", "07_0.wav", "99_3.wav"):
+        (tmp_path / "sounds" / name).write_bytes(b"")
+    given = {**AUDIO, "labels": r"_(\d)", "encoding": "linear", "levels": 8, "corrupt": "skip"}
+    data = prepared(tmp_path, **given)
+    assert data.meta["class_names"] == ["0", "1", "2"]
+    for split in ("train", "val", "test"):
+        assert np.array_equal(examples(data, split)[:, 0, 0], labels(data, split) + 4)
+    assert "Nothing is left of 1 classes, which are none now: 3." in data.meta["decisions"]
+
+
+def test_nothing_that_can_be_heard(tmp_path: Path) -> None:
+    (tmp_path / "sounds").mkdir()
+    for number in range(8):
+        (tmp_path / "sounds" / f"{number}.wav").write_bytes(b"RIFF")
+    for corrupt in ("refuse", "skip"):
+        assert refusal(tmp_path, **AUDIO, corrupt=corrupt).startswith("none of the 8 audio files can be read: ")
+
+
+def test_recordings_of_several_channels_are_listed_together(tmp_path: Path) -> None:
+    recordings(tmp_path, 6)
+    for number in range(7):
+        save(tmp_path, f"z{number}.wav", np.stack([wave(1), wave(2)], 1))
+    for corrupt in ("refuse", "skip"):  # they are whole
+        line = refusal(tmp_path, **AUDIO, corrupt=corrupt)
+        assert line.startswith("7 audio files cannot be read: ") and line.endswith("and 2 more; set data.stereo to mix")
+
+
+@pytest.mark.parametrize("suffix", [".mp3", ".opus", ".oga", ".aiff", ".aif", ".AIFF"])
+def test_other_endings_of_sound(tmp_path: Path, suffix: str) -> None:
+    for number in range(12):
+        path = tmp_path / "sounds" / f"{number:02d}{suffix}"
+        path.parent.mkdir(exist_ok=True)
+        kind, subtype = {"o": ("OGG", "VORBIS"), "a": ("AIFF", None), "m": ("MP3", None)}[suffix[1].lower()]
+        soundfile.write(path, wave(number, 2000), RATE, "OPUS" if suffix == ".opus" else subtype, format=kind)
+    expected = []
+    for path in sorted((tmp_path / "sounds").iterdir()):
+        samples, _ = soundfile.read(path, dtype="float32")
+        expected.append(encode(samples[:2000], 256, "mu_law").reshape(-1, 1, 100))
+    data = prepared(tmp_path, **AUDIO)
+    assert sorted_rows(everything(data)) == sorted_rows(np.concatenate(expected))
+
+
+def test_other_endings_of_sound_are_counted(tmp_path: Path) -> None:
+    recordings(tmp_path)
+    for name in ("x.m4a", "y.m4a", "notes.txt"):
+        (tmp_path / "sounds" / name).write_bytes(b"x")
+    said = prepared(tmp_path, **AUDIO).meta["decisions"]
+    assert "3 files of other endings were passed over: 2 .m4a, 1 .txt." in said
+
+
+def test_official_splits_of_recordings(tmp_path: Path) -> None:
+    for split, count in (("train", 6), ("valid", 2), ("test", 3)):
+        for label in ("anna", "ben"):
+            for number in range(count):
+                save(tmp_path, f"{split}/{label}/{number}.wav", wave(number, 200))
+    data = prepared(tmp_path, **{**AUDIO, "labels": "folders", "test_count": None})
+    assert data.meta["counts"] == {"train": 24, "val": 8, "test": 12} and data.meta["class_names"] == ["anna", "ben"]
+
+
+def test_a_split_whose_recordings_give_no_window_is_refused(tmp_path: Path) -> None:
+    for split, length in (("train", 300), ("test", 50)):
+        for number in range(6):
+            save(tmp_path, f"{split}/{number}.wav", wave(number, length))
+    line = refusal(tmp_path, **{**AUDIO, "test_count": None}, short="drop")
+    assert line == "no recording of the split test is as long as a window of 100 samples: lower data.window, or pad"
