@@ -11,7 +11,8 @@ there are labels, <split>_labels.npy (N,), int64; and meta.json:
     class_names           names of the labels 0, 1, …; empty without labels
     columns               for vectors, one object per number: name, mean, std, min, max of the training split; for
                           tables also what models/columns.py says of it, and its `type` (see tables/typed_rows.py)
-    why                   for tables, what decided each type
+    why, label, target    for tables, what decided each type, the column of the labels, and the column whose prediction
+                          shows what samples are worth
     palette               the colours (N, 3) that indices stand for, or null
     sample_rate, encoding, range    of audio and series: samples per second, how levels are spaced, and the
                           amplitudes that the outermost levels stand for; null for others
@@ -40,7 +41,7 @@ from ..files import file_digest, read_json, text_digest
 
 AGAIN = "run `dvc repro --force --single-item prepare` to make it again"
 SPLITS = ("train", "val", "test")
-MEANING = ("name", "channels", "class_names", "palette", "sample_rate", "encoding", "range")
+MEANING = ("name", "label", "channels", "class_names", "palette", "sample_rate", "encoding", "range")
 KNOWN = ("mean", "std", "levels", "names", "gaps", "distribution")  # of a column, what a model is told
 SEEN = ("shape", "levels", "ordered", "each_step", "class_names")  # of the meta, what a training can see
 

@@ -67,17 +67,25 @@ class Exhibit:
     rows: Sequence[Sequence[str]] = ()
 
 
-def exhibit(meta: Meta, x: NDArray[Any], labels: NDArray[Any] | None, what: str, levels: int | None = None) -> Exhibit:
+def exhibit(
+    meta: Meta,
+    x: NDArray[Any],
+    labels: NDArray[Any] | None,
+    what: str,
+    levels: int | None = None,
+    beside: NDArray[Any] | None = None,
+) -> Exhibit:
     """Show examples x (n, *event) with labels (n,), if they have any; `what` they are begins the caption.
 
-    `levels` replaces those of the meta, for data whose training split has others (`each_step`).
+    `levels` replaces those of the meta, for data whose training split has others (`each_step`). Rows of a table are
+    drawn over real ones that are `beside` them.
     """
     if not len(x):
         return Exhibit([], f"{what}: there are none.")
     if meta["kind"] == "image":
         return _images(meta, x, labels, what, levels or meta["levels"])
     if meta["kind"] == "table":
-        return _typed(meta, x, what)
+        return _typed(meta, x, what, beside)
     if meta["channels"] == "columns":
         return _table(meta, x, labels, what)
     return _clips(meta, x, labels, what)
@@ -99,13 +107,15 @@ def _images(meta: Meta, x: NDArray[Any], labels: NDArray[Any] | None, what: str,
 # Tables
 
 
-def _typed(meta: Meta, x: NDArray[Any], what: str) -> Exhibit:
+def _typed(meta: Meta, x: NDArray[Any], what: str, beside: NDArray[Any] | None) -> Exhibit:
     """Each column's distribution, and some rows as they would stand in a file."""
     names, rows = written_rows(meta, x)
-    picture = data_uri(marginals(meta, x))
+    picture = data_uri(marginals(meta, x, beside))
     columns = len(meta["columns"])
     first = "each column" if columns <= MOST else f"the first {MOST} of {columns} columns"
-    caption = f"{what}: the distribution of {first} in {len(x):,} rows, over the range of the training data, and"
+    caption = f"{what}: the distribution of {first} in {len(x):,} rows, over the range of the training data;"
+    if beside is not None:
+        caption += f" as a line that of {len(beside):,} real rows of the test split;"
     caption += f" {len(rows)} of the rows as they would stand in a file; a gap is blank."
     alt = f"A histogram of {first}: {what}"
     return Exhibit([Item(picture, alt)], caption, wide=True, columns=names, rows=rows)

@@ -99,7 +99,20 @@ class EntrySection:
     latents: LatentSpace | None = None
     temperatures: Exhibit | None = None
     neighbours: Exhibit | None = None
+    scorecard: Sequence[Judged] = ()
     notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A line of a table's scorecard: a number of samples, of real rows against real rows, and of shuffled columns."""
+
+    title: str
+    help: str
+    best: str
+    synthetic: str
+    real: str
+    independent: str
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ import torch
 from models.contract import Completion, Family
 
 from ..evaluation.finished import METRICS, weights_digest, write_cost
-from ..evaluation.measurements import abilities, cost, sample_quality, scores, use
+from ..evaluation.measurements import abilities, cost, sample_quality, scores, table_quality, use
 from ..evaluation.measurements.neighbours import nearest_training_examples
 from ..evaluation.measurements.subject import Subject
 from ..evaluation.metrics.paired import Paired
-from ..evaluation.results import finite
+from ..evaluation.results import SCORECARD, finite
 from ..evaluation.shown import column_labels, temperature_labels
 from ..evaluation.validation import name_of_objective
 from ..files import replacing, write_json
@@ -36,6 +36,7 @@ def run(project: Project, entry: Entry) -> None:
         codes, of_codes = use.latents(subject)
         of_scores, each_score = scores.measure(subject)
         of_samples, blocks = sample_quality.measure(subject)
+        of_rows, card = table_quality.judge(subject)
         metrics = {
             "entry": entry.name,
             "model": entry.model,
@@ -43,6 +44,7 @@ def run(project: Project, entry: Entry) -> None:
             "objective_name": name_of_objective(type(family), subject.event),
             **of_scores,
             **of_samples,
+            **of_rows,
             **of_codes,
             **of_completions,
             "completion_approximation": family.approximation if isinstance(family, Completion) else None,
@@ -59,6 +61,8 @@ def run(project: Project, entry: Entry) -> None:
         nearest_training_examples(subject).save(folder / "neighbours.npz")
         _save(folder / "samples.npy", shown(family, params.evaluate.seed))
         _save(folder / "temperatures.npy", at_temperatures(subject))
+        if card is not None:
+            write_json(folder / SCORECARD, finite(f"evaluate@{entry.name}", card))
         write_cost(folder, weights_digest(subject.origin), {}, run.key)
         metrics = finite(f"evaluate@{entry.name}", metrics)
         write_json(folder / METRICS, metrics)

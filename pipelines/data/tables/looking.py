@@ -11,7 +11,7 @@ import pandas as pd
 from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
 
 from ...params.data_section import Table
-from ..sources.numerals import as_numbers, hint
+from ..sources.number_style import as_numbers, hint
 from .typed_rows import as_texts, seconds
 
 MOST = 10_000  # different values that are kept count of

@@ -72,7 +72,7 @@ def measure(subject: Subject) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 def _of_tables(subject: Subject) -> dict[str, Any]:
     """Distances of the columns of a table, and what samples are worth as training data; nothing for other data."""
-    if subject.data.meta["channels"] != "columns":
+    if subject.data.meta["channels"] != "columns" or subject.event.kind == "table":
         return {}
     seed = subject.settings.seed
     test, of_test = _rows(subject.test, subject.settings.references)

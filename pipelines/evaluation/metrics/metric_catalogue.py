@@ -222,7 +222,8 @@ _ALL = (
     Metric(
         "synthetic_score", QUALITY, "Trained on samples",
         "What a predictor that is trained on samples reaches on test examples: accuracy for the labels of a "
-        "conditional model, else the mean R² for up to four columns given the others (`score_name`).",
+        "conditional model, else the mean R² for up to four columns given the others; of tables with types F1 or R² of "
+        "`data.target` (`score_name`).",
         scale="score on test", better="higher", shown=True, split="test", examples="fid_references",
         samples="score_examples", source="Esteban et al., 2017, [arXiv:1706.02633](https://arxiv.org/abs/1706.02633)",
     ),
@@ -230,6 +231,66 @@ _ALL = (
         "real_score", QUALITY, "Trained on data",
         "The same of a predictor that is trained on as many training examples.",
         scale="score on test", better="higher", split="train, test", examples="fid_references",
+    ),
+    Metric(
+        "column_shapes", QUALITY, "Column shapes",
+        "How like the columns of samples are to those of training rows, on average: 1 less the statistic of Kolmogorov "
+        "and Smirnov of numbers, and less the total variation of categories, as SDMetrics has it.",
+        scale="1 is best", better="higher", shown=True, split="train", samples="scorecard_rows",
+    ),
+    Metric(
+        "pair_trends", QUALITY, "Pair trends",
+        "How like the pairs of columns are, on average: correlations of numbers, contingency tables of categories, as "
+        "SDMetrics has it.",
+        scale="1 is best", better="higher", shown=True, split="train", samples="scorecard_rows",
+    ),
+    Metric(
+        "real_column_shapes", QUALITY, "Column shapes of real rows",
+        "The same of one half of the training rows against the other: what the best rows reach.",
+        scale="1 is best", better="higher", split="train", samples="scorecard_rows",
+    ),
+    Metric(
+        "real_pair_trends", QUALITY, "Pair trends of real rows",
+        "The same of one half of the training rows against the other: what the best rows reach.",
+        scale="1 is best", better="higher", split="train", samples="scorecard_rows",
+    ),
+    Metric(
+        "category_coverage", QUALITY, "Categories covered",
+        "Share of the categories of the training rows that samples have, averaged over columns.",
+        scale="1 is all", better="higher", split="train", samples="scorecard_rows",
+    ),
+    Metric(
+        "range_coverage", QUALITY, "Ranges covered",
+        "Share of the range of each number in the training rows that samples span, on average.",
+        scale="1 is all", better="higher", split="train", samples="scorecard_rows",
+    ),
+    Metric(
+        "pairs_kept", QUALITY, "Rules kept",
+        "Share of samples that keep what holds in all training rows: a column that determines another one, a number "
+        "that is at most another one; blank where there is no such rule.",
+        scale="1 is all", better="higher", shown=True, split="train", samples="scorecard_rows",
+    ),
+    Metric(
+        "closer_to_train", QUALITY, "Closer to training rows",
+        "Share of samples whose closest record is a training row, rather than one of as many test rows: ½ if nothing "
+        "was memorised.",
+        scale="½ is best", better="half", shown=True, split="train, test", samples="scorecard_rows",
+    ),
+    Metric(
+        "near_copies", QUALITY, "Near copies of rows",
+        "Share of samples within a hundredth of the distance from a training row at which rows differ altogether.",
+        scale="share", better="lower", split="train", samples="scorecard_rows",
+    ),
+    Metric(
+        "exact_copies", QUALITY, "Exact copies of rows",
+        "Share of samples that equal a training row; few columns with few values repeat by chance.",
+        scale="share", better="lower", split="train", samples="scorecard_rows",
+    ),
+    Metric(
+        "membership_auc", QUALITY, "Membership inference",
+        "Can an attacker who has samples tell training rows from test rows by how near the samples are? The area under "
+        "the ROC curve: ½ if not.",
+        scale="½ is best", better="half", split="train, test", samples="scorecard_rows",
     ),
     # Codes and use
     Metric(

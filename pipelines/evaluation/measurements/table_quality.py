@@ -1,0 +1,92 @@
+"""How good and how private the synthetic rows of a table are, in the values that its owner has."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ...data.tables.typed_rows import NAMED, decode_rows
+from ..metrics.threads import one_thread
+from ..tables.column_kinds import ROWS, Kind
+from ..tables.scorecard import Scorecard, scorecard
+from ..validation import draw
+from .subject import Subject
+
+LINES = (  # of the scorecard that are metrics of an entry
+    "column_shapes", "pair_trends", "two_sample_auc", "category_coverage", "range_coverage", "pairs_kept",
+    "closer_to_train", "near_copies", "exact_copies", "membership_auc",
+)  # fmt: skip
+LEARNT = ("f1", "r2", "accuracy")  # what a predictor of the target reaches; the first that there is
+
+
+def judge(subject: Subject) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Numbers by their names in metrics.json, and the whole scorecard; nothing of other data than tables."""
+    if subject.event.kind != "table":
+        return {}, None
+    rows = min(len(subject.train), ROWS)
+    made, labels = _made(subject, min(subject.settings.samples, rows))
+    train, test = (
+        _frame(subject, *some.head(at_most)) for some, at_most in ((subject.train, rows), (subject.test, ROWS))
+    )
+    samples, seed = _frame(subject, made, labels), subject.settings.seed
+    with one_thread():
+        card = scorecard(train, test, samples, _kinds(subject), _target(subject), seed=seed)
+    return _numbers(card), asdict(card)
+
+
+def _made(subject: Subject, count: int) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Samples, and the labels that they were drawn with, which have the shares of the training rows."""
+    family, seed = subject.family, subject.settings.seed
+    if not family.classes:
+        return subject.samples[:count], None
+    labels = torch.from_numpy(np.random.default_rng(seed).choice(family.classes, count, p=family.label_shares))
+    return draw(family, count, seed, labels), labels
+
+
+def _target(subject: Subject) -> str | None:
+    """The column that is predicted: the label of a conditional model, or the one that the parameters name."""
+    meta = subject.data.meta
+    return meta["label"] if subject.family.classes else meta["target"]
+
+
+def _kinds(subject: Subject) -> dict[str, Kind]:
+    """What the columns are, as the scorecard calls it; the label is a category."""
+    found: dict[str, Kind] = {
+        column["name"]: "category" if column["type"]["kind"] in NAMED else "number"
+        for column in subject.data.meta["columns"]
+    }
+    return found | ({subject.data.meta["label"]: "category"} if subject.family.classes else {})
+
+
+def _frame(subject: Subject, x: torch.Tensor, labels: torch.Tensor | None) -> pd.DataFrame:
+    """Rows (N, D) in the values of the data, and their labels if the model has any; of dates the seconds."""
+    columns = subject.data.meta["columns"]
+    types = [
+        {**column["type"], "kind": "real"} if column["type"]["kind"] == "date" else column["type"] for column in columns
+    ]
+    frame = decode_rows(x.cpu().numpy(), [column["name"] for column in columns], types, subject.settings.seed)
+    if subject.family.classes and labels is not None:
+        names = np.array(subject.data.meta["class_names"], dtype=object)
+        frame[subject.data.meta["label"]] = names[labels.cpu().numpy()]
+    return frame
+
+
+def _numbers(card: Scorecard) -> dict[str, Any]:
+    """Those of the samples, by name; what predictors reach that were trained on them, and on real rows."""
+    lines = {line.name: line for line in card.lines}
+    measured: dict[str, Any] = {name: lines[name].synthetic for name in LINES}
+    measured |= {f"real_{name}": lines[name].real for name in ("column_shapes", "pair_trends")}
+    learnt = card.synthetic.target
+    score = next((name for name in LEARNT if learnt and learnt.on_synthetic.get(name) is not None), None)
+    if learnt is not None and score is not None:
+        measured |= {
+            "synthetic_score": learnt.on_synthetic[score],
+            "real_score": learnt.on_real[score],
+            "score_name": {"f1": "F1", "r2": "R²"}.get(score, score),
+            "score_examples": learnt.train_rows,
+        }
+    return measured | {"scorecard_rows": card.rows}
