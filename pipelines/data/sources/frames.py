@@ -34,6 +34,7 @@ SUFFIXES = {
 }
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"  # how Spark calls the folder of the rows without a value
 FROM_FOLDERS = "Column {name} was read from the names of the folders {name}=…."
+FROM_FILES = "Column {name} was read from the files that have it, not from the names of their folders {name}=…."
 UNFINISHED = "Files that were passed over, as their names or their folders' begin with an underscore: {count}."
 REPLACED = "Cells that are {text} were read as {other}: {count}."
 NO_ROWS = "Files without rows: {count}."
@@ -110,6 +111,7 @@ class TableFile:
         rows = 0
         self.said.clear()
         self.said.update(FROM_FOLDERS.replace("{name}", name) for name in named)
+        self.said.update(FROM_FILES.replace("{name}", name) for name in held if name in self.keys)
         for frame, share in self.reader.frames(held or self.reader.header[:1], as_texts, chunk_rows(len(inside))):
             if len(frame):
                 rows += len(frame)

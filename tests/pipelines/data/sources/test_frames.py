@@ -786,6 +786,16 @@ def test_a_key_that_is_a_word_in_one_folder_is_one_in_all(tmp_path: Path) -> Non
     assert [frame["code"].tolist() for file in files for frame, _ in file.frames(["code"])] == [["01"], ["x"]]
 
 
+def test_a_column_of_the_file_comes_before_the_name_of_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "x" / "k=1").mkdir(parents=True)
+    parquet(tmp_path / "x" / "k=1" / "0.parquet", a=[1], k=[2])
+    files = table_files(tmp_path / "x", options(source="parquet"))
+    assert [frame["k"].tolist() for frame, _ in files[0].frames(["k"])] == [[2]]
+    assert sentences(files) == [
+        "Column k was read from the files that have it, not from the names of their folders k=…."
+    ]
+
+
 def test_declared_gaps_leave_other_types_alone(tmp_path: Path) -> None:
     path = parquet(tmp_path / "x.parquet", day=pd.to_datetime(["2020-01-01", None]), flag=[True, None], n=[1, 2])
     found = read(path, source="parquet", missing_values=["?", "2"])
