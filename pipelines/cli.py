@@ -144,6 +144,28 @@ def plan() -> None:
         print(f"plan: {lost}")
 
 
+@app.command()
+def sample(
+    model: Annotated[str, typer.Argument(help="An entry of params.yaml, or a model: models:/name@champion.")],
+    n: Annotated[int, typer.Option("-n", "--n", min=1, help="How many.")] = 10,
+    out: Annotated[
+        str | None, typer.Option(help="A file: .csv, .csv.gz or .parquet for tables, .npy for others.")
+    ] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(help="A condition on rows of a table, such as 'age>=65'; several must all hold.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same samples.")] = 0,
+    temperature: Annotated[float, typer.Option(min=0, help="Below 1 what is likely, above 1 more variety.")] = 1.0,
+) -> None:
+    """Draw new examples of a finished model; rows of a table come in the format of the data."""
+    from pathlib import Path
+
+    from .serving.consuming import sample as draw
+
+    params = {"n": n, "seed": seed, "temperature": temperature, "where": where or []}
+    draw(model, None if out is None else Path(out), params)
+
+
 @app.command("run")
 def run_at_once() -> None:
     """Do all that is out of date at once, as tasks of Ray; `dvc repro` then collects it."""

@@ -34,8 +34,10 @@ DEFAULTS: dict[str, Any] = {
     "temperature": 1.0,
     "labels": [],
     "balanced": False,  # all classes alike, where no labels are given
+    "where": [],  # conditions on rows of a table: age>=65
 }
 ROWS = 1024  # how many examples are computed at once
+MOST_DRAWN = 1_000_000  # rows of a table, of which those that fulfil conditions are kept
 
 
 class ServedModel(PythonModel):
@@ -58,7 +60,15 @@ class ServedModel(PythonModel):
         self.family = catalogue.build(config["model"], values, self.event)
         self.family.load_state_dict(load_file(artifacts["weights"]), strict=True)
         self.family.to(self.device).eval()
-        self.tasks: dict[str, Callable[[Any, dict[str, Any]], Tensor]] = {"sample": self._sample}
+        self.data: dict[str, Any] = config.get("data") or {}
+        self.types: dict[str, dict[str, Any]] = {}
+        if self.data.get("types") and "rows" in artifacts:
+            self.rows = load_package(Path(artifacts["rows"]))
+            self.typed, self.conditions = (
+                importlib.import_module(f".{name}", self.rows.__name__) for name in ("typed_rows", "row_conditions")
+            )
+            self.types = dict(zip(self.data["columns"], self.data["types"], strict=True))
+        self.tasks: dict[str, Callable[[Any, dict[str, Any]], Any]] = {"sample": self._sample}
         if isinstance(self.family, contract.Density):
             self.tasks["log_prob"] = self._log_prob
         if isinstance(self.family, contract.Latent):
@@ -69,24 +79,79 @@ class ServedModel(PythonModel):
     # MLflow reads the hint of `model_input` and warns about unions: lists and DataFrames are welcome too.
     def predict(
         self, context: PythonModelContext, model_input: np.ndarray, params: dict[str, Any] | None = None
-    ) -> np.ndarray:
+    ) -> np.ndarray | pd.DataFrame:
         """Called by MLflow with data that suit the task named in `params`."""
         return self.answer(model_input, params or {})
 
-    def answer(self, data: Any, params: Mapping[str, Any]) -> np.ndarray:
-        """Do the task named in `params`; a ValueError says in one line what is allowed."""
+    def answer(self, data: Any, params: Mapping[str, Any]) -> np.ndarray | pd.DataFrame:
+        """Do the task named in `params`; a ValueError says in one line what is allowed.
+
+        Rows of a table come back as the table that they are part of, with the types that its columns had.
+        """
         asked = {**DEFAULTS, **params}
         if asked["task"] not in self.tasks:
             raise ValueError(f"task: {asked['task']!r} is not offered by this model; allowed: {', '.join(self.tasks)}")
         with torch.no_grad():
-            return self.tasks[asked["task"]](data, asked).cpu().numpy()
+            made = self.tasks[asked["task"]](data, asked)
+        return made.cpu().numpy() if isinstance(made, Tensor) else made
 
-    def _sample(self, ignored: Any, asked: dict[str, Any]) -> Tensor:
+    def _sample(self, ignored: Any, asked: dict[str, Any]) -> Tensor | pd.DataFrame:
         """New examples (n, *event) in the data's units; scoring servers must send some input, which is ignored."""
-        n, temperature = _whole("n", asked["n"], 1), _temperature(asked)
-        labels, generator = self._labels(asked, n), _generator(asked)
+        n, generator = _whole("n", asked["n"], 1), _generator(asked)
+        labels = self._labels(asked, n)
         if asked["balanced"]:
             labels = self._balanced(labels, n)
+        if len(asked["where"]):
+            return self._sample_where(n, labels, asked)
+        if not self.types:
+            return self._draw(n, labels, asked, generator)
+        return self._sample_rows(n, labels, asked, generator)
+
+    def _sample_rows(
+        self, n: int, labels: Tensor | None, asked: dict[str, Any], generator: torch.Generator
+    ) -> pd.DataFrame:
+        """New rows of a table, with their label if the model has any."""
+        if self.family.classes and labels is None:
+            shares = torch.tensor(self.family.label_shares, dtype=torch.float64)
+            labels = torch.multinomial(shares, n, replacement=True, generator=generator).to(self.device)
+        return self._table(self._draw(n, labels, asked, generator), labels, int(asked["seed"]))
+
+    def _sample_where(self, n: int, labels: Tensor | None, asked: dict[str, Any]) -> pd.DataFrame:
+        """New rows that fulfil conditions: drawn until there are enough, which is exact for every family."""
+        if not self.types:
+            raise ValueError("where: this model knows no columns with types: leave it out")
+        if labels is not None and len(labels.unique()) > 1:
+            raise ValueError("where: give one label, or none")
+        conditions = self.conditions.parse(list(asked["where"]), self._types_and_label())
+        kept: list[pd.DataFrame] = []
+        drawn, found, generator = 0, 0, _generator(asked)
+        while found < n:
+            if drawn >= MOST_DRAWN and found < n * drawn / (100 * MOST_DRAWN):
+                raise ValueError(
+                    f"where: {found} of {drawn:,} rows fulfil {', '.join(asked['where'])}: too few to draw"
+                )
+            size = min(ROWS * 16, max(ROWS, n))
+            frame = self._sample_rows(size, None if labels is None else labels[:1].expand(size), asked, generator)
+            right = np.all([condition.holds(frame) for condition in conditions], axis=0)
+            kept.append(frame[right])
+            drawn, found = drawn + size, found + int(right.sum())
+        return pd.concat(kept, ignore_index=True)[:n]
+
+    def _types_and_label(self) -> dict[str, dict[str, Any]]:
+        names = self.data.get("class_names") or []
+        label = {"kind": "category", "dtype": "str", "values": names, "gaps": False}
+        return {**self.types, **({self.data["label"]: label} if self.family.classes else {})}
+
+    def _table(self, x: Tensor, labels: Tensor | None, seed: int) -> pd.DataFrame:
+        """Rows (n, D) as the table that they stand for; pooled names are drawn by the seed."""
+        frame: pd.DataFrame = self.typed.decode_rows(x.cpu().numpy(), list(self.types), list(self.types.values()), seed)
+        if self.family.classes and labels is not None and self.data.get("label"):
+            frame[self.data["label"]] = np.array(self.data["class_names"], dtype=object)[labels.cpu().numpy()]
+        return frame
+
+    def _draw(self, n: int, labels: Tensor | None, asked: dict[str, Any], generator: torch.Generator) -> Tensor:
+        """New examples (n, *event), some at a time."""
+        temperature = _temperature(asked)
         parts = []
         for start in range(0, n, ROWS):
             rows = min(ROWS, n - start)
@@ -111,9 +176,9 @@ class ServedModel(PythonModel):
         codes = torch.from_numpy(values.astype(np.float32))
         return self._by_rows(codes, asked, self.family.decode)
 
-    def _complete(self, data: Any, asked: dict[str, Any]) -> Tensor:
+    def _complete(self, data: Any, asked: dict[str, Any]) -> Tensor | pd.DataFrame:
         """Examples (N, *event), of which numbers that are NaN or None are drawn and all others kept."""
-        values = self._shaped(_numbers(data, missing=True))
+        values = self._encoded(data, gaps=True) if self._is_table(data) else self._shaped(_numbers(data, missing=True))
         if np.isinf(values).any():
             raise ValueError("data: infinite values are not allowed; NaN stands for what is missing")
         known = ~np.isnan(values)
@@ -123,7 +188,18 @@ class ServedModel(PythonModel):
         def complete(part: Tensor, labels: Tensor | None, flags: Tensor) -> Tensor:
             return self.family.complete(part, flags, labels, temperature, generator)
 
-        return self._by_rows(x, asked, complete, torch.from_numpy(known))
+        made = self._by_rows(x, asked, complete, torch.from_numpy(known))
+        return self._table(made, None, int(asked["seed"])) if self._is_table(data) else made
+
+    def _is_table(self, data: Any) -> bool:
+        """Are there rows of a table, by the names of its columns?"""
+        return bool(self.types) and isinstance(data, pd.DataFrame) and set(data.columns) >= set(self.types)
+
+    def _encoded(self, data: pd.DataFrame, gaps: bool = False) -> np.ndarray:
+        """Rows of a table as numbers (N, D), its columns found by their names; `gaps` may be anywhere, or by type."""
+        kinds = [{**kind, "gaps": kind["gaps"] or gaps} for kind in self.types.values()]
+        rows: np.ndarray = self.typed.encode_rows(data, list(self.types), kinds)
+        return rows
 
     def _by_rows(self, x: Tensor, asked: dict[str, Any], function: Callable[..., Tensor], *more: Tensor) -> Tensor:
         """The function of rows, their labels and `more` about each, computed on at most ROWS rows at once."""
@@ -136,8 +212,15 @@ class ServedModel(PythonModel):
         return torch.cat(parts)
 
     def _events(self, data: Any) -> Tensor:
-        """Examples (N, *event) from (N, *event) or (N, D): uint8 for integer events, float32 for vectors."""
+        """Examples (N, *event) from (N, *event) or (N, D): uint8 for integer events, float32 for vectors.
+
+        Rows of a table are a DataFrame; as numbers they may have NaN for gaps.
+        """
+        if self._is_table(data):
+            return self._in_units(self._encoded(data))
         values = self._shaped(_numbers(data))
+        if self.event.kind == "table":
+            raise ValueError(f"data: must be a DataFrame with the columns {', '.join(self.types)}")
         if not np.isfinite(values).all():
             raise ValueError("data: NaN and infinite values are not allowed")
         return self._in_units(values)

@@ -22,6 +22,7 @@ from .writer import log_params, log_points, open_run, points
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     from mlflow.entities import LoggedModel
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.models import ModelSignature
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 SCRIPT = Path(__file__).parents[1] / "serving" / "model.py"
+ROWS = Path(__file__).parents[1] / "data" / "tables"  # what makes rows of a table of numbers, and numbers of them
+ROW_FILES = ("typed_rows.py", "row_conditions.py")
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "pydantic", "safetensors", "torch")
 
 
@@ -62,12 +65,18 @@ def register(
         raise UserError(f"registry {public(store.uri)}: {name}: {reason(error, store.uri)}") from error
 
 
+def load_finished(folder: Path) -> ServedModel:
+    """The model in a folder of this project, as consumers of the registry would load it."""
+    return _serve(_candidate(folder.name, folder.name, folder, {}, {}, _installed_models()))
+
+
 def content_digest(folder: Path) -> str:
     """SHA-256 over all that a version consists of: weights, served script, and the configuration.
 
     The configuration names the digest of the family's code, so the code of other families makes no new version.
     """
     files = {"weights": folder / WEIGHTS, "config": folder / CONFIG, "script": SCRIPT}
+    files |= {name: ROWS / name for name in ROW_FILES}
     return text_digest(*(f"{name}:{file_digest(path)}" for name, path in files.items()))
 
 
@@ -160,6 +169,7 @@ def _serve(candidate: Candidate) -> ServedModel:
         "weights": str(candidate.folder / WEIGHTS),
         "config": str(candidate.folder / CONFIG),
         "code": str(candidate.code),
+        "rows": str(ROWS),
     }
     try:
         served.load(artifacts)
@@ -181,11 +191,15 @@ def _log_model(store: Store, run_id: str, candidate: Candidate, served: ServedMo
     examples = served.answer(None, {"task": "sample", "n": 2})
     shown = {"task": "log_prob"} if "log_prob" in served.tasks else {"task": "sample", "n": 2}
     with tempfile.TemporaryDirectory(prefix="genera-register-") as scratch:
-        code, card_file, model = (Path(scratch) / name for name in ("models", "model_card.md", "model"))
+        code, rows, card_file, model = (Path(scratch) / name for name in ("models", "rows", "model_card.md", "model"))
         for path in _sources(candidate.code):
             copy = code / path.relative_to(candidate.code)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
+        rows.mkdir()
+        (rows / "__init__.py").write_text('"""Rows of a table as numbers, and back."""\n', encoding="utf-8")
+        for name in ROW_FILES:
+            shutil.copyfile(ROWS / name, rows / name)
         card_file.write_text(card, encoding="utf-8")
         mlflow.pyfunc.save_model(
             model,
@@ -194,6 +208,7 @@ def _log_model(store: Store, run_id: str, candidate: Candidate, served: ServedMo
                 "weights": str(candidate.folder / WEIGHTS),
                 "config": str(candidate.folder / CONFIG),
                 "code": str(code),
+                "rows": str(rows),
                 "card": str(card_file),
             },
             signature=_signature(examples),
@@ -210,12 +225,13 @@ def _log_model(store: Store, run_id: str, candidate: Candidate, served: ServedMo
     return store.client.finalize_logged_model(logged.model_id, "READY")
 
 
-def _signature(examples: np.ndarray) -> ModelSignature:
+def _signature(examples: np.ndarray | pd.DataFrame) -> ModelSignature:
     """The parameters of `predict` and the type of samples.
 
     No schema of the input: one would be enforced for every task, and `sample` takes no data, `decode` codes.
     """
-    from mlflow.models import ModelSignature
+    import numpy as np
+    from mlflow.models import ModelSignature, infer_signature
     from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
     from ..serving.model import DEFAULTS
@@ -227,10 +243,14 @@ def _signature(examples: np.ndarray) -> ModelSignature:
         "temperature": "double",
         "labels": "long",
         "balanced": "boolean",
+        "where": "string",
     }
     params = [
         ParamSpec(name, types[name], default, (-1,) if isinstance(default, list) else None)
         for name, default in DEFAULTS.items()
     ]
-    outputs = Schema([TensorSpec(examples.dtype, (-1, *examples.shape[1:]))])
+    if isinstance(examples, np.ndarray):
+        outputs = Schema([TensorSpec(examples.dtype, (-1, *examples.shape[1:]))])
+    else:
+        outputs = infer_signature(model_output=examples.convert_dtypes()).outputs
     return ModelSignature(outputs=outputs, params=ParamSchema(params))
