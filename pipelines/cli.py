@@ -160,10 +160,13 @@ def sample(
     """Draw new examples of a finished model; rows of a table come in the format of the data."""
     from pathlib import Path
 
+    from .serving.consuming import check_ending
     from .serving.consuming import sample as draw
+    from .tracking.loading import load
 
-    params = {"n": n, "seed": seed, "temperature": temperature, "where": where or []}
-    draw(model, None if out is None else Path(out), params)
+    file = None if out is None else Path(out)
+    check_ending(file)
+    draw(load(model), file, {"n": n, "seed": seed, "temperature": temperature, "where": where or []})
 
 
 @app.command("run")

@@ -18,15 +18,16 @@ if TYPE_CHECKING:
 SUFFIXES = (".csv", ".csv.gz", ".parquet", ".npy")
 
 
-def sample(model: str, out: Path | None, params: dict[str, Any]) -> None:
-    """Draw examples and write them to a file, or rows of a table to the terminal.
-
-    `model` is an entry of the project in the current folder, or a model of the registry: `models:/name@champion`.
-    """
+def check_ending(out: Path | None) -> None:
+    """Refuse a file of a format that nothing can be written in, before a model is loaded."""
     if out is not None and not out.name.lower().endswith(SUFFIXES):
         raise UserError(f"--out: {out}: must end with one of {', '.join(SUFFIXES)}")
+
+
+def sample(model: ServedModel, out: Path | None, params: dict[str, Any]) -> None:
+    """Draw examples and write them to a file, or rows of a table to the terminal."""
     try:
-        made = _load(model).answer(None, {"task": "sample", **params})
+        made = model.answer(None, {"task": "sample", **params})
     except ValueError as error:
         raise UserError(f"genera sample: {error}") from None
     if out is None:
@@ -39,31 +40,6 @@ def sample(model: str, out: Path | None, params: dict[str, Any]) -> None:
         f"{len(made):,} rows of {made.shape[1]} columns" if isinstance(made, pd.DataFrame) else f"{len(made):,} samples"
     )
     print(f"sample: {what} in {out}")
-
-
-def _load(model: str) -> ServedModel:
-    """The model as its consumers load it; a UserError where there is none of that name."""
-    if model.startswith(("models:/", "runs:/")):
-        import mlflow.pyfunc
-        from mlflow.exceptions import MlflowException
-
-        from ..tracking.store import reason
-
-        try:
-            served: ServedModel = mlflow.pyfunc.load_model(model).unwrap_python_model()
-        except (MlflowException, OSError) as error:
-            raise UserError(f"{model}: cannot be loaded: {reason(error, mlflow.get_registry_uri())}") from None
-        return served
-    from ..params.project import Project
-    from ..tracking.registry import load_finished
-
-    project = Project.here()
-    if model not in project.entries:
-        allowed = ", ".join(project.entries)
-        raise UserError(
-            f"{model}: must be an entry of params.yaml ({allowed}), or a model such as models:/name@champion"
-        )
-    return load_finished(project.made(project.entries[model]))
 
 
 def _write(made: np.ndarray | pd.DataFrame, out: Path) -> None:
