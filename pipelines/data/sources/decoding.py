@@ -125,6 +125,7 @@ def _several(file: Image.Image) -> bool:
         return True
 
 
-def fault_of(error: BaseException) -> Fault:
-    """Why a file was not decoded."""
-    return Fault(" ".join(str(error).split()), getattr(error, "way_out", None))
+def fault_of(error: BaseException, path: Path) -> Fault:
+    """Why a file was not decoded. Its name, which messages give already, is left out."""
+    reason = " ".join(str(error).split()).replace(f"{str(path)!r}", "it")
+    return Fault(reason, getattr(error, "way_out", None))

@@ -163,7 +163,7 @@ def _decode(decoding: Decoding, shape: tuple[int, ...], paths: Sequence[Path]) -
         try:
             image, mine = decoding.read(path)
         except UNREADABLE as error:
-            failures[index] = fault_of(error)
+            failures[index] = fault_of(error, path)
             continue
         if image.shape != shape:
             sizes[index] = image.shape
