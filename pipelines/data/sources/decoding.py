@@ -128,4 +128,6 @@ def _several(file: Image.Image) -> bool:
 def fault_of(error: BaseException, path: Path) -> Fault:
     """Why a file was not decoded. Its name, which messages give already, is left out."""
     reason = " ".join(str(error).split()).replace(f"{str(path)!r}", "it")
+    if isinstance(error, UnidentifiedImageError):
+        reason = "is no image, or of a kind that is not known" if path.stat().st_size else "is empty"
     return Fault(reason, getattr(error, "way_out", None))
