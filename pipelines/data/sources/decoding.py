@@ -72,6 +72,8 @@ class Decoding:
             image = image.crop(self.box)
         if self.size is not None:
             height, width = self.size
+            notes["other proportions"] += image.width * height != image.height * width
+            notes["enlarged"] += image.width < width or image.height < height
             bring = ImageOps.fit if self.crop == "centre" else Image.Image.resize
             image = bring(image, (width, height), Image.Resampling.LANCZOS)
         pixels = np.asarray(image)
