@@ -30,13 +30,17 @@ class Rare:
         """The number that each class has among those that are left."""
         return np.cumsum(~self.dropped) - 1
 
-    def sentences(self, counts: np.ndarray, class_names: Sequence[str], unit: str) -> list[str]:
-        """What became of rare classes, with their counts in the training part of the source."""
+    def sentences(self, counts: np.ndarray, official: np.ndarray, class_names: Sequence[str], unit: str) -> list[str]:
+        """What became of rare classes, with their counts, of those that are left out those in official splits too."""
+        fates = (
+            (self.training, counts, "went to the training split as a whole"),
+            (self.dropped, counts + official, "were left out"),
+        )
         said = []
-        for chosen, fate in ((self.training, "went to the training split as a whole"), (self.dropped, "were left out")):
+        for chosen, numbers, fate in fates:
             if chosen.any():
-                each = counted((class_names[number], int(counts[number])) for number in np.flatnonzero(chosen).tolist())
-                total = int(counts[chosen].sum())
+                each = counted((class_names[place], int(numbers[place])) for place in np.flatnonzero(chosen).tolist())
+                total = int(numbers[chosen].sum())
                 said.append(f"{int(chosen.sum()):,} rare classes, {total:,} {unit}, {fate}: {each}.")
         return said
 

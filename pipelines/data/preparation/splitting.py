@@ -91,11 +91,12 @@ def find_rare(parts: dict[str, Part], data: Source, class_names: Sequence[str]) 
         return None
     counts, unit = part_counts(parts["train"], len(class_names))
     others = [part_counts(part, len(class_names))[0] for name, part in parts.items() if name != "train"]
+    official = np.sum([np.zeros_like(counts), *others], 0)
     drawn = sum(count is not None for count in _wanted(parts, data).values())
-    rare = rare_classes(counts, np.sum([np.zeros_like(counts), *others], 0) > 0, drawn, how)
-    if not (~rare.dropped & (counts > 0)).any():
+    rare = rare_classes(counts, official > 0, drawn, how)
+    if not (rare.drawn & (counts > 0)).any():
         raise UserError(f"params.yaml: data.rare: {how}: no class is left: all have too few {unit} for the splits")
-    return rare, rare.sentences(counts, class_names, unit)
+    return rare, rare.sentences(counts, official, class_names, unit)
 
 
 def _wanted(parts: dict[str, Part], data: Source) -> dict[str, Count | None]:

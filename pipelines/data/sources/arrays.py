@@ -129,6 +129,7 @@ def _shape(rows: Rows, data: Arrays) -> tuple[int, ...]:
         raise UserError(
             f"{rows.name}: an array of shape {rows.shape} is not allowed: must be (N, D), (N, H, W), or"
             " (N, C, H, W) with 1 or 3 channels; set data.shape, or data.layout to channels_last"
+            + ("; put see-through images on a background first" if len(shape) == 3 and shape[0] in (2, 4) else "")
         )
     return shape
 

@@ -179,9 +179,21 @@ def _read(path: Path, data: Audio) -> Recording | Fault:
             windows, clipped, left_over, trimmed = take(file, data, path)
             if _truncated(file.extra_info):  # of an OGG the end is known once it is reached
                 return Fault("is truncated: it ends before its end mark")
-    except (soundfile.SoundFileError, ValueError, OSError) as error:
-        return Fault(" ".join(str(error).replace(f"{str(path)!r}", "it").split()))
+    except soundfile.LibsndfileError as error:
+        return Fault(_unopened(path, error))
+    except (ValueError, OSError) as error:
+        return Fault(" ".join(str(error).split()))
     return Recording(windows, rate if rate != data.sample_rate else None, channels, clipped, left_over, trimmed)
+
+
+def _unopened(path: Path, error: soundfile.LibsndfileError) -> str:
+    """Why libsndfile does not read a file. Of one that is no MP3 it says that there is none."""
+    if not path.is_file():
+        return "is no file"
+    if not path.stat().st_size:
+        return "is empty"
+    reason = " ".join(error.error_string.split()).rstrip(".")
+    return f"is no recording, or damaged{'' if 'does not exist' in reason else f': {reason}'}"
 
 
 def _truncated(information: str) -> bool:

@@ -72,6 +72,8 @@ class Decoding:
             image = image.crop(self.box)
         if self.size is not None:
             height, width = self.size
+            notes["other proportions"] += image.width * height != image.height * width
+            notes["enlarged"] += image.width < width or image.height < height
             bring = ImageOps.fit if self.crop == "centre" else Image.Image.resize
             image = bring(image, (width, height), Image.Resampling.LANCZOS)
         pixels = np.asarray(image)
@@ -125,6 +127,9 @@ def _several(file: Image.Image) -> bool:
         return True
 
 
-def fault_of(error: BaseException) -> Fault:
-    """Why a file was not decoded."""
-    return Fault(" ".join(str(error).split()), getattr(error, "way_out", None))
+def fault_of(error: BaseException, path: Path) -> Fault:
+    """Why a file was not decoded. Its name, which messages give already, is left out."""
+    reason = " ".join(str(error).split()).replace(f"{str(path)!r}", "it")
+    if isinstance(error, UnidentifiedImageError):
+        reason = "is no image, or of a kind that is not known" if path.stat().st_size else "is empty"
+    return Fault(reason, getattr(error, "way_out", None))

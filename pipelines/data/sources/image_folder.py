@@ -46,7 +46,7 @@ def read(data: Images, root: Path, spool: Path) -> Source:
     decisions = [
         f"{len(paths):,} files were read as {data.mode} images, turned upright by their EXIF orientation.",
         *listing.decisions,
-        *_resized(data),
+        *_resized(data, images.notes),
         *images.sentences(),
         *skipped,
     ]
@@ -55,11 +55,18 @@ def read(data: Images, root: Path, spool: Path) -> Source:
     )
 
 
-def _resized(data: Images) -> list[str]:
+def _resized(data: Images, notes: Counter[str]) -> list[str]:
+    """What is said of another size, and of how many images it took something or had to invent something."""
     if data.resize is None:
         return []
-    how = "cropped around their centre and resized" if data.crop == "centre" else "resized without cropping"
-    return [f"Images were {how} to {data.resize[0]}×{data.resize[1]} pixels."]
+    cropped = data.crop == "centre"
+    how = "cropped around their centre and resized" if cropped else "resized without cropping"
+    said = f"Images were {how} to {data.resize[0]}×{data.resize[1]} pixels"
+    if notes["other proportions"]:
+        said += f"; {notes['other proportions']:,} of other proportions {'lost edges' if cropped else 'were squeezed'}"
+    if notes["enlarged"]:
+        said += f"; {notes['enlarged']:,} were smaller, and were enlarged"
+    return [f"{said}."]
 
 
 @dataclass
@@ -163,7 +170,7 @@ def _decode(decoding: Decoding, shape: tuple[int, ...], paths: Sequence[Path]) -
         try:
             image, mine = decoding.read(path)
         except UNREADABLE as error:
-            failures[index] = fault_of(error)
+            failures[index] = fault_of(error, path)
             continue
         if image.shape != shape:
             sizes[index] = image.shape

@@ -96,6 +96,14 @@ def _rows(path: Path, table: LabelTable) -> list[Row]:
             f"{path}: is not stored as {table.encoding} ({error.__class__.__name__}): set data.labels.encoding, to"
             " cp1252 for instance"
         ) from None
+    try:
+        return _cells(path, lines, wanted)
+    except csv.Error as error:
+        raise UserError(f"{path}: cannot be read as a table: {error}") from None
+
+
+def _cells(path: Path, lines: Sequence[str], wanted: Sequence[str]) -> list[Row]:
+    """The cells of the wanted columns, by the separator with which the first line has them."""
     if not lines:
         raise UserError(f"{path}: is empty: must have a first line with the names of its columns")
     heads = {each: [name.strip() for name in next(csv.reader(lines, delimiter=each))] for each in SEPARATORS}

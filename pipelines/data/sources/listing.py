@@ -40,7 +40,7 @@ class Listing:
     def labels(self, kept: np.ndarray) -> tuple[np.ndarray | None, list[str]]:
         """The label (n,) of each file that is `kept`, others have -1; and the names of the labels.
 
-        A class of which no file is kept is none, and that is said.
+        A class of which no file is kept is none, and so is a class of all files; that is said.
         """
         if self.texts is None:
             return None, []
@@ -49,6 +49,9 @@ class Listing:
         lost = in_order(set(self.texts.tolist()) - set(names))
         if lost:
             self.decisions.append(f"Nothing is left of {len(lost):,} classes, which are none now: {some(lost)}.")
+        if len(names) == 1:
+            self.decisions.append(f"All are of one class, {names[0]}: there are no labels.")
+            return None, []
         return numbers, names
 
 

@@ -135,6 +135,18 @@ BAD: dict[str, tuple[Changes, str]] = {
         {"data": {"source": "images", "path": "x", "splits": None}},
         "data.test_count: is missing: no test split is named; give a count or a share such as 0.1",
     ),
+    "a column of labels is missing": (
+        {"data": {"source": "images", "path": "x", "labels": {"file": "x.csv", "path": "file"}}},
+        "data.labels.label: is missing",
+    ),
+    "an unknown key of a table of labels": (
+        {"data": {"source": "audio", "path": "x", "labels": {"file": "x", "path": "x", "label": "x", "spilt": "x"}}},
+        "data.labels.spilt: is no key that is known here; did you mean 'split'?; allowed are: encoding, *",
+    ),
+    "a range that is none": (
+        {"data": {"source": "images", "path": "x", "rescale": [3, 1]}},
+        "data.rescale: *must be two numbers of which the first is the smaller",
+    ),
     "two image options": (
         {"data.binarise": "fixed", "data.palette": 8},
         "data: give only one of binarise and palette",

@@ -101,6 +101,19 @@ def test_files_that_are_not_there_are_a_line_each(tmp_path: Path) -> None:
     ]
 
 
+def test_a_table_of_labels_is_watched_and_named_if_it_is_not_there(tmp_path: Path) -> None:
+    labels = {"file": "labels.csv", "path": "file", "label": "kind"}
+    images = {"source": "images", "path": "img", "test_count": 0.1, "labels": labels}
+    params = parse({"data": images, "entries": {"gmm": {"model": "gmm"}}})
+    write_plan(tmp_path, params)
+    assert {"img", "labels.csv"} <= planned(tmp_path)["prepare"]
+    (tmp_path / "img").mkdir()
+    with pytest.raises(
+        UserError, match=r"^params\.yaml: data\.labels\.file: labels\.csv: does not exist; put the data"
+    ):
+        code.run(tmp_path, params)
+
+
 def test_dvc_reads_the_plan(planned_project: Path) -> None:
     """Its names are those that DVC gives, and it complains of nothing."""
     program = Path(sys.executable).with_name("dvc")

@@ -89,12 +89,14 @@ def test_classes_that_only_the_official_test_split_has_are_named_together_and_ca
     assert "set data.rare to drop" in line
     data = prepared(tmp_path, **given, rare="drop")
     assert data.meta["counts"] == {"train": 36, "val": 4, "test": 10} and data.meta["class_names"] == ["c000", "c001"]
+    assert "2 rare classes, 7 examples, were left out: c002 (3), c003 (4)." in data.meta["decisions"]
 
 
-def test_classes_that_are_all_rare(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["train", "drop"])
+def test_classes_that_are_all_rare(tmp_path: Path, how: str) -> None:
     saved(tmp_path, [2, 2, 2])
-    line = refusal(tmp_path, **NPY, val_count=1, test_count=1, rare="drop")
-    assert line.startswith("params.yaml: data.rare: drop: no class is left")
+    line = refusal(tmp_path, **NPY, val_count=1, test_count=1, rare=how)
+    assert line.startswith(f"params.yaml: data.rare: {how}: no class is left")
 
 
 @pytest.mark.parametrize("how", ["train", "drop"])

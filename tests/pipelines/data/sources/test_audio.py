@@ -258,7 +258,7 @@ def test_files_that_are_no_recordings(tmp_path: Path, content: bytes) -> None:
     recordings(tmp_path)
     path = tmp_path / "sounds" / "05.wav"
     path.write_bytes(content)
-    assert refusal(tmp_path, **AUDIO).startswith(f"1 audio files cannot be read: {path} (Error opening it: ")
+    assert refusal(tmp_path, **AUDIO).startswith(f"1 audio files cannot be read: {path} (is ")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -384,7 +384,13 @@ def bad(root: Path) -> list[str]:
     save(root, "d.wav", np.full(500, np.nan), subtype="FLOAT")
     content = save(root, "e.wav", wave(1, 20000)).read_bytes()
     (folder / "e.wav").write_bytes(content[:20000])
-    return ["Error opening it", "Error opening it", "is of zero length", "holds NaN", "is truncated"]
+    return [
+        "is empty",
+        "is no recording, or damaged: Format not recognised",
+        "is of zero length",
+        "holds NaN",
+        "is truncated",
+    ]
 
 
 def test_recordings_that_cannot_be_read_are_listed_together_or_skipped(tmp_path: Path) -> None:
@@ -392,7 +398,7 @@ def test_recordings_that_cannot_be_read_are_listed_together_or_skipped(tmp_path:
     reasons = bad(tmp_path)
     line = refusal(tmp_path, **AUDIO)
     assert line.startswith("5 audio files cannot be read: ") and line.endswith("or set data.corrupt to skip")
-    assert [line.count(reason) for reason in reasons] == [2, 2, 1, 1, 1]
+    assert [line.count(reason) for reason in reasons] == [1, 1, 1, 1, 1]
     data = prepared(tmp_path, **AUDIO, corrupt="skip")
     assert sum(data.meta["counts"].values()) == 120
     (said,) = [sentence for sentence in data.meta["decisions"] if "cannot be read" in sentence]
@@ -411,6 +417,27 @@ def test_labels_stay_with_their_recordings_when_others_are_skipped(tmp_path: Pat
     for split in ("train", "val", "test"):
         assert np.array_equal(examples(data, split)[:, 0, 0], labels(data, split) + 4)
     assert "Nothing is left of 1 classes, which are none now: 3." in data.meta["decisions"]
+
+
+@pytest.mark.parametrize(("name", "reason"), [("z.mp3", "is no recording, or damaged)"), ("z.wav", "is no file)")])
+def test_the_reason_is_the_real_one(tmp_path: Path, name: str, reason: str) -> None:
+    recordings(tmp_path)
+    path = tmp_path / "sounds" / name
+    if "file" in reason:
+        path.symlink_to(tmp_path / "nowhere.wav")
+    else:
+        path.write_bytes(b"no sound" * 100)
+    assert reason in refusal(tmp_path, **AUDIO)
+
+
+def test_a_class_that_is_the_only_one_left_is_no_label(tmp_path: Path) -> None:
+    for number in range(8):
+        save(tmp_path, f"anna/{number}.wav", wave(number, 300))
+    save(tmp_path, "ben/0.wav", wave(9, 50))
+    data = prepared(tmp_path, **{**AUDIO, "labels": "folders", "val_count": 1, "test_count": 1}, short="drop")
+    assert data.meta["class_names"] == []
+    assert "Nothing is left of 1 classes, which are none now: ben." in data.meta["decisions"]
+    assert "All are of one class, anna: there are no labels." in data.meta["decisions"]
 
 
 def test_nothing_that_can_be_heard(tmp_path: Path) -> None:

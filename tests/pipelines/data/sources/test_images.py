@@ -297,6 +297,7 @@ def test_damaged_files_are_listed(tmp_path: Path) -> None:
     line = refusal(tmp_path, **IMAGES)
     assert line.startswith("5 image files cannot be read: ") and line.endswith("or set data.corrupt to skip")
     assert all(str(tmp_path / "images" / name) in line for name in names)
+    assert f"{names[0]} (is empty)" in line and f"{names[2]} (is no image, or of a kind that is not known)" in line
     data = prepared(tmp_path, **IMAGES, corrupt="skip")
     kept = [x for number, x in enumerate(shown) if number not in (0, 3, 4, 6)]
     assert sorted_rows(everything(data)) == sorted_rows(np.stack(kept))

@@ -149,6 +149,8 @@ def test_tables_that_cannot_be_read(tmp_path: Path) -> None:
     assert refusal(tmp_path, **IMAGES).endswith("has no column 'path', 'label'; there are: file, class")
     (tmp_path / "labels.csv").write_text("path,label\n000.png,a\n001.png\n")
     assert refusal(tmp_path, **IMAGES).endswith("1 lines have too few cells: 3")
+    (tmp_path / "labels.csv").write_text("path,label\n" + "x" * 200_000 + ",a\n")
+    assert "cannot be read as a table: field larger than" in refusal(tmp_path, **IMAGES)
 
 
 def test_splits_may_stand_in_the_table(tmp_path: Path) -> None:

@@ -166,6 +166,12 @@ def test_pictures_of_8_bits_are_stretched_alike(tmp_path: Path) -> None:
     assert sorted_rows(everything(prepared(tmp_path, **IMAGES, rescale="type"))) == sorted_rows(x[:, None])
 
 
+def test_rescaled_pictures_are_resized_and_coloured_like_others(tmp_path: Path) -> None:
+    wide(tmp_path, np.full((12, 8, 6), 65535, np.uint16))
+    data = prepared(tmp_path, **{**IMAGES, "mode": "rgb"}, rescale="type", resize=[4, 4])
+    assert everything(data).shape == (12, 3, 4, 4) and set(np.unique(everything(data))) == {255}
+
+
 def test_other_options_of_images_come_after(tmp_path: Path) -> None:
     wide(tmp_path)
     np.save(tmp_path / "x.npy", WIDE)

@@ -129,6 +129,16 @@ def test_pictures_of_other_sizes_are_counted_in_one_line(tmp_path: Path) -> None
     assert line.endswith(" and 2 more: set data.resize to bring all images to one size")
 
 
+@pytest.mark.parametrize(("crop", "fate"), [("centre", "lost edges"), ("none", "were squeezed")])
+def test_pictures_that_lose_something_by_another_size_are_counted(tmp_path: Path, crop: str, fate: str) -> None:
+    folder(tmp_path, 5, height=8)
+    for number in range(3):
+        save(tmp_path / "images" / f"z{number}.png", pixels(number, 9, 3))
+    said = prepared(tmp_path, **IMAGES, resize=[4, 4], crop=crop).meta["decisions"]
+    assert any(each.endswith(f"to 4×4 pixels; 3 of other proportions {fate}; 3 were smaller, and were enlarged.")
+               for each in said)  # fmt: skip
+
+
 def test_official_splits_must_have_one_size_together(tmp_path: Path) -> None:
     folder(tmp_path, 6, name="train/{0}")
     folder(tmp_path, 3, name="test/{0}", height=4)
