@@ -231,8 +231,8 @@ def _signature(examples: np.ndarray | pd.DataFrame) -> ModelSignature:
     No schema of the input: one would be enforced for every task, and `sample` takes no data, `decode` codes.
     """
     import numpy as np
-    from mlflow.models import ModelSignature, infer_signature
-    from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
 
     from ..serving.model import DEFAULTS
 
@@ -252,5 +252,11 @@ def _signature(examples: np.ndarray | pd.DataFrame) -> ModelSignature:
     if isinstance(examples, np.ndarray):
         outputs = Schema([TensorSpec(examples.dtype, (-1, *examples.shape[1:]))])
     else:
-        outputs = infer_signature(model_output=examples.convert_dtypes()).outputs
+        outputs = Schema([ColSpec(_type(examples[name]), str(name), required=False) for name in examples.columns])
     return ModelSignature(outputs=outputs, params=ParamSchema(params))
+
+
+def _type(column: pd.Series[Any]) -> str:
+    """What MLflow calls the type of a column."""
+    kinds = {"i": "long", "f": "double", "b": "boolean", "M": "datetime"}
+    return kinds.get(column.dtype.kind, "string")
