@@ -11,8 +11,7 @@ there are labels, <split>_labels.npy (N,), int64; and meta.json:
     class_names           names of the labels 0, 1, …; empty without labels
     columns               for vectors, one object per number: name, mean, std, min, max of the training split; for
                           tables also what models/columns.py says of it, and its `type` (see tables/typed_rows.py)
-    why, label, target    for tables, what decided each type, the column of the labels, and the column whose prediction
-                          shows what samples are worth
+    why, label            for tables, what decided each type, and the column of the labels
     palette               the colours (N, 3) that indices stand for, or null
     sample_rate, encoding, range    of audio and series: samples per second, how levels are spaced, and the
                           amplitudes that the outermost levels stand for; null for others

@@ -552,10 +552,6 @@ class Table(WrittenOptions, Source):
     label: str | None = None
     """Column with the labels; null has none."""
 
-    target: str | None = None
-    """Column whose prediction by the others shows what synthetic rows are worth; null takes the label, if there is
-    one."""
-
     categorical: dict[str, Literal["one_hot", "codes"]] = Field(default_factory=dict)
     """For a vector of plain numbers in place of types: columns of text or categories, as 0/1 columns, one per category,
     or as the numbers 0, 1, … of the sorted categories. A density of real numbers on them is unbounded: see

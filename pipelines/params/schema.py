@@ -373,6 +373,10 @@ class Evaluate(Section):
     """Draws of noise over which the probability of a test example is averaged by densities of dequantised integers.
     More make the bound, which is named after them, tighter, and take as many times as long."""
 
+    target: str | None = None
+    """Of tables: the column whose prediction by the others shows what synthetic rows are worth; null takes the label of
+    conditional models, if there is one."""
+
     neighbours: int = Field(default=5, ge=1)
     """k of the nearest-neighbour balls of precision, recall, density and coverage."""
 

@@ -170,7 +170,7 @@ def _meta(
         "sample_rate": source.meta.get("sample_rate"),
         "encoding": source.meta.get("encoding"),
         "range": source.meta.get("range"),
-        **{key: source.meta.get(key) for key in ("why", "label", "target")},
+        **{key: source.meta.get(key) for key in ("why", "label")},
         **transform.meta,
         "counts": {split: len(rows) for split, rows in splits.items()},
         "class_counts": class_counts,

@@ -61,15 +61,12 @@ def read(data: Table, root: Path, spool: Path) -> Source:
     writer = _Writer(choice, data, types, in_order(labels), np.dtype(np.float32 if plain else np.float64))
     parts = {split: writer.write(split, some_files, spool) for split, some_files in files.items()}
     said = [*sentences_about(decided, looks, writer.dropped, data), *said_of_marks(marks), *sentences(every)]
-    if data.target is not None and data.target not in types:
-        raise UserError(f"params.yaml: data.target: {data.target!r} is no column that is modelled: {', '.join(types)}")
     meta = {
         "types": list(types.values()),
         "why": [each.why for each in kept],
         "plain": plain,
         "missing": data.missing,
         "label": data.label,
-        "target": data.target,
     }
     sums = checksum([file.path for file in every], root)
     return Source(parts, None, "columns", in_order(labels), list(types), said, sums, meta)

@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 
 from ...data.tables.typed_rows import NAMED, decode_rows
+from ...errors import UserError
 from ..metrics.threads import one_thread
 from ..tables.column_kinds import ROWS, Kind
 from ..tables.scorecard import Scorecard, scorecard
@@ -48,9 +49,12 @@ def _made(subject: Subject, count: int) -> tuple[torch.Tensor, torch.Tensor | No
 
 
 def _target(subject: Subject) -> str | None:
-    """The column that is predicted: the label of a conditional model, or the one that the parameters name."""
-    meta = subject.data.meta
-    return meta["label"] if subject.family.classes else meta["target"]
+    """The column that is predicted: the one that the parameters name, or the label of a conditional model."""
+    asked, there = subject.settings.target, list(_kinds(subject))
+    if asked is not None and asked not in there:
+        raise UserError(f"params.yaml: evaluate.target: {asked!r} is no column; there are: {', '.join(there)}")
+    label: str | None = subject.data.meta["label"] if subject.family.classes else None
+    return asked or label
 
 
 def _kinds(subject: Subject) -> dict[str, Kind]:

@@ -223,7 +223,7 @@ _ALL = (
         "synthetic_score", QUALITY, "Trained on samples",
         "What a predictor that is trained on samples reaches on test examples: accuracy for the labels of a "
         "conditional model, else the mean R² for up to four columns given the others; of tables with types F1 or R² of "
-        "`data.target` (`score_name`).",
+        "`evaluate.target` (`score_name`).",
         scale="score on test", better="higher", shown=True, split="test", examples="fid_references",
         samples="score_examples", source="Esteban et al., 2017, [arXiv:1706.02633](https://arxiv.org/abs/1706.02633)",
     ),
