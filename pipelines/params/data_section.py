@@ -552,6 +552,9 @@ class Table(WrittenOptions, Source):
     label: str | None = None
     """Column with the labels; null has none."""
 
+    types: bool = True
+    """Columns have types; false makes a row a vector of plain numbers, and refuses what is no number."""
+
     categorical: dict[str, Literal["one_hot", "codes"]] = Field(default_factory=dict)
     """For a vector of plain numbers in place of types: columns of text or categories, as 0/1 columns, one per category,
     or as the numbers 0, 1, … of the sorted categories. A density of real numbers on them is unbounded: see
@@ -579,7 +582,7 @@ class Table(WrittenOptions, Source):
     @property
     def by_hand(self) -> bool:
         """Does the user make numbers of the columns, so that none has a type?"""
-        return bool(self.categorical or self.dequantise)
+        return not self.types or bool(self.categorical or self.dequantise)
 
     @property
     def named(self) -> list[str]:
@@ -587,7 +590,7 @@ class Table(WrittenOptions, Source):
         return list(self.columns) if isinstance(self.columns, list) else ["*"]
 
     @property
-    def types(self) -> dict[str, ColumnOptions]:
+    def told(self) -> dict[str, ColumnOptions]:
         """What is said about columns, by names or patterns."""
         given = {} if isinstance(self.columns, list) else self.columns
         return {

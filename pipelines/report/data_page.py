@@ -33,10 +33,9 @@ from .exhibits import Exhibit, Item, exhibit
 from .html import environment
 from .pictures import data_uri
 from .statistics import ColumnCounts, LevelCounts, ValueCounts
-from .typed_pictures import MOST, cells_of_types, marginals
+from .typed_pictures import cells_of_types
 
 HISTOGRAMS = 24  # columns with a histogram
-COUNTED = 50_000  # rows of a table whose distributions are drawn
 LISTED = 200  # columns and files that a table lists
 PLURAL = {"image": "images", "sequence": "sequences", "vector": "vectors", "table": "rows of a table"}
 
@@ -48,6 +47,7 @@ class Table:
     label: str
     heads: Sequence[tuple[str, str]]
     rows: Sequence[Sequence[tuple[str, str]]]
+    in_words: bool = False
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,7 @@ def _values(prepared: Prepared) -> list[Section]:
     if meta["channels"] == "series":
         return [_series(meta, rows)]
     if meta["kind"] == "table":
-        return [_types(meta, rows)]
+        return [_types(meta)]
     return _columns(meta, rows)
 
 
@@ -299,20 +299,16 @@ def _columns(meta: Mapping[str, Any], rows: Rows) -> list[Section]:
     return sections
 
 
-def _types(meta: Mapping[str, Any], rows: Rows) -> Section:
+def _types(meta: Mapping[str, Any]) -> Section:
     """The type of each column, what decided it, and how to say otherwise."""
     columns = meta["columns"]
     heads = [("Column", ""), ("Type", ""), ("Holds", ""), ("Gaps", ""), ("Decided by", "")]
     lines = [[plain(cell) for cell in cells] for cells in cells_of_types(columns[:LISTED], meta["why"], allowed)]
-    seen = rows.spread(min(len(rows), COUNTED))
-    first = "each column" if len(columns) <= MOST else f"the first {MOST} columns"
-    caption = f"The distribution of {first} in {_counted(len(seen), rows)} of the training split."
-    picture = Exhibit([Item(data_uri(marginals(meta, seen)), caption)], caption, wide=True)
     names, types = [column["name"] for column in columns], [column["type"] for column in columns]
     text = "To say otherwise, paste what is below into params.yaml under data, and change it."
-    table = Table("The type of each column", heads, lines)
+    table = Table("The type of each column", heads, lines, in_words=True)
     paste = paste_ready(names, types, meta["why"])
-    return Section("values", "Columns", text, tables=[table], exhibits=[picture], paste=paste)
+    return Section("values", "Columns", text, tables=[table], paste=paste)
 
 
 def _strongest(correlation: np.ndarray, names: Sequence[str]) -> str:

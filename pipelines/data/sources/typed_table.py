@@ -42,7 +42,7 @@ def read(data: Table, root: Path, spool: Path) -> Source:
     every = [file for some_files in files.values() for file in some_files]
     header = every[0].header
     choice = choose(header, data)
-    options = resolved(data.types, choice.columns, header)
+    options = resolved(data.told, choice.columns, header)
     looks, labels, whole_rows = _look(files, choice, data, options)
     marks = marks_of_gaps(looks.values())
     if marks:

@@ -16,7 +16,7 @@ import numpy as np
 
 from ...errors import UserError
 from ...params.data_section import ColumnOptions
-from ..sources.finding import in_order, some
+from ..sources.finding import some
 from .looking import BOOLEANS, Look
 from .typed_rows import as_text
 
@@ -204,13 +204,21 @@ def _names(look: Look, kind: str, option: ColumnOptions) -> dict[str, Any]:
     return made
 
 
+def in_order(names: Collection[str]) -> list[str]:
+    """Names sorted, those that are all numbers by their value."""
+    try:
+        return sorted(names, key=float)
+    except ValueError:
+        return sorted(names)
+
+
 def _as_named(value: Any) -> str:
     return as_text(value) if isinstance(value, float) else str(value)
 
 
 def _dtype(look: Look) -> str:
     """What names come back as."""
-    if look.stored == {"bool"}:
+    if look.stored == {"bool"} or set(look.values or ()) == {"True", "False"}:
         return "bool"
     whole = look.numeric and not look.zero_led and look.decimals == 0
     return "int64" if whole and (look.distinct or 0) <= POOLED else "str"

@@ -1,4 +1,4 @@
-"""CSV and Parquet: just the declared columns, nothing silently, the same whatever the size of a chunk."""
+"""CSV and Parquet as plain numbers: the declared columns, nothing silently, the same whatever the size of a chunk."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipelines.data.sources import frames
 
 from .reading import everything, examples, labels, prepared, refusal, settings, shared, sorted_rows
 
-CSV = {"source": "csv", "path": "x.csv", "val_count": 0.2, "test_count": 0.2}
+CSV = {"source": "csv", "path": "x.csv", "val_count": 0.2, "test_count": 0.2, "types": False}
 PARQUET = {**CSV, "source": "parquet", "path": "x.parquet"}
 RNG = np.random.default_rng(0)
 FRAME = pd.DataFrame({"a": RNG.normal(size=60), "b": RNG.integers(0, 50, 60), "c": RNG.normal(size=60) * 1e6})
