@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 from matplotlib.figure import Figure
@@ -131,6 +132,31 @@ def test_a_table_without_labels(tmp_path: Path) -> None:
     assert (
         read_json(project.artifacts("distill", project.entries["iaf"]) / "metrics.json")["student_nll_nats"] is not None
     )
+
+
+def test_a_table_with_types(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    species = rng.choice(["Adelie", "Gentoo"], 200)
+    columns = {
+        "species": species,
+        "mass": 3000 + 25 * rng.integers(0, 60, 200) + 500 * (species == "Gentoo"),
+        "bill": np.where(rng.random(200) < 0.1, np.nan, rng.normal(40, 5, 200).round(3)),
+        "sex": np.where(rng.random(200) < 0.2, None, rng.choice(["female", "male"], 200)),
+    }
+    pd.DataFrame(columns).to_csv(tmp_path / "x.csv", index=False)
+    project, rows = rebuild(tmp_path, toy("penguins", {"path": "x.csv"}))
+    assert {entry: row["nll_kind"] for entry, row in rows.items()} == {
+        "gmm": "bound", "vae": "bound", "maf": "bound", "iaf": "bound", "made": "exact"
+    }  # fmt: skip
+    for row in rows.values():
+        assert float(row["nll_nats"]) > 0 and float(row["column_shapes"]) > 0.3 and float(row["pair_trends"]) > 0.3
+    card = read_json(project.artifacts("evaluate", project.entries["made"]) / "scorecard.json")
+    lines = {line["name"]: line for line in card["lines"]}
+    assert lines["column_shapes"]["real"] > 0.8 and lines["learnt_f1"]["reason"], "too few rows are blank, and said"
+    data_page = (tmp_path / "report" / "data.html").read_text()
+    assert "columns:" in data_page and "&#34;mass&#34;: integer" in data_page
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert page.count("<h4>Scorecard</h4>") == 5 and "Independent columns" in page
 
 
 def test_spoken_words(tmp_path: Path) -> None:

@@ -159,7 +159,8 @@ class Look:
     def _count(self, values: pd.Series[Any]) -> None:
         if self.values is None:
             return
-        self.values.update(dict(zip(*np.unique(values.to_numpy(), return_counts=True), strict=True)))
+        different, counts = np.unique(values.to_numpy(), return_counts=True)
+        self.values.update(dict(zip(different.tolist(), counts.tolist(), strict=True)))
         if len(self.values) > MOST:
             self.values = None
 
