@@ -27,7 +27,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .column_kinds import Columns, encoded
-from .proportions import Share, share
+from .binomial_share import Share, share
 from .record_distances import Distances, Neighbours
 
 NEAR = 0.01  # distance of a near copy

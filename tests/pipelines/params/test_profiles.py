@@ -38,7 +38,18 @@ def test_profiles_are_complete_and_valid(name: str) -> None:
 
 
 def test_there_is_a_profile_of_each_kind_of_data() -> None:
-    names = ["binarized_mnist", "cifar10", "digits", "fashion_mnist", "gans", "mnist", "power", "speech"]
+    names = [
+        "adult",
+        "binarized_mnist",
+        "cifar10",
+        "digits",
+        "fashion_mnist",
+        "gans",
+        "mnist",
+        "penguins",
+        "power",
+        "speech",
+    ]
     assert list(PROFILES) == names
     assert (ROOT / "params.yaml").read_text() == PROFILES["digits"].read_text()
 
@@ -152,7 +163,7 @@ def test_profiles_follow_each_other_and_say_where_the_data_goes(
 
 def test_a_profile_that_there_is_not_is_refused_with_those_there_are(project: Path) -> None:
     with pytest.raises(
-        UserError, match=r"^profile: 'nonsense' is not allowed: must be one of binarized_mnist, cifar10"
+        UserError, match=r"^profile: 'nonsense' is not allowed: must be one of adult, binarized_mnist, cifar10"
     ):
         switch(project, "nonsense")
 

@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.evaluation.tables.closest_records import closest, copies
 from pipelines.evaluation.tables.membership import membership
-from pipelines.evaluation.tables.proportions import share
+from pipelines.evaluation.tables.binomial_share import share
 from pipelines.evaluation.tables.record_distances import Nearest, Neighbours, neighbours
 from pipelines.evaluation.tables.row_privacy import row_privacy
 
