@@ -26,8 +26,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .column_kinds import Columns, encoded
 from .binomial_share import Share, share
+from .column_kinds import Columns, encoded
 from .record_distances import Distances, Neighbours
 
 NEAR = 0.01  # distance of a near copy

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipelines.evaluation.tables.binomial_share import share
 from pipelines.evaluation.tables.closest_records import closest, copies
 from pipelines.evaluation.tables.membership import membership
-from pipelines.evaluation.tables.binomial_share import share
 from pipelines.evaluation.tables.record_distances import Nearest, Neighbours, neighbours
 from pipelines.evaluation.tables.row_privacy import row_privacy
 
