@@ -147,7 +147,7 @@ def test_means_are_those_of_the_training_rows(tmp_path: Path) -> None:
     rows[:, 2] = np.arange(500)  # says which row it is
     lines = [",".join("" if np.isnan(value) else str(value) for value in row) for row in rows]
     (tmp_path / "x.csv").write_text("\n".join(["a,b,row", *lines]))
-    data = prepared(tmp_path, source="csv", path="x.csv", missing="mean", val_count=100, test_count=100)
+    data = prepared(tmp_path, source="csv", path="x.csv", types=False, missing="mean", val_count=100, test_count=100)
     train = rows[examples(data, "train")[:, 2].astype(int)]
     mean = np.nanmean(train, 0).astype(np.float32)
     for split in ("train", "val", "test"):
