@@ -40,7 +40,7 @@ from ..files import file_digest, read_json, text_digest
 
 AGAIN = "run `dvc repro --force --single-item prepare` to make it again"
 SPLITS = ("train", "val", "test")
-MEANING = ("name", "label", "channels", "class_names", "palette", "sample_rate", "encoding", "range")
+MEANING = ("name", "channels", "class_names", "palette", "sample_rate", "encoding", "range")
 KNOWN = ("mean", "std", "levels", "names", "gaps", "distribution")  # of a column, what a model is told
 SEEN = ("shape", "levels", "ordered", "each_step", "class_names")  # of the meta, what a training can see
 
@@ -76,7 +76,9 @@ class Prepared:
     def event(self) -> Event:
         meta, counts = self.meta, self.meta["class_counts"].get("train")
         shares = None if not counts else tuple(count / sum(counts) for count in counts)
-        columns = tuple(Column.of({key: each[key] for key in KNOWN if key in each}) for each in meta["columns"]) or None
+        columns = (
+            tuple(Column.of({key: each[key] for key in KNOWN if key in each}) for each in meta["columns"] or ()) or None
+        )
         return Event(tuple(meta["shape"]), meta["levels"], len(meta["class_names"]), meta["ordered"], shares, columns)
 
     @property
@@ -87,9 +89,13 @@ class Prepared:
     @property
     def meaning(self) -> dict[str, Any]:
         """What the numbers of an example stand for: all that a consumer of a model needs to show a sample."""
-        columns = [column["name"] for column in self.meta["columns"]]
-        types = [column["type"] for column in self.meta["columns"] if "type" in column]
-        named = {**{key: self.meta[key] for key in MEANING}, "columns": columns, "types": types}
+        columns = self.meta["columns"] or []
+        named = {
+            **{key: self.meta[key] for key in MEANING},
+            "columns": [column["name"] for column in columns],
+            "types": [column["type"] for column in columns if "type" in column],
+            "label": self.meta.get("label"),
+        }
         return {key: value for key, value in named.items() if value}
 
     def split(self, name: str) -> Split:

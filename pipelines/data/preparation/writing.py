@@ -170,7 +170,7 @@ def _meta(
         "sample_rate": source.meta.get("sample_rate"),
         "encoding": source.meta.get("encoding"),
         "range": source.meta.get("range"),
-        **{key: source.meta.get(key) for key in ("why", "label")},
+        **{key: source.meta[key] for key in ("why", "label") if key in source.meta},
         **transform.meta,
         "counts": {split: len(rows) for split, rows in splits.items()},
         "class_counts": class_counts,

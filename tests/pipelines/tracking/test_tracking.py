@@ -218,7 +218,7 @@ def code(tmp_path: Path) -> Path:
     """A package of models with two families: `toy` does everything, `plain` only samples."""
     folder = tmp_path / "code"
     folder.mkdir()
-    for name in ("__init__.py", "contract.py", "dropout.py", "noise.py", "catalogue.py"):
+    for name in ("__init__.py", "columns.py", "contract.py", "dropout.py", "noise.py", "catalogue.py"):
         shutil.copy(Path(models.__file__).parent / name, folder)
     (folder / "toy.py").write_text(TOY)
     catalogue = folder / "catalogue.py"
