@@ -181,7 +181,7 @@ assert {m.__name__.split(".")[-1] for m in carried} >= {"contract", "catalogue",
 assert all("artifacts" in m.__file__ and sys.argv[2] not in m.__file__ for m in carried)
 assert not [m for m in sys.modules if m.startswith(("models.", "pipelines"))]
 signature = model.metadata.signature
-assert [p.name for p in signature.params] == ["task", "n", "seed", "temperature", "labels", "balanced"]
+assert [p.name for p in signature.params] == ["task", "n", "seed", "temperature", "labels", "balanced", "where"]
 assert signature.outputs
 assert model.input_example is not None
 print("served")
