@@ -107,5 +107,4 @@ def test_a_head_that_goes_away_is_a_line(head: Head, nodes: Nodes, tmp_path: Pat
         f"error: RAY_ADDRESS: the head of the Ray cluster at {head.address} went away (Connection refused); when it is"
         " up again, the same command goes on from what is in cluster.storage"
     ]
-    # On a busy machine the worker may take longer to begin than a waiting is kept quiet.
-    assert all(line.startswith("toy: waits for 1 worker with 1 CPU: ") for line in out.splitlines())
+    assert out == ""
