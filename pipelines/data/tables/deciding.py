@@ -29,8 +29,6 @@ NUMBER = re.compile(r"(^|[\W_])(id|ids|key|uuid|guid|index|row|rownum|unnamed: \
 CAMEL = re.compile(r"[a-z](Id|ID|Key|No|Nr)$")
 ATOM = 0.05  # the share of one value from which a density has no bound there that means anything
 TAIL = 10  # how many times as wide as the inner nine tenths of a column its range is, where its tails are heavy
-
-
 GAPS = ("?", "na", "n/a", "nan", "null", "none", "-", "--", "#n/a", "unknown", "missing")  # how people write gaps
 
 

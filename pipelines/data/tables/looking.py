@@ -59,7 +59,6 @@ class Look:
     numbers: int = 0  # how many are
     zero_led: bool = False
     infinite: int = 0
-    boolean: bool = True
     stored: set[str] = field(default_factory=set)  # what the file itself says: text, number, bool, date
     dates: dict[str, Moments] | None = None  # by the formats in which all values are dates; None before the first
     values: Counter[Any] | None = field(default_factory=Counter)  # None when there are too many
