@@ -37,6 +37,7 @@ DEFAULTS: dict[str, Any] = {
     "where": [],  # conditions on rows of a table: age>=65
 }
 ROWS = 1024  # how many examples are computed at once
+REDRAWN = 1000  # times that a completion is drawn again which has a gap
 MOST_DRAWN = 1_000_000  # rows of a table, of which those that fulfil conditions are kept
 
 
@@ -177,7 +178,10 @@ class ServedModel(PythonModel):
         return self._by_rows(codes, asked, self.family.decode)
 
     def _complete(self, data: Any, asked: dict[str, Any]) -> Tensor | pd.DataFrame:
-        """Examples (N, *event), of which numbers that are NaN or None are drawn and all others kept."""
+        """Examples (N, *event), of which numbers that are NaN or None are drawn and all others kept.
+
+        Rows of a table in which a gap was drawn are drawn again: what is asked for is a value.
+        """
         values = self._encoded(data, gaps=True) if self._is_table(data) else self._shaped(_numbers(data, missing=True))
         if np.isinf(values).any():
             raise ValueError("data: infinite values are not allowed; NaN stands for what is missing")
@@ -186,7 +190,14 @@ class ServedModel(PythonModel):
         temperature, generator = _temperature(asked), _generator(asked)
 
         def complete(part: Tensor, labels: Tensor | None, flags: Tensor) -> Tensor:
-            return self.family.complete(part, flags, labels, temperature, generator)
+            made: Tensor = self.family.complete(part, flags, labels, temperature, generator)
+            for _ in range(REDRAWN):
+                holed = made.flatten(1).isnan().any(1)
+                if not holed.any():
+                    return made
+                given = None if labels is None else labels[holed]
+                made[holed] = self.family.complete(part[holed], flags[holed], given, temperature, generator)
+            raise ValueError(f"data: the model has hardly a value for what {int(holed.sum())} rows lack, but gaps")
 
         made = self._by_rows(x, asked, complete, torch.from_numpy(known))
         return self._table(made, None, int(asked["seed"])) if self._is_table(data) else made

@@ -93,6 +93,11 @@ def test_gaps_are_filled_and_all_else_is_kept(model: ServedModel) -> None:
     assert made["price"].between(-200, 400).all() and made["price"].notna().all()
 
 
+def test_what_a_gap_is_filled_with_is_a_value_and_not_a_gap_again(model: ServedModel) -> None:
+    made = model.answer(sampled(model, n=300).assign(job=None), {"task": "complete"})
+    assert isinstance(made, pd.DataFrame) and set(made["job"]) == {"a", "b"}
+
+
 def test_conditions_are_exact(model: ServedModel) -> None:
     """Among many rows those that fulfil a condition have the distribution of rows that are drawn under it."""
     under = sampled(model, n=1500, where=["sex=Female", "age>=60"], seed=2)
