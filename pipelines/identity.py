@@ -40,8 +40,8 @@ PLUMBING = (
     *(
         f"pipelines.params.{name}"  # what is set counts by its value; an entry and what it implies do by their code
         for name in (
-            *("checks", "data_section", "effective", "messages", "plan", "profiles", "project", "reading", "schema"),
-            *("section", "yaml_file"),
+            *("checks", "data_section", "effective", "file_options", "file_sections", "messages", "plan", "profiles"),
+            *("project", "reading", "schema", "section", "source_section", "table_sections", "yaml_file"),
         )
     ),
     "pipelines.progress",

@@ -25,12 +25,12 @@ from models.distillation import Distillation
 
 from ..errors import UserError
 from ..files import text_digest
-from .data_section import Source
 from .entry import configured, takes_integers
 from .messages import FILE, lines, reason, suggestion
 from .plan import SECTION, SUMMARY
 from .reading import unknown_families, unknown_teachers
 from .schema import Block, Dimension, Distill, Params
+from .source_section import Source
 
 OUTPUTS = ("data/prepared", "artifacts", "report")  # the folders that the workflow writes
 

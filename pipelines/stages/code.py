@@ -16,13 +16,19 @@ from models.catalogue import module_of
 from ..errors import UserError
 from ..files import write_json
 from ..identity import code_digest
-from ..params.data_section import Files
 from ..params.file_options import LabelTable
+from ..params.file_sections import Files
 from ..params.messages import FILE
 from ..params.plan import CODE, complain_of_stale_plan, planned
 from ..params.schema import Block, Params
 
-READS = ("params.data_section", "data.prepared", "data.rows")  # elsewhere plumbing, and what `prepare` is about
+READS = (  # elsewhere plumbing, and what `prepare` is about
+    *(
+        f"params.{name}"
+        for name in ("data_section", "file_options", "file_sections", "source_section", "table_sections")
+    ),
+    *("data.prepared", "data.rows"),
+)
 COMPARED = {"inception", "references", "samples", "scored", "seed", "speed_batch", "speed_runs"}  # with the teacher
 SEARCHED = {"steps", "patience", "validate_every", "checkpoint_every", "seed"}  # are those of the search in a trial
 Meaning = tuple[str, dict[str, Any], tuple[str, ...]]  # its stage, settings, the modules that its code begins with

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ...errors import UserError
-from ...params.data_section import Source
+from ...params.source_section import Source
 from ..sources.finding import counted
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import UserError
-from ...params.data_section import Count, Source
+from ...params.source_section import Count, Source
 from ..prepared import SPLITS
 from ..sources import Part
 from .proportions import complain_of_classes

@@ -13,8 +13,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from ...errors import UserError
-from ...params.data_section import ImageOptions
-from ...params.data_section import Source as Settings
+from ...params.source_section import ImageOptions
+from ...params.source_section import Source as Settings
 from ..quantisation import Encoding, encode
 from ..sources import Source
 

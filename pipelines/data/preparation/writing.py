@@ -14,7 +14,7 @@ import numpy as np
 
 from ...errors import UserError
 from ...files import file_digest, write_json
-from ...params.data_section import Source as Settings
+from ...params.source_section import Source as Settings
 from ...progress import progress
 from ..prepared import SPLITS, Prepared, data_digest
 from ..rows import Rows, RowsWriter

@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ...params.data_section import Source as Settings
+from ...params.source_section import Source as Settings
 from ..rows import Rows
 
 

@@ -19,7 +19,7 @@ import soxr
 from soundfile import available_formats
 
 from ...errors import UserError
-from ...params.data_section import Audio
+from ...params.file_sections import Audio
 from ..quantisation import encode
 from ..rows import Rows, RowsWriter
 from . import Part, Source

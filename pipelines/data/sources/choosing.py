@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from typing import Literal, TypeVar
 
 from ...errors import UserError
-from ...params.data_section import Table
+from ...params.table_sections import Table
 
 LISTED = 50  # how many columns a message lists
 

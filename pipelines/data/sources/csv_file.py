@@ -18,7 +18,7 @@ import pandas as pd
 from pandas.api.types import is_object_dtype, is_string_dtype
 
 from ...errors import UserError
-from ...params.data_section import Table
+from ...params.table_sections import Table
 from . import layout
 from .characters import UNIT, Characters, Reading
 from .finding import some

@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from ...errors import UserError
-from ...params.data_section import Table
+from ...params.table_sections import Table
 from . import layout
 from .csv_file import MISSING, UNNAMED
 from .foreign import refuse

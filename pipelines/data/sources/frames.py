@@ -18,7 +18,7 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from ...errors import UserError
-from ...params.data_section import Table
+from ...params.table_sections import Table
 from .csv_file import CsvFile
 from .excel_file import ExcelFile
 from .finding import existing, find, some

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import UserError
-from ...params.data_section import Images
+from ...params.file_sections import Images
 from ..rows import Rows, RowsWriter
 from . import Part, Source
 from .decoding import SUFFIXES, UNREADABLE, Decoding, fault_of

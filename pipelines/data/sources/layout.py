@@ -14,7 +14,7 @@ import pandas as pd
 from pandas.api.types import is_string_dtype
 
 from ...errors import UserError
-from ...params.data_section import Table
+from ...params.table_sections import Table
 from .finding import some
 from .number_style import PLAIN
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import UserError
-from ...params.data_section import Files
 from ...params.file_options import LabelTable
+from ...params.file_sections import Files
 from ..prepared import SPLITS
 from .finding import Found, by_ending, coded, counted, in_order, look, some
 from .folders import Folders, deeper, label_level, without

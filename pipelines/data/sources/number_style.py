@@ -12,7 +12,7 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype, is_string_dtype
 
 from ...errors import UserError
-from ...params.data_section import Table, WrittenOptions
+from ...params.table_sections import Table, WrittenOptions
 
 BLANKS = " \xa0\u202f\u2009"  # which one stands between thousands cannot be seen
 LIKE = {" ": BLANKS, "'": "'’"}

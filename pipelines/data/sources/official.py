@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import UserError
-from ...params.data_section import Files
+from ...params.file_sections import Files
 from ..prepared import SPLITS
 from .finding import counted, some
 from .folders import Folders, first_difference, split_level, split_of

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from pyarrow import types
 
 from ...errors import UserError
-from ...params.data_section import Table
+from ...params.table_sections import Table
 from .foreign import refuse
 from .refusing import refusing
 

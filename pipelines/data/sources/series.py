@@ -11,7 +11,8 @@ import pandas as pd
 
 from ...errors import UserError
 from ...files import file_digest
-from ...params.data_section import Count, Series, Table, WrittenOptions
+from ...params.source_section import Count
+from ...params.table_sections import Series, Table, WrittenOptions
 from . import Part, Source
 from .audio import cut
 from .choosing import listed, unknown

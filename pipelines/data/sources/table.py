@@ -12,7 +12,7 @@ import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from ...errors import UserError
-from ...params.data_section import Table
+from ...params.table_sections import Table
 from ...progress import progress
 from ..rows import Rows, RowsWriter
 from . import Part, Source

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ...errors import UserError
-from ...params.data_section import ColumnOptions, Table
+from ...params.table_sections import ColumnOptions, Table
 from ...progress import progress
 from ..rows import Rows, RowsWriter
 from ..tables.deciding import Decided, decide, marks_of_gaps

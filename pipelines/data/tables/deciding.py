@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import UserError
-from ...params.data_section import ColumnOptions
+from ...params.table_sections import ColumnOptions
 from ..sources.finding import some
 from .looking import BOOLEANS, Look
 from .typed_rows import as_text

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
 
-from ...params.data_section import Table
+from ...params.table_sections import Table
 from ..sources.number_style import as_numbers, hint
 from .typed_rows import as_texts, seconds
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...params.data_section import Table
+from ...params.table_sections import Table
 from ..sources.finding import some
 from .deciding import GAPS, REPEATED, Decided
 from .looking import Look

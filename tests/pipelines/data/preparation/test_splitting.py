@@ -13,7 +13,8 @@ from pipelines.data.preparation.splitting import TEST, TRAIN, VAL, deal
 from pipelines.data.sources import Part
 from pipelines.data.sources.finding import put
 from pipelines.errors import UserError
-from pipelines.params.data_section import Digits, Source
+from pipelines.params.data_section import Digits
+from pipelines.params.source_section import Source
 
 
 def settings(val: float, test: float | None, seed: int = 0) -> Source:

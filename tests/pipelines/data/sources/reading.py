@@ -15,7 +15,7 @@ from pipelines.data.preparation.writing import write
 from pipelines.data.prepared import SPLITS, Prepared
 from pipelines.errors import UserError
 from pipelines.params.data_section import Data
-from pipelines.params.data_section import Source as Settings
+from pipelines.params.source_section import Source as Settings
 
 SHARED = Path(__file__).parents[4].parent / "shared" / "data"
 ADAPTER: TypeAdapter[Any] = TypeAdapter(Data)

@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.data.sources.choosing import choose, matches
 from pipelines.errors import UserError
-from pipelines.params.data_section import Table
+from pipelines.params.table_sections import Table
 
 HEADER = ["a", "a[1]", "a1", "x*", "x1", "Colour", "label", "[ab]"]
 

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from pipelines.data.sources import frames
 from pipelines.data.sources.frames import TableFile, Texts, sentences, table_files
 from pipelines.errors import UserError
-from pipelines.params.data_section import Table
+from pipelines.params.table_sections import Table
 
 WRITE = "write under data in params.yaml: "
 
