@@ -461,10 +461,10 @@ def test_a_zip_has_one_member(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "line"),
     [
-        ("x.csv", gzip.compress(b"a,b\n1,2\n"), "x.csv: is compressed by gzip: rename it to x.csv.gz"),
+        ("x.csv", gzip.compress(b"a,b\n1,2\n", mtime=0), "x.csv: is compressed by gzip: rename it to x.csv.gz"),
         (
             "x.csv.bz2",
-            gzip.compress(b"a\n1\n"),
+            gzip.compress(b"a\n1\n", mtime=0),
             "x.csv.bz2: is compressed by gzip, no bzip2 file: rename it to x.csv.gz",
         ),
         ("x.csv", b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\n", "fetch it: git lfs pull"),
@@ -479,7 +479,7 @@ def test_a_zip_has_one_member(tmp_path: Path) -> None:
         ("x.csv", b"", "x.csv: is empty"),
         ("x.csv", b"\n\n\n", "x.csv: is empty"),
         ("x.csv", b"\xef\xbb\xbf", "x.csv: is empty"),
-        ("x.csv.gz", gzip.compress(b""), "x.csv.gz: is empty"),
+        ("x.csv.gz", gzip.compress(b"", mtime=0), "x.csv.gz: is empty"),
         ("x.csv.gz", b"", "x.csv.gz: is empty"),
         ("x.csv.zip", b"", "x.csv.zip: is empty"),
         ("x.csv", b'a,b\n1,"2\n3,4\n', "EOF inside string"),
