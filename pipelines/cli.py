@@ -7,9 +7,14 @@ from __future__ import annotations
 
 import errno
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from .serving.consumer.commands import add_commands
+
+if TYPE_CHECKING:
+    from .serving.consumer.model_uri import Model
 
 app = typer.Typer(
     help="Train, tune, distil, compare and ship deep generative models. `dvc repro` runs all stages in order.",
@@ -144,31 +149,6 @@ def plan() -> None:
         print(f"plan: {lost}")
 
 
-@app.command()
-def sample(
-    model: Annotated[str, typer.Argument(help="An entry of params.yaml, or a model: models:/name@champion.")],
-    n: Annotated[int, typer.Option("-n", "--n", min=1, help="How many.")] = 10,
-    out: Annotated[
-        str | None, typer.Option(help="A file: .csv, .csv.gz or .parquet for tables, .npy for others.")
-    ] = None,
-    where: Annotated[
-        list[str] | None, typer.Option(help="A condition on rows of a table, such as 'age>=65'; several must all hold.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same samples.")] = 0,
-    temperature: Annotated[float, typer.Option(min=0, help="Below 1 what is likely, above 1 more variety.")] = 1.0,
-) -> None:
-    """Draw new examples of a finished model; rows of a table come in the format of the data."""
-    from pathlib import Path
-
-    from .serving.consuming import check_ending
-    from .serving.consuming import sample as draw
-    from .tracking.loading import load
-
-    file = None if out is None else Path(out)
-    check_ending(file)
-    draw(load(model), file, {"n": n, "seed": seed, "temperature": temperature, "where": where or []})
-
-
 @app.command("run")
 def run_at_once() -> None:
     """Do all that is out of date at once, as tasks of Ray; `dvc repro` then collects it."""
@@ -176,6 +156,16 @@ def run_at_once() -> None:
     from .stages.at_once import run
 
     run(Project.here())
+
+
+def _load(model: str) -> Model:
+    """A model of the registry, or an entry of the project in the current folder."""
+    from .tracking.loading import load
+
+    return load(model)
+
+
+add_commands(app, _load)
 
 
 def main() -> None:

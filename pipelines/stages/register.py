@@ -8,6 +8,7 @@ from ..evaluation.results import result
 from ..files import write_json
 from ..params.entry import Entry
 from ..params.project import Project
+from ..serving.local import held_out_scores
 from ..tracking.registry import content_digest, register
 
 
@@ -21,13 +22,14 @@ def run(project: Project) -> None:
     contents, versions = dict[str, str](), dict[str, dict[str, Any]]()
     for entry in sorted(project.entries.values(), key=_generation):
         metrics, made = result(project, entry), project.made(entry)
+        scores = held_out_scores(project.artifacts("evaluate", entry), project.params.evaluate.draws)
         tags = {"data_digest": metrics["data_digest"], "made_by": entry.stage}
         if entry.teacher is not None:
             version = versions.get(entry.teacher.name, {}).get("version", "")
             tags |= {"teacher": entry.teacher.name, "teacher_version": str(version)}
-        done = register(project.root, project.params.name, entry.name, made, metrics, least, tags)
+        done = register(project.root, project.params.name, entry.name, made, metrics, least, tags, scores=scores)
         print(f"register: {entry.name}: version {done.version}: {done.decision}")
-        contents[entry.name] = content_digest(made)
+        contents[entry.name] = content_digest(made, scores)
         versions[entry.name] = {"version": done.version, "champion": done.champion, "decision": done.decision}
     write_json(folder / "versions.json", versions)
     write_json(folder / "registered.json", contents)

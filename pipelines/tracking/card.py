@@ -9,20 +9,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..evaluation.metrics.metric_catalogue import metric_of
+from ..serving.answers.parameters import PARAMETERS
 from .champion import CHAMPION
 
 if TYPE_CHECKING:
-    from ..serving.model import ServedModel
+    from ..serving.answers.answering import Answering
 
 _USES = {
-    "sample": 'model.predict(None, params={"task": "sample", "n": 16, "seed": 1, "temperature": 1.0})  # examples',
-    "log_prob": 'model.predict(x, params={"task": "log_prob"})  # (N,) nats',
+    "sample": 'model.predict(None, params={"task": "sample", "n": 16, "seed": 1})  # examples',
+    "log_prob": 'model.predict(x, params={"task": "log_prob"})  # (N,) log-likelihoods in nats, higher is likelier',
+    "score": "model.predict(x)  # how likely and how usual: a table with a row for each example",
     "encode": 'model.predict(x, params={"task": "encode"})  # codes (N, L)',
-    "decode": 'model.predict(z, params={"task": "decode"})  # expected examples of codes, floats',
+    "decode": 'model.predict(z, params={"task": "decode"})  # expected examples of codes',
     "complete": 'model.predict(x, params={"task": "complete", "seed": 1})  # examples, drawn where x is NaN',
 }
 _COMPLETION = [
-    "`complete` keeps every number that is known, and draws those that are NaN (or None) by `seed` and `temperature`;",
+    "`complete` keeps every number that is known, and draws those that are NaN (or None), `n` times for each example;",
     "without `labels` a conditional model draws them, too.",
 ]
 
@@ -39,6 +41,7 @@ class Candidate:
     metrics: Mapping[str, Any]
     tags: Mapping[str, str]
     digest: str
+    scores: Mapping[str, Any] | None = None
 
     @property
     def version_tags(self) -> dict[str, str]:
@@ -57,12 +60,12 @@ class Candidate:
         }
 
 
-def model_card(candidate: Candidate, served: ServedModel) -> str:
+def model_card(candidate: Candidate, answering: Answering) -> str:
     """The model card, in Markdown."""
     config, event = candidate.config, candidate.config["event"]
     shape = "×".join(str(side) for side in event["shape"])
     values = "real numbers" if event["levels"] is None else f"integers 0 … {event['levels'] - 1}"
-    given = ", and the model is conditional on them" if served.family.classes else ""
+    given = ", and the model is conditional on them" if answering.family.classes else ""
     measured = [
         f"| {key} | {f'{value:.6g}' if isinstance(value, float) else value} | {_unit(candidate, key)} |"
         for key, value in candidate.metrics.items()
@@ -93,15 +96,29 @@ def model_card(candidate: Candidate, served: ServedModel) -> str:
             "## Use",
             "```python",
             f'model = mlflow.pyfunc.load_model("models:/{candidate.name}@{CHAMPION}")',
-            *(f"{_USES[task]}" for task in served.tasks),
+            *(f"{_USES[task]}" for task in answering.tasks),
             "```",
-            "Data are arrays (N, *event) or (N, D) of the units above, lists or DataFrames; `labels` are integers, one",
-            "for each row or one for all, and left out if there are none. A conditional model then draws them by their",
-            "shares of the training examples, or with `balanced: True` all alike.",
-            *(_COMPLETION if "complete" in served.tasks else []),
+            *_input_in_words(answering),
+            *_parameters(answering),
+            *(_COMPLETION if "complete" in answering.tasks else []),
             "",
         ]
     )
+
+
+def _input_in_words(answering: Answering) -> list[str]:
+    """What data may be."""
+    if answering.columns:
+        names = ", ".join(f"`{name}`" for name in answering.columns)
+        return [f"Data are DataFrames, whose columns are found by their names, in any order: {names}.", ""]
+    return ["Data are arrays (N, *event) or (N, D) of the units above, lists or DataFrames.", ""]
+
+
+def _parameters(answering: Answering) -> list[str]:
+    """The parameters that its tasks read, as a table."""
+    read = [each for each in PARAMETERS if each.name == "task" or set(each.tasks) & set(answering.tasks)]
+    rows = [f"| `{each.name}` | {each.type}{' list' * each.many} | {each.meaning} |" for each in read]
+    return ["| parameter | type | meaning |", "|---|---|---|", *rows, ""]
 
 
 def _unit(candidate: Candidate, key: str) -> str:

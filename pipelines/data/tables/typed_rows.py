@@ -61,7 +61,9 @@ def encode(column: pd.Series[Any], kind: Type) -> np.ndarray:
     return np.where(right, k, np.nan)
 
 
-def decode_rows(x: np.ndarray, names: Sequence[str], types: Sequence[Type], seed: int = 0) -> pd.DataFrame:
+def decode_rows(
+    x: np.ndarray, names: Sequence[str], types: Sequence[Type], seed: int | np.random.Generator = 0
+) -> pd.DataFrame:
     """The table that rows (N, D) of numbers stand for; a pooled category becomes one of those that it stands for."""
     rng = np.random.default_rng(seed)
     return pd.DataFrame(

@@ -14,14 +14,14 @@ import torch
 from models.catalogue import build, family_class
 from pipelines.data.prepared import Prepared
 from pipelines.evaluation.finished import write_model
-from pipelines.serving.model import ServedModel
-from pipelines.tracking.registry import load_finished
+from pipelines.serving.answers.answering import Answering
+from pipelines.serving.local import load_finished
 from tests.pipelines.data.sources.reading import prepared
 
 N = 300
 
 
-def finished(folder: Path, data: Prepared, name: str, **config: Any) -> ServedModel:
+def finished(folder: Path, data: Prepared, name: str, **config: Any) -> Answering:
     """A model of these rows as it is served, with the weights that it begins with."""
     torch.manual_seed(0)
     made = build(name, family_class(name).Config(**config), data.event)
@@ -46,17 +46,17 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
 
 
 @pytest.fixture(scope="module")
-def model(data: Prepared, tmp_path_factory: pytest.TempPathFactory) -> ServedModel:
+def model(data: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Answering:
     return finished(tmp_path_factory.mktemp("made"), data, "made", hidden=[16], components=2)
 
 
-def sampled(model: ServedModel, **asked: Any) -> pd.DataFrame:
+def sampled(model: Answering, **asked: Any) -> pd.DataFrame:
     frame = model.answer(None, {"task": "sample", **asked})
     assert isinstance(frame, pd.DataFrame)
     return frame
 
 
-def test_samples_have_the_names_types_and_values_of_the_data(model: ServedModel) -> None:
+def test_samples_have_the_names_types_and_values_of_the_data(model: Answering) -> None:
     frame = sampled(model, n=200, seed=1)
     assert list(frame) == ["age", "sex", "price", "joined", "job"]
     assert frame["age"].dtype == np.int64 and frame["age"].between(18, 89).all()
@@ -67,15 +67,18 @@ def test_samples_have_the_names_types_and_values_of_the_data(model: ServedModel)
     pd.testing.assert_frame_equal(frame, sampled(model, n=200, seed=1))
 
 
-def test_columns_are_found_by_their_names(model: ServedModel) -> None:
+def test_columns_are_found_by_their_names(model: Answering) -> None:
     frame = sampled(model, n=20)
     once = model.answer(frame, {"task": "log_prob"})
-    again = model.answer(frame[frame.columns[::-1]].assign(more=1), {"task": "log_prob"})
+    again = model.answer(frame[frame.columns[::-1]], {"task": "log_prob"})
     np.testing.assert_array_equal(once, again)
+    by_position = frame.set_axis([str(place) for place in range(frame.shape[1])], axis=1)  # as Spark has them
+    np.testing.assert_array_equal(once, model.answer(by_position, {"task": "log_prob"}))
+    np.testing.assert_array_equal(once, model.answer(frame.to_dict("records"), {"task": "log_prob"}))
     assert np.isfinite(once).all()
 
 
-def test_what_is_wrong_is_one_line(model: ServedModel) -> None:
+def test_what_is_wrong_is_one_line(model: Answering) -> None:
     frame = sampled(model, n=5)
     with pytest.raises(ValueError, match="sex: Other is not allowed: must be one of Female, Male"):
         model.answer(frame.assign(sex="Other", age=3.5), {"task": "log_prob"})
@@ -83,9 +86,23 @@ def test_what_is_wrong_is_one_line(model: ServedModel) -> None:
         model.answer(np.zeros((2, 5)), {"task": "log_prob"})
     with pytest.raises(ValueError, match="where: 'size>3': no column 'size'"):
         sampled(model, where=["size>3"])
+    with pytest.raises(
+        ValueError, match="data: age, job: are missing; more: is not known to this model; the columns must"
+    ):
+        model.answer(frame.drop(columns=["age", "job"]).assign(more=1), {"task": "log_prob"})
+    with pytest.raises(ValueError, match="data: age: is there twice"):
+        model.answer(pd.concat([frame, frame[["age"]]], axis=1), {"task": "log_prob"})
+    with pytest.raises(ValueError, match=r"tempo: no such parameter; .*; n: 0 is not allowed"):
+        model.answer(None, {"task": "sample", "tempo": 1, "n": 0})
+    with pytest.raises(
+        ValueError, match="where: is not read by the task log_prob, which reads seed, labels, positions"
+    ):
+        model.answer(frame, {"task": "log_prob", "where": ["age>3"]})
+    with pytest.raises(ValueError, match="data: the task sample reads none"):
+        model.answer(frame, {"task": "sample"})
 
 
-def test_gaps_are_filled_and_all_else_is_kept(model: ServedModel) -> None:
+def test_gaps_are_filled_and_all_else_is_kept(model: Answering) -> None:
     frame = sampled(model, n=30).assign(price=np.nan)
     made = model.answer(frame, {"task": "complete", "seed": 3})
     assert isinstance(made, pd.DataFrame)
@@ -93,12 +110,12 @@ def test_gaps_are_filled_and_all_else_is_kept(model: ServedModel) -> None:
     assert made["price"].between(-200, 400).all() and made["price"].notna().all()
 
 
-def test_what_a_gap_is_filled_with_is_a_value_and_not_a_gap_again(model: ServedModel) -> None:
+def test_what_a_gap_is_filled_with_is_a_value_and_not_a_gap_again(model: Answering) -> None:
     made = model.answer(sampled(model, n=300).assign(job=None), {"task": "complete"})
     assert isinstance(made, pd.DataFrame) and set(made["job"]) == {"a", "b"}
 
 
-def test_conditions_are_exact(model: ServedModel) -> None:
+def test_conditions_are_exact(model: Answering) -> None:
     """Among many rows those that fulfil a condition have the distribution of rows that are drawn under it."""
     under = sampled(model, n=1500, where=["sex=Female", "age>=60"], seed=2)
     assert (under["sex"] == "Female").all() and (under["age"] >= 60).all() and len(under) == 1500
@@ -108,8 +125,8 @@ def test_conditions_are_exact(model: ServedModel) -> None:
     assert abs(under["job"].isna().mean() - chosen["job"].isna().mean()) < 0.06
 
 
-def test_a_condition_that_no_row_fulfils_ends(model: ServedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.serving.model.MOST_DRAWN", 20_000)
+def test_a_condition_that_no_row_fulfils_ends(model: Answering, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.serving.answers.answering.MOST_DRAWN", 20_000)
     with pytest.raises(ValueError, match=r"0 of .* rows fulfil price>1e9"):
         sampled(model, n=10, where=["price>1e9"])
 
@@ -122,5 +139,16 @@ def test_labels_come_back_under_their_names(tmp_path: Path) -> None:
     served = finished(tmp_path / "made", data, "made", hidden=[16], conditional=True)
     frame = sampled(served, n=400)
     assert list(frame) == ["age", "kind"] and abs((frame["kind"] == "y").mean() - 0.75) < 0.08
-    assert set(sampled(served, n=10, labels=[0])["kind"]) == {"x"}
+    assert (
+        set(sampled(served, n=10, labels=["x"])["kind"]) == set(sampled(served, n=10, positions=[0])["kind"]) == {"x"}
+    )
+    assert set(sampled(served, n=10, labels=["0"])["kind"]) == {"x"}, "no class is called so: it is a position"
+    with pytest.raises(ValueError, match="labels: z is not allowed: must be of the classes x, y"):
+        sampled(served, labels=["z"])
+    given = served.answer(frame, {"task": "log_prob"})
+    np.testing.assert_array_equal(
+        given, served.answer(frame[["age"]], {"task": "log_prob", "labels": list(frame["kind"])})
+    )
+    with pytest.raises(ValueError, match="labels: the column kind has them, too"):
+        served.answer(frame, {"task": "log_prob", "labels": ["x"]})
     assert set(sampled(served, n=10, where=["kind=y"])["kind"]) == {"y"}

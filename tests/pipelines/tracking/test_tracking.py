@@ -117,35 +117,36 @@ assert samples.shape == (5, 1, 2, 2) and samples.dtype == np.uint8
 assert (samples == ask("sample", n=5, seed=3)).all() and (samples != ask("sample", n=5, seed=4)).any()
 assert (samples[:2] == ask("sample", n=2, seed=3)).all()
 assert len(model.predict(None)) == 16
-cold = ask("sample", n=30, temperature=0.0, labels=[0, 1, 2] * 10)
+cold = ask("sample", n=30, temperature=0.0, labels=["0", "1", "2"] * 10)
 assert (cold.reshape(30, 4) == np.array([0, 1, 2] * 10)[:, None]).all()
-assert (ask("sample", n=2, temperature=0, labels=np.array([2])) == 2).all()
+assert (ask("sample", n=2, temperature=0, positions=np.array([2])) == 2).all()
 assert ask("sample", n=7, temperature=0, balanced=True).reshape(7, 4)[:, 0].tolist() == [0, 1, 2, 0, 1, 2, 0]
 
-scores = ask("log_prob", samples, labels=[1])
+scores = ask("log_prob", samples, labels=["1"])
 assert scores.shape == (5,) and np.isfinite(scores).all()
 flat = samples.reshape(5, 4)
 for same in (flat, flat.tolist(), pd.DataFrame(flat), samples.astype(float)):
-    assert np.array_equal(ask("log_prob", same, labels=[1]), scores)
+    assert np.array_equal(ask("log_prob", same, labels=["1"]), scores)
 many = np.tile(flat, (500, 1))
-assert np.array_equal(ask("log_prob", many, labels=[1]), np.tile(scores, 500))
-codes = ask("encode", samples, labels=[1])
-assert codes.shape == (5, 4) and np.allclose(ask("decode", codes, labels=[1]), samples)
+assert np.array_equal(ask("log_prob", many, labels=["1"]), np.tile(scores, 500))
+codes = ask("encode", samples, labels=["1"])
+assert codes.shape == (5, 4) and np.allclose(ask("decode", codes, labels=["1"]), samples)
 
 holes = np.where(np.arange(4) < 2, flat, np.nan)
-whole = ask("complete", holes, seed=3, labels=[1])
+whole = ask("complete", holes, seed=3, labels=["1"])
 assert whole.shape == (5, 1, 2, 2) and whole.dtype == np.uint8
 assert (whole.reshape(5, 4)[:, :2] == flat[:, :2]).all() and (whole <= 4).all()
 nones = [[None if np.isnan(value) else int(value) for value in row] for row in holes]
 frame = pd.DataFrame(nones, dtype="Int64")
 for same in (holes.reshape(samples.shape), holes.astype(np.float32), nones, frame, pd.DataFrame(holes)):
-    assert np.array_equal(ask("complete", same, seed=3, labels=[1]), whole)
-assert (ask("complete", holes, seed=4, labels=[1]) != whole).any()
-assert (ask("complete", holes, temperature=0, labels=[2]).reshape(5, 4)[:, 2:] == 2).all()
+    assert np.array_equal(ask("complete", same, seed=3, labels=["1"]), whole)
+assert (ask("complete", holes, seed=4, labels=["1"]) != whole).any()
+assert (ask("complete", holes, temperature=0, labels=["2"]).reshape(5, 4)[:, 2:] == 2).all()
 assert np.array_equal(ask("complete", samples), samples)
-assert np.array_equal(ask("complete", [[None] * 4] * 5, seed=3), ask("sample", n=5, seed=3))
+nothing = [[None] * 4] * 5
+assert np.array_equal(ask("complete", nothing, seed=3, labels=["1"]), ask("sample", n=5, seed=3, labels=["1"]))
 many = np.tile(holes, (500, 1))
-assert (ask("complete", many, labels=[0, 1, 2, 0, 1] * 500).reshape(-1, 4)[:, :2] == many[:, :2]).all()
+assert (ask("complete", many, labels=["0", "1", "2", "0", "1"] * 500).reshape(-1, 4)[:, :2] == many[:, :2]).all()
 
 for message, task, data, params in (
     ("allowed: sample, log_prob, encode, decode, complete", "dream", None, {}),
@@ -157,7 +158,7 @@ for message, task, data, params in (
     ("must be an array of numbers", "complete", [["a", None, 1, 2]], {}),
     ("rows of different lengths", "complete", [[None, 1], [None]], {}),
     ("temperature", "complete", holes, {"temperature": -1.0}),
-    ("2 labels for 5 rows", "complete", holes, {"labels": [0, 1]}),
+    ("2 labels for 5 rows", "complete", holes, {"labels": ["0", "1"]}),
     ("examples have the shape (N, 1, 2, 2) or (N, 4)", "log_prob", samples[:, :, :1], {}),
     ("must be integers 0 … 4", "log_prob", flat + 1.5, {}),
     ("must be integers 0 … 4", "encode", flat.astype(int) - 9, {}),
@@ -166,22 +167,28 @@ for message, task, data, params in (
     ("this task needs some", "log_prob", None, {}),
     ("must be an array of numbers", "log_prob", [["a"] * 4], {}),
     ("n: 0 is not allowed", "sample", None, {"n": 0}),
-    ("must be integers 0 … 2", "sample", None, {"n": 1, "labels": [7]}),
-    ("2 labels for 3 rows", "sample", None, {"n": 3, "labels": [0, 1]}),
+    ("7 is not allowed: must be of the classes 0, 1, 2", "sample", None, {"n": 1, "labels": ["7"]}),
+    ("must be integers 0 … 2", "sample", None, {"n": 1, "positions": [7]}),
+    ("is not read by the task encode", "encode", samples, {"n": 3}),
+    ("Unrecognized params ['steps'] are not allowed", "sample", None, {"steps": 7}),
+    ("reads none: leave it out", "sample", samples, {}),
+    ("2 labels for 3 rows", "sample", None, {"n": 3, "labels": ["0", "1"]}),
     ("temperature", "sample", None, {"temperature": -1.0}),
-    ("balanced: labels are given", "sample", None, {"labels": [1], "balanced": True}),
+    ("balanced: labels are given", "sample", None, {"labels": ["1"], "balanced": True}),
 ):
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(mlflow.exceptions.MlflowException) as caught:
         ask(task, data, **params)
+    assert caught.value.error_code == "INVALID_PARAMETER_VALUE"
     assert message in str(caught.value) and "\\n" not in str(caught.value), caught.value
 
 import sys
-carried = [m for name, m in sys.modules.items() if name.startswith("_genera_models_")]
+carried = [m for name, m in sys.modules.items() if name.startswith("_genera_")]
 assert {m.__name__.split(".")[-1] for m in carried} >= {"contract", "catalogue", "toy"}
 assert all("artifacts" in m.__file__ and sys.argv[2] not in m.__file__ for m in carried)
 assert not [m for m in sys.modules if m.startswith(("models.", "pipelines"))]
 signature = model.metadata.signature
-assert [p.name for p in signature.params] == ["task", "n", "seed", "temperature", "labels", "balanced", "where"]
+names = "task n seed temperature labels positions balanced where format"
+assert [p.name for p in signature.params] == names.split()
 assert signature.outputs
 assert model.input_example is not None
 print("served")
@@ -578,7 +585,7 @@ def test_a_model_offers_what_its_family_can(root: Path, code: Path) -> None:
         mlflow.set_tracking_uri(None)
     assert len(model.predict(None, params={"task": "sample", "n": 3})) == 3
     for task in ("log_prob", "complete"):
-        with pytest.raises(ValueError, match=f"'{task}' is not offered by this model; allowed: sample$"):
+        with pytest.raises(MlflowException, match=f"'{task}' is not offered by this model; allowed: sample$"):
             model.predict(None, params={"task": task})
-    with pytest.raises(ValueError, match="unconditional"):
-        model.predict(None, params={"task": "sample", "labels": [1]})
+    with pytest.raises(MlflowException, match="unconditional"):
+        model.predict(None, params={"task": "sample", "positions": [1]})
