@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 from models.catalogue import build, family_class
 from pipelines.data.prepared import Prepared
 from pipelines.evaluation.finished import write_model
-from pipelines.serving.answers.answering import Answering
+from pipelines.serving.answers.answering import Answering, Limits, as_json
 from pipelines.serving.local import load_finished
 from tests.pipelines.data.sources.reading import prepared
 
@@ -152,3 +153,99 @@ def test_labels_come_back_under_their_names(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="labels: the column kind has them, too"):
         served.answer(frame, {"task": "log_prob", "labels": ["x"]})
     assert set(sampled(served, n=10, where=["kind=y"])["kind"]) == {"y"}
+
+
+def test_without_a_seed_samples_differ_and_the_answer_says_it(model: Answering) -> None:
+    first, second = sampled(model, n=50), sampled(model, n=50)
+    assert not first.equals(second)
+    pd.testing.assert_frame_equal(first, sampled(model, n=50, seed=first.attrs["seed"]))
+    pd.testing.assert_frame_equal(first[:20], sampled(model, n=20, seed=first.attrs["seed"]))
+
+
+def test_conditions_on_what_comes_first_are_given_and_agree_with_rejection(
+    model: Answering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first column of MADE's order is given, and one row in 70 need not be waited for."""
+    where = ["age=40", "price>=20"]
+    under = sampled(model, n=3000, where=where, seed=1)
+    assert under.attrs["where"].startswith("exact: what it sets is given")
+    monkeypatch.setattr(type(model.family), "completes_exactly", lambda self, known: False)
+    kept = sampled(model, n=600, where=where, seed=2)
+    assert kept.attrs["where"].startswith("exact: rows are drawn")
+    for rows in (under, kept):
+        assert (rows["age"] == 40).all() and (rows["price"] >= 20).all()
+    assert abs((under["sex"] == "Female").mean() - (kept["sex"] == "Female").mean()) < 0.08
+    assert abs(under["price"].mean() - kept["price"].mean()) < 5
+
+
+def test_several_completions_of_each_row(model: Answering) -> None:
+    frame = sampled(model, n=4, seed=1).assign(price=np.nan).set_axis([10, 20, 30, 40], axis=0)
+    made = model.answer(frame, {"task": "complete", "n": 3, "seed": 0})
+    assert isinstance(made, pd.DataFrame)
+    assert list(made.index) == [10, 10, 10, 20, 20, 20, 30, 30, 30, 40, 40, 40]
+    assert (made["age"] == frame["age"].repeat(3)).all() and made["price"].nunique() > 4
+    assert made.attrs["exact"] is False, "age, sex and price come before what is drawn, but joined and job do not"
+
+
+def test_other_types_of_columns_are_the_same_values(model: Answering) -> None:
+    frame = sampled(model, n=30, seed=3)
+    once = model.answer(frame, {"task": "log_prob"})
+    others = (
+        frame.convert_dtypes(),
+        frame.convert_dtypes(dtype_backend="pyarrow"),
+        frame.astype({"sex": "category", "age": "Int32", "job": "category"}),
+        frame.astype({"age": float}),
+        frame.astype(object),
+        frame.astype(str).where(frame.notna(), None),  # as CSV has them
+    )
+    for other in others:
+        np.testing.assert_array_equal(once, model.answer(other, {"task": "log_prob"}))
+
+
+def test_scores_say_how_usual_a_row_is(data: Prepared, tmp_path: Path) -> None:
+    """Of rows like those that it was measured on, percentiles are uniform; a far one is at the end, and finite."""
+    plain = finished(tmp_path / "made", data, "made", hidden=[16], components=2)
+    assert "score" not in plain.tasks
+    held_out = sampled(plain, n=1000, seed=1)
+    nll = -np.asarray(plain.answer(held_out, {"task": "log_prob"}), np.float64)
+    model = load_finished(tmp_path / "made", {"nll": sorted(nll), "draws": 1})
+    scores = model.answer(sampled(plain, n=1000, seed=2), {})
+    assert isinstance(scores, pd.DataFrame) and list(scores) == ["log_prob", "nll_nats", "percentile", "typicality"]
+    for share in (10, 50, 90):
+        assert abs((scores["percentile"] < share).mean() * 100 - share) < 5
+    assert abs((scores["typicality"] < 0.1).mean() - 0.1) < 0.04
+    np.testing.assert_allclose(scores["nll_nats"], -scores["log_prob"])
+
+
+def test_json_has_nothing_that_json_does_not_know(model: Answering) -> None:
+    frame = sampled(model, n=50, seed=1)
+    assert frame["job"].isna().any()
+    said = json.loads(json.dumps(as_json(frame), allow_nan=False))
+    assert said["seed"] == 1 and said["task"] == "sample" and len(said["sample"]) == 50
+    assert {type(row["job"]) for row in said["sample"]} == {str, type(None)}
+    again = pd.DataFrame(said["sample"])
+    np.testing.assert_array_equal(model.answer(frame, {"task": "log_prob"}), model.answer(again, {"task": "log_prob"}))
+
+
+def test_a_request_has_limits(model: Answering, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = sampled(model, n=20, seed=1)
+    monkeypatch.setattr(model, "limits", Limits.of_server({"GENERA_MAX_EXAMPLES": "10", "GENERA_MAX_SECONDS": "1e9"}))
+    for data, params in (
+        (None, {"n": 11}),
+        (frame, {}),
+        (frame, {"task": "complete"}),
+        (frame[:6], {"task": "complete", "n": 2}),
+    ):
+        with pytest.raises(
+            ValueError, match=r"examples are more than 10, the limit of this server: .* GENERA_MAX_EXAMPLES"
+        ):
+            model.answer(data, params)
+    assert len(sampled(model, n=10)) == 10
+    monkeypatch.setattr(model, "limits", Limits(bytes=100))
+    with pytest.raises(ValueError, match=r"n: 16 examples of 20 bytes are more than 100 bytes, .* GENERA_MAX_BYTES"):
+        sampled(model)
+    monkeypatch.setattr(model, "limits", Limits(seconds=-1))
+    with pytest.raises(ValueError, match=r"stopped after 0 seconds with 16 examples left, .* GENERA_MAX_SECONDS"):
+        sampled(model)
+    with pytest.raises(ValueError, match="GENERA_MAX_BYTES: 'many' is no number"):
+        Limits.of_server({"GENERA_MAX_BYTES": "many"})
