@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .serving.consumer.commands import add_commands
+from .serving.consumer.mistake import Mistake
 
 if TYPE_CHECKING:
     from .serving.consumer.model_uri import Model
@@ -174,7 +175,7 @@ def main() -> None:
 
     try:
         app(prog_name="genera")
-    except UserError as error:
+    except (UserError, Mistake) as error:
         sys.exit("\n".join(f"error: {line}" for line in str(error).splitlines()))
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):

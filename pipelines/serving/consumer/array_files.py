@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZIP_STORED, ZipFile
 
-import click
 import numpy as np
+
+from .mistake import Mistake
 
 ARRAYS = (".npy", ".npz")
 SPACE = 2  # pixels between the images of a grid
@@ -22,8 +23,8 @@ def read_array(path: Path) -> np.ndarray:
     try:
         loaded = np.load(path, allow_pickle=False, mmap_mode="r")
         return loaded if isinstance(loaded, np.ndarray) else loaded[loaded.files[0]]
-    except (OSError, ValueError, IndexError) as error:
-        raise click.ClickException(f"{path}: cannot be read as an array: {error}") from None
+    except (OSError, ValueError, IndexError):
+        raise Mistake(f"{path}: cannot be read as an array of numbers, which `numpy.save` writes") from None
 
 
 class ArrayWriter:
@@ -73,18 +74,16 @@ def read_image(path: Path, event: Any, palette: Sequence[Sequence[int]] | None) 
         image = Image.open(path)
         image.load()
     except (OSError, UnidentifiedImageError):
-        raise click.ClickException(f"{path}: cannot be read as an image") from None
+        raise Mistake(f"{path}: cannot be read as an image") from None
     channels, height, width = event.shape
     if image.size != (width, height):
-        raise click.ClickException(
-            f"{path}: is {image.width}×{image.height} pixels; the model's images are {width}×{height}"
-        )
+        raise Mistake(f"{path}: is {image.width}×{image.height} pixels; the model's images are {width}×{height}")
     if palette is not None:
         pixels = np.asarray(image.convert("RGB"), np.int64)
         distance = ((pixels[:, :, None] - np.asarray(palette)) ** 2).sum(-1)
         if distance.min(-1).any():
             odd = int((distance.min(-1) > 0).sum())
-            raise click.ClickException(f"{path}: {odd} pixels have colours that the model's palette does not have")
+            raise Mistake(f"{path}: {odd} pixels have colours that the model's palette does not have")
         return distance.argmin(-1)[None]
     values = np.asarray(image.convert({1: "L", 3: "RGB", 4: "RGBA"}[channels]), np.float64)
     levels = np.rint(values * ((event.levels - 1) / 255))
@@ -98,10 +97,10 @@ def read_mask(path: Path, event: Any) -> np.ndarray:
     try:
         mask = Image.open(path).convert("L")
     except (OSError, UnidentifiedImageError):
-        raise click.ClickException(f"{path}: cannot be read as an image") from None
+        raise Mistake(f"{path}: cannot be read as an image") from None
     _, height, width = event.shape
     if mask.size != (width, height):
-        raise click.ClickException(f"{path}: is {mask.width}×{mask.height} pixels; the mask must be {width}×{height}")
+        raise Mistake(f"{path}: is {mask.width}×{mask.height} pixels; the mask must be {width}×{height}")
     return np.asarray(mask) >= 128
 
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import pandas as pd
 
 from .array_files import ARRAYS, read_array, read_image
-from .model_uri import Model
+from .mistake import Mistake
+from .model_uri import Model, must_offer
 from .table_files import TABLES, TableWriter, is_table, read_tables
 from .whole_files import counted, whole
 
@@ -22,14 +22,13 @@ ENDINGS = (*TABLES, ".npy")
 def check_ending(out: Path | None) -> None:
     """Refuse a file of a format that nothing can be written in, before a model is loaded."""
     if out is not None and not out.name.lower().endswith(ENDINGS):
-        raise click.ClickException(f"--out: {out}: must end with one of {', '.join(ENDINGS)}")
+        raise Mistake(f"--out: {out}: must end with one of {', '.join(ENDINGS)}")
 
 
 def score(model: Model, data: Path, out: Path | None, separator: str | None, missing: Sequence[str]) -> None:
     """The rows of a table with their scores beside them, or the scores of other examples."""
     task = "score" if "score" in model.tasks else "log_prob"
-    if task not in model.tasks:
-        raise click.ClickException(f"this model has no likelihoods; it offers: {', '.join(model.tasks)}")
+    must_offer(model, task, "has no likelihoods")
 
     def scored(given: Any) -> pd.DataFrame:
         answer = model.answer(given, {"task": task})
@@ -40,6 +39,7 @@ def score(model: Model, data: Path, out: Path | None, separator: str | None, mis
 
 def encode(model: Model, data: Path, out: Path | None, separator: str | None, missing: Sequence[str]) -> None:
     """The codes of examples."""
+    must_offer(model, "encode", "has no codes")
 
     def encoded(given: Any) -> pd.DataFrame:
         codes = np.asarray(model.answer(given, {"task": "encode"}))
@@ -81,7 +81,7 @@ def _beside(data: Path, frame: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFra
     """Rows, and the scores of each in columns of their own."""
     taken = [str(name) for name in scores if name in frame.columns]
     if taken:
-        raise click.ClickException(f"{data}: has the columns {', '.join(taken)}, which scores are to be written in")
+        raise Mistake(f"{data}: has the columns {', '.join(taken)}, which scores are to be written in")
     return pd.concat([frame.reset_index(drop=True), scores], axis=1)
 
 
@@ -93,7 +93,7 @@ def examples_of(
     Columns that the model does not know are passed over, which is said once.
     """
     if not data.is_file():
-        raise click.ClickException(f"{data}: there is no such file")
+        raise Mistake(f"{data}: there is no such file")
     if is_table(data):
         for number, frame in enumerate(read_tables(data, separator, missing)):
             yield known_columns(model, frame, quiet=number > 0), frame
@@ -104,7 +104,7 @@ def examples_of(
     elif data.suffix.lower() == ".png" and model.event.kind == "image" and model.event.levels is not None:
         yield read_image(data, model.event, model.data.get("palette"))[None], None
     else:
-        raise click.ClickException(f"{data}: must end with one of {', '.join((*TABLES, *ARRAYS, '.png of images'))}")
+        raise Mistake(f"{data}: must end with one of {', '.join((*TABLES, *ARRAYS, '.png of images'))}")
 
 
 def known_columns(model: Model, frame: pd.DataFrame, quiet: bool) -> pd.DataFrame:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from .mistake import refused
 
 if TYPE_CHECKING:
     from .model_uri import Model
@@ -39,7 +41,8 @@ def add_commands(app: typer.Typer, load: Callable[[str], Model]) -> None:
         from . import drawing
 
         drawing.check_ending(out)
-        drawing.sample(load(model), n, out, label or [], where or [], seed, temperature)
+        with refused():
+            drawing.sample(load(model), n, out, label or [], where or [], seed, temperature)
 
     @app.command()
     def score(
@@ -53,7 +56,8 @@ def add_commands(app: typer.Typer, load: Callable[[str], Model]) -> None:
         from . import asking
 
         asking.check_ending(out)
-        asking.score(load(model), data, out, separator, missing or [])
+        with refused():
+            asking.score(load(model), data, out, separator, missing or [])
 
     @app.command()
     def complete(
@@ -75,7 +79,8 @@ def add_commands(app: typer.Typer, load: Callable[[str], Model]) -> None:
 
         drawing.check_ending(out)
         request = {"n": n, "labels": [] if label is None else [label], "seed": seed, "temperature": temperature}
-        drawing.complete(load(model), data, mask, out, request, separator, missing or [])
+        with refused():
+            drawing.complete(load(model), data, mask, out, request, separator, missing or [])
 
     @app.command()
     def encode(
@@ -89,7 +94,8 @@ def add_commands(app: typer.Typer, load: Callable[[str], Model]) -> None:
         from . import asking
 
         asking.check_ending(out)
-        asking.encode(load(model), data, out, separator, missing or [])
+        with refused():
+            asking.encode(load(model), data, out, separator, missing or [])
 
     @app.command()
     def decode(
@@ -102,16 +108,5 @@ def add_commands(app: typer.Typer, load: Callable[[str], Model]) -> None:
         from . import drawing
 
         drawing.check_ending(out)
-        drawing.decode(load(model), codes, out, [] if label is None else [label])
-
-
-def refusals(run: Callable[[], Any]) -> Any:
-    """What a function returns; a model's refusal is one line for the user."""
-    import click
-
-    try:
-        return run()
-    except ValueError as error:
-        if type(error).__name__ != "Refusal":
-            raise
-        raise click.ClickException(str(error)) from None
+        with refused():
+            drawing.decode(load(model), codes, out, [] if label is None else [label])

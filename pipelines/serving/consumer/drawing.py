@@ -8,13 +8,13 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import pandas as pd
 
 from .array_files import ARRAYS, MOST, ArrayWriter, read_array, read_mask, write_grid
 from .asking import examples_of
-from .model_uri import Model
+from .mistake import Mistake
+from .model_uri import Model, must_offer
 from .table_files import TABLES, TableWriter, is_table, read_tables
 from .whole_files import counted, whole
 
@@ -24,7 +24,7 @@ ENDINGS = (*TABLES, *ARRAYS, ".png", ".wav")
 def check_ending(out: Path | None) -> None:
     """Refuse a file of a format that nothing can be written in, before a model is loaded."""
     if out is not None and not out.name.lower().endswith(ENDINGS):
-        raise click.ClickException(f"--out: {out}: must end with one of {', '.join(ENDINGS)}")
+        raise Mistake(f"--out: {out}: must end with one of {', '.join(ENDINGS)}")
 
 
 def sample(
@@ -59,10 +59,9 @@ def complete(
     missing: Sequence[str],
 ) -> None:
     """Draw what is missing of the examples of a file, n times."""
-    if "complete" not in model.tasks:
-        raise click.ClickException(f"this model completes nothing; it offers: {', '.join(model.tasks)}")
+    must_offer(model, "complete", "completes nothing")
     if mask is not None and model.event.kind != "image":
-        raise click.ClickException(f"--mask: is for images, and this model knows {model.event.in_words}")
+        raise Mistake(f"--mask: is for images, and this model knows {model.event.in_words}")
     hidden = None if mask is None else read_mask(mask, model.event)
     asked = {"task": "complete", **request}
 
@@ -79,8 +78,7 @@ def complete(
 
 def decode(model: Model, codes: Path, out: Path | None, labels: Sequence[str]) -> None:
     """Write what the codes of a file stand for."""
-    if "decode" not in model.tasks:
-        raise click.ClickException(f"this model has no codes; it offers: {', '.join(model.tasks)}")
+    must_offer(model, "decode", "has no codes")
     if is_table(codes):
         z = pd.concat(list(read_tables(codes, None, ()))).apply(pd.to_numeric).to_numpy(np.float32)
     else:
@@ -101,9 +99,7 @@ def _write(model: Model, questions: Any, total: int | None, out: Path | None, ea
 
 def _write_table(model: Model, questions: Any, total: int | None, out: Path | None, each: int) -> None:
     if out is not None and not is_table(out):
-        raise click.ClickException(
-            f"--out: {out}: rows are written to a file that ends with one of {', '.join(TABLES)}"
-        )
+        raise Mistake(f"--out: {out}: rows are written to a file that ends with one of {', '.join(TABLES)}")
     said: dict[str, Any] = {}
     with whole(out) as file, counted("rows", total) as advance, TableWriter(file) as writer:
         for data, request in questions:
@@ -120,13 +116,9 @@ def _write_table(model: Model, questions: Any, total: int | None, out: Path | No
 
 def _write_arrays(model: Model, questions: Any, out: Path | None) -> None:
     if out is None:
-        raise click.ClickException(
-            "--out: is missing: write to a .npy or .npz file, a .png of images or a .wav of sounds"
-        )
+        raise Mistake("--out: is missing: write to a .npy or .npz file, a .png of images or a .wav of sounds")
     if not out.name.lower().endswith(ARRAYS):
-        raise click.ClickException(
-            f"--out: {out}: arrays are written to a file that ends with one of {', '.join(ARRAYS)}"
-        )
+        raise Mistake(f"--out: {out}: arrays are written to a file that ends with one of {', '.join(ARRAYS)}")
     count, said = 0, dict[str, Any]()
     with whole(out) as file, counted("examples") as advance:
         assert file is not None
@@ -155,9 +147,7 @@ def _write_media(model: Model, questions: Any, out: Path | None, form: str) -> N
     said: dict[str, Any] = {}
     for data, request in questions:
         if request["task"] == "sample" and request["n"] > MOST:
-            raise click.ClickException(
-                f"--n: {request['n']:,} are too many for files of a {form}: {MOST} at most; write .npz"
-            )
+            raise Mistake(f"--n: {request['n']:,} are too many for files of a {form}: {MOST} at most; write .npz")
         answer = model.answer(data, {**request, "format": form})
         files += list(answer.iloc[:, 0])
         said = answer.attrs

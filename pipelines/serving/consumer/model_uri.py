@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any, Protocol
 
-import click
+from .mistake import Mistake
 
 
 class Model(Protocol):
@@ -25,6 +25,12 @@ class Model(Protocol):
         """A part of it after the other."""
 
 
+def must_offer(model: Model, task: str, lack: str) -> None:
+    """Refuse a task that the model does not offer; `lack` says so in words."""
+    if task not in model.tasks:
+        raise Mistake(f"this model {lack}; it offers: {', '.join(model.tasks)}")
+
+
 def is_uri(model: str) -> bool:
     """Is it `models:/…`, `runs:/…`, or the like?"""
     return re.match(r"[a-z][a-z0-9+.-]*:/", model) is not None
@@ -36,7 +42,7 @@ def load(model: str) -> Model:
         folder = Path(model)
         if not (folder / "MLmodel").is_file():
             what = "holds no file MLmodel" if folder.is_dir() else "is no folder"
-            raise click.ClickException(
+            raise Mistake(
                 f"{model}: {what}; a model is models:/name@champion, runs:/…, or a folder that MLflow saved one in"
             )
         model = str(folder.resolve())
@@ -48,8 +54,8 @@ def load(model: str) -> Model:
         loaded = mlflow.pyfunc.load_model(model).unwrap_python_model()
     except (MlflowException, OSError) as error:
         why = " ".join(str(error).split())
-        raise click.ClickException(f"{model}: cannot be loaded from {mlflow.get_tracking_uri()}: {why}") from None
+        raise Mistake(f"{model}: cannot be loaded from {mlflow.get_tracking_uri()}: {why}") from None
     answering: Model | None = getattr(loaded, "answering", None)
     if answering is None:
-        raise click.ClickException(f"{model}: is no model of genera")
+        raise Mistake(f"{model}: is no model of genera")
     return answering

@@ -9,8 +9,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import click
 import pandas as pd
+
+from .mistake import Mistake
 
 ROWS = 16_384  # read at once
 TABLES = (".csv", ".csv.gz", ".tsv", ".parquet")
@@ -24,7 +25,7 @@ def is_table(path: Path) -> bool:
 def read_tables(path: Path, separator: str | None, missing: Sequence[str]) -> Iterator[pd.DataFrame]:
     """Its rows, some at a time, as texts where they are texts; `missing` are marks of gaps beside the usual ones."""
     if not path.is_file():
-        raise click.ClickException(f"{path}: there is no such file")
+        raise Mistake(f"{path}: there is no such file")
     if path.name.lower().endswith(".parquet"):
         import pyarrow.parquet
 
@@ -37,7 +38,7 @@ def read_tables(path: Path, separator: str | None, missing: Sequence[str]) -> It
         with pd.read_csv(path, sep=separator, **options) as chunks:
             yield from chunks
     except (ValueError, UnicodeDecodeError, pd.errors.ParserError) as error:
-        raise click.ClickException(f"{path}: cannot be read as CSV: {' '.join(str(error).split())}") from None
+        raise Mistake(f"{path}: cannot be read as CSV: {' '.join(str(error).split())}") from None
 
 
 class TableWriter(ExitStack):

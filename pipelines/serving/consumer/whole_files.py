@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import click
+from .mistake import Mistake
 
 
 @contextmanager
@@ -23,7 +23,7 @@ def whole(out: Path | None) -> Iterator[Path | None]:
         yield temporary
         temporary.replace(out)
     except OSError as error:
-        raise click.ClickException(f"{out}: cannot be written: {error.strerror or error}") from None
+        raise Mistake(f"{out}: cannot be written: {error.strerror or error}") from None
     finally:
         temporary.unlink(missing_ok=True)
 
