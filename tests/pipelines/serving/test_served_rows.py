@@ -47,8 +47,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
 
 
 @pytest.fixture(scope="module")
-def model(data: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Answering:
-    return finished(tmp_path_factory.mktemp("made"), data, "made", hidden=[16], components=2)
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the finished model."""
+    return tmp_path_factory.mktemp("made")
+
+
+@pytest.fixture(scope="module")
+def model(data: Prepared, made: Path) -> Answering:
+    return finished(made, data, "made", hidden=[16], components=2)
 
 
 def sampled(model: Answering, **asked: Any) -> pd.DataFrame:
