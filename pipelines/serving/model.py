@@ -91,14 +91,17 @@ class Unread(logging.Filter):
 
 
 def load_package(folder: Path) -> ModuleType:
-    """Import the package in `folder` under a name made of its content, once per process."""
+    """Import the package in `folder` under a name made of its content: once, as long as its files are there."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
         content = path.read_bytes()
         digest.update(f"{path.relative_to(folder).as_posix()}:{len(content)}:".encode() + content)
     name = f"_genera_{digest.hexdigest()[:16]}"
     if name in sys.modules:
-        return sys.modules[name]
+        if Path(sys.modules[name].__path__[0]).is_dir():
+            return sys.modules[name]
+        for each in [each for each in sys.modules if each == name or each.startswith(f"{name}.")]:
+            del sys.modules[each]  # what it has not imported yet could not be found any more
     spec = importlib.util.spec_from_file_location(
         name, folder / "__init__.py", submodule_search_locations=[str(folder)]
     )
