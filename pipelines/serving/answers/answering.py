@@ -17,8 +17,9 @@ from torch import Tensor
 from .answer import Answer, answered, as_json
 from .classes import Classes
 from .given import is_empty, numbers
+from .incoming import Incoming
 from .limits import LARGEST, Clock, Limits
-from .media import png, wav
+from .outgoing import Outgoing
 from .parameters import Request, read
 from .refusal import Refusal
 from .row_table import Table, hold
@@ -52,13 +53,15 @@ class Answering:
         self.family, self.event, self.noise = family, family.event, models["noise"]
         self.device = next(family.parameters()).device
         self.data: Mapping[str, Any] = config.get("data") or {}
-        self.scores, self.limits = scores, Limits()
+        self.scores = scores
         self.classes = Classes.of(family.classes, self.data.get("class_names"))
         self.columns: list[str] = list(self.data.get("columns") or ())
         self.table: Table | None = None
         if self.data.get("types"):
             types = dict(zip(self.columns, self.data["types"], strict=True))
             self.table = Table(types, self.data.get("label") if family.classes else None, self.classes)
+        self.incoming = Incoming(self.event, self.columns, self.table, self.classes)
+        self.outgoing = Outgoing(self.event, self.data, self.columns, self.table, self.classes)
         self.tasks: dict[str, Callable[[Any, Request, dict[str, Any]], Iterator[Values]]] = {"sample": self._sample}
         if isinstance(family, contract.Density):
             self.tasks |= {"log_prob": self._log_prob} | ({} if scores is None else {"score": self._score})
@@ -78,6 +81,15 @@ class Answering:
         if isinstance(whole, pd.DataFrame) and attrs["task"] != "complete":
             whole = whole.reset_index(drop=True)
         return answered(whole, attrs)
+
+    @property
+    def limits(self) -> Limits:
+        """How much a request may ask for."""
+        return self.incoming.limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        self.incoming.limits = limits
 
     def parts(self, data: Any, params: Mapping[str, Any]) -> tuple[Iterator[Values], dict[str, Any]]:
         """The same, a part after the other; what is said about them is complete with the last one."""
@@ -107,7 +119,7 @@ class Answering:
         if not is_empty(data):
             raise Refusal("data: the task sample reads none: leave it out, or name another task")
         n = request.n or SAMPLES
-        self.limits.check(n, self._bytes(), "n")
+        self.limits.check(n, self.incoming.bytes, "n")
         draws = _Draws(request, attrs)
         labels = self.classes.chosen(request, n)
         if request.balanced:
@@ -132,7 +144,7 @@ class Answering:
             labels = torch.searchsorted(ends, u, right=True)
         given = None if labels is None else labels.to(self.device)
         x = self.family.sample(n, given, request.temperature, draws.generator)
-        return self._shown(x, labels, request, draws, attrs)
+        return self.outgoing.shown(x, labels, request, draws.rng, attrs)
 
     def _balanced(self, labels: Tensor | None, n: int) -> Tensor:
         """As many of each class, in turn."""
@@ -202,7 +214,7 @@ class Answering:
 
     def _log_prob(self, data: Any, request: Request, attrs: dict[str, Any]) -> Iterator[Values]:
         """Log-likelihoods (N,) in nats; bounds draw their noise with the seed, by default with a fixed one."""
-        x, labels = self._examples(data, request, reads_label=True)
+        x, labels = self.incoming.examples(data, request, reads_label=True)
         attrs |= {"unit": "nats", "bound": self.family.bound}
         generator = torch.Generator().manual_seed(request.seed or 0)
         for part, some in self._portions(self.family.scoring_passes, x, labels):
@@ -211,7 +223,7 @@ class Answering:
     def _score(self, data: Any, request: Request, attrs: dict[str, Any]) -> Iterator[Values]:
         """How likely each example is, in the unit of the report too, and how usual among held-out examples."""
         assert self.scores is not None
-        x, _ = self._examples(data, request)
+        x, _ = self.incoming.examples(data, request)
         discrete = self.event.levels is not None
         name = "nll_bits_per_dim" if discrete else "nll_nats"
         attrs |= {"unit": "log_prob: nats", "bound": self.family.bound}
@@ -237,7 +249,7 @@ class Answering:
 
     def _encode(self, data: Any, request: Request, attrs: dict[str, Any]) -> Iterator[Values]:
         """Codes (N, L) of examples."""
-        x, labels = self._examples(data, request, reads_label=True)
+        x, labels = self.incoming.examples(data, request, reads_label=True)
         for part, some in self._portions(1, x, labels):
             yield self.family.encode(part, some).cpu().numpy()
 
@@ -254,7 +266,7 @@ class Answering:
             x = self.family.decode(part, some)
             if request.format == "png" and self.event.levels is not None:
                 x = x.round().clamp(0, self.event.levels - 1)
-            yield self._shown(x, None if some is None else some.cpu(), request, draws, attrs)
+            yield self.outgoing.shown(x, some, request, draws.rng, attrs)
 
     def _code_length(self) -> int:
         """L, found by encoding one example of zeros."""
@@ -271,30 +283,20 @@ class Answering:
         Rows of a table in which a gap was drawn are drawn again: what is asked for is a value.
         """
         index = data.index if isinstance(data, pd.DataFrame) else None
-        values, labels = self._with_holes(data, request)
+        values, labels = self.incoming.with_holes(data, request)
         each = request.n or 1
-        self.limits.check(len(values) * each, self._bytes(), "n")
+        self.limits.check(len(values) * each, self.incoming.bytes, "n")
         known = torch.from_numpy(~np.isnan(values))
-        x, known = (part.repeat_interleave(each, 0) for part in (self._in_units(np.nan_to_num(values)), known))
+        x, known = (part.repeat_interleave(each, 0) for part in (self.incoming.in_units(np.nan_to_num(values)), known))
         labels = None if labels is None else labels.repeat_interleave(each, 0)
         attrs["exact"] = bool(self.family.completes_exactly(known))
         draws, start = _Draws(request, attrs), 0
         for part, some, flags in self._portions(self.family.sampling_passes, x, labels, known):
-            made = self._shown(self._filled(part, flags, some, request, draws), some, request, draws, attrs)
+            made = self.outgoing.shown(self._filled(part, flags, some, request, draws), some, request, draws.rng, attrs)
             if isinstance(made, pd.DataFrame) and index is not None:
                 made.index = index.repeat(each)[start : start + len(made)]
             start += len(made)
             yield made
-
-    def _with_holes(self, data: Any, request: Request) -> tuple[np.ndarray, Tensor | None]:
-        """Examples (N, *event) with NaN for what is missing, and their labels."""
-        if self.table is not None:
-            frame, labels = self._rows(data, request)
-            return self.table.encode(frame, gaps=True), labels
-        values = self._shaped(numbers(data, self.columns, missing=True))
-        if np.isinf(values).any():
-            raise Refusal("data: infinite values are not allowed; NaN stands for what is missing")
-        return values, self.classes.chosen(request, len(values))
 
     def _filled(self, x: Tensor, known: Tensor, labels: Tensor | None, request: Request, draws: _Draws) -> Tensor:
         """Completions without gaps."""
@@ -307,33 +309,6 @@ class Answering:
             made[holed] = self.family.complete(x[holed], known[holed], given, request.temperature, draws.generator)
         raise Refusal(f"data: the model has hardly a value for what {int(holed.sum())} rows lack, but gaps")
 
-    # Data in, answers out
-
-    def _examples(self, data: Any, request: Request, reads_label: bool = False) -> tuple[Tensor, Tensor | None]:
-        """Examples (N, *event) in the dtype of the data, and their labels."""
-        if self.table is not None:
-            frame, labels = self._rows(data, request, reads_label)
-            return self._in_units(self.table.encode(frame)), labels
-        values = self._shaped(numbers(data, self.columns))
-        self.limits.check(len(values), self._bytes(), "data")
-        if not np.isfinite(values).all():
-            raise Refusal("data: NaN and infinite values are not allowed")
-        return self._in_units(values), self.classes.chosen(request, len(values))
-
-    def _rows(self, data: Any, request: Request, reads_label: bool = True) -> tuple[pd.DataFrame, Tensor | None]:
-        """Rows of the table without their labels, and these: in a column of their own, or as parameters."""
-        assert self.table is not None
-        if isinstance(data, list) and data and isinstance(data[0], Mapping):
-            data = pd.DataFrame(data)
-        if not isinstance(data, pd.DataFrame) or len(data) == 0:
-            raise Refusal(f"data: must be a DataFrame with the columns {', '.join(self.table.types)}")
-        self.limits.check(len(data), self._bytes(), "data")
-        frame, names = self.table.without_label(data) if reads_label else (data, ())
-        given = self.classes.chosen(request, len(frame))
-        if names and given is not None:
-            raise Refusal(f"labels: the column {self.table.label} has them, too: leave one of them out")
-        return frame, torch.tensor(self.classes.places(names)) if names else given
-
     def _portions(self, passes: int, x: Tensor, labels: Tensor | None, *more: Tensor) -> Iterator[tuple[Any, ...]]:
         """Rows, their labels and `more` about each, on the device: a part at a time, by the passes that it takes."""
         clock, start = Clock(self.limits, passes), 0
@@ -342,53 +317,6 @@ class Answering:
             some = None if labels is None else labels[rows].to(self.device)
             yield x[rows].to(self.device), some, *(each[rows].to(self.device) for each in more)
             start = rows.stop
-
-    def _shaped(self, values: np.ndarray) -> np.ndarray:
-        """Numbers (N, *event) from (N, *event) or (N, D)."""
-        shape, flat = self.event.shape, (self.event.dimensions,)
-        if len(values) == 0 or values.shape[1:] not in (shape, flat):
-            allowed = " or ".join(dict.fromkeys(str(("N", *kind)).replace("'", "") for kind in (shape, flat)))
-            raise Refusal(f"data: shape {values.shape} is not allowed: examples have the shape {allowed}, N > 0")
-        return values.reshape(-1, *shape)
-
-    def _in_units(self, values: np.ndarray) -> Tensor:
-        """Numbers in the dtype of the data; those of integer events must be levels."""
-        if self.event.levels is None:
-            return torch.from_numpy(values.astype(np.float32))
-        top = self.event.levels - 1
-        if (values != np.round(values)).any() or values.min() < 0 or values.max() > top:
-            raise Refusal(
-                f"data: values from {values.min()} to {values.max()} are not allowed: must be integers 0 … {top}"
-            )
-        return torch.from_numpy(values.astype(np.uint8))
-
-    def _shown(
-        self, x: Tensor, labels: Tensor | None, request: Request, draws: _Draws, attrs: dict[str, Any]
-    ) -> np.ndarray | pd.DataFrame:
-        """Examples as they are answered: rows as a table, others as an array or as files."""
-        values, names = x.cpu().numpy(), self.classes.named(labels)
-        if self.table is not None:
-            self._only_arrays(request)
-            return self.table.decode(values, names, draws.rng)
-        if request.format == "array":
-            if names is not None:
-                attrs.setdefault("labels", []).extend(names)
-            if self.columns and self.event.kind == "vector":
-                return pd.DataFrame(values, columns=self.columns)
-            return values
-        if self.event.levels is None or self.event.kind != {"png": "image", "wav": "sequence"}[request.format]:
-            self._only_arrays(request)
-        write, kind = {"png": (png, "image"), "wav": (wav, "sound")}[request.format]
-        files = [write(each, self.event.levels, self.data) for each in values]
-        return pd.DataFrame({kind: files, **({} if names is None else {"label": names})})
-
-    def _only_arrays(self, request: Request) -> None:
-        if request.format != "array":
-            raise Refusal(f"format: {request.format} is not for {self.event.in_words}: leave it out")
-
-    def _bytes(self) -> int:
-        """Of one example."""
-        return int(self.event.dimensions * (4 if self.event.levels is None else 1))
 
 
 class _Draws:
