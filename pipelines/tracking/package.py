@@ -12,6 +12,7 @@ from ..errors import UserError
 from ..files import write_json, write_text
 from ..serving.carried import copy
 from .card import Candidate, model_card
+from .store import quiet
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +31,7 @@ def package(candidate: Candidate, folder: Path, **origin: Any) -> str:
 
     It is loaded as consumers will load it: a UserError says so if the files do not make a model.
     """
+    quiet()
     import mlflow.pyfunc
     from mlflow.models import Model
 
