@@ -51,7 +51,7 @@ def load(model: str) -> Model:
     from mlflow.exceptions import MlflowException
 
     try:
-        loaded = mlflow.pyfunc.load_model(model).unwrap_python_model()
+        loaded = mlflow.pyfunc.load_model(model, suppress_warnings=True).unwrap_python_model()
     except (MlflowException, OSError) as error:
         why = " ".join(str(error).split())
         raise Mistake(f"{model}: cannot be loaded from {mlflow.get_tracking_uri()}: {why}") from None
