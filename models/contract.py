@@ -331,9 +331,18 @@ class MaximumLikelihood(Family, Density):
 
 
 class RealDensity(Density):
-    """A density of real units y (N, D), to which it maps the data by its bijection `units`."""
+    """A density of real units y (N, D), to which it maps the data by its bijection `units`.
+
+    One that is so in some configurations alone says whether it `teaches`: a student can learn from it only then.
+    """
 
     units: nn.Module
+    needs_to_teach: ClassVar[str] = ""  # which configurations make it a teacher, as a message
+
+    @property
+    def teaches(self) -> bool:
+        """Does its configuration make it a density of real numbers, which a student can learn from?"""
+        return True
 
     @abstractmethod
     def log_density(self, y: Tensor, labels: Tensor | None = None) -> Tensor:
