@@ -68,7 +68,7 @@ class GMMConfig(FamilyConfig):
     variance_floor: float = Field(default=1e-6, gt=0)
     """Added to every variance, in the real units; of a product of columns the least variance, on a column's scale."""
 
-    pseudo_examples: float = Field(default=1e-5, gt=0)
+    pseudo_examples: float = Field(default=1e-4, gt=0)
     """Of products of columns: EM counts for each component, and for each training example, so many pseudo-examples that
     are distributed as the columns are. So what a component has never seen is rare, and not impossible."""
 

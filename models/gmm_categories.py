@@ -18,10 +18,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from .columns import Column
 from .layers.draws import categorical
+from .layers.lookup import sum_into_rows, sum_of_rows
 from .layers.tables.column_outputs import by_level
 
 
@@ -63,17 +63,13 @@ class Categories(nn.Module):
         offset = self._offset(x)
         allowed = (offset >= 0) & (offset < self.count)
         places = self.first + torch.where(allowed, offset, 0)
-        table = self._log_probabilities().T.contiguous()
-        log_p = F.embedding_bag(places, table, mode="sum", per_sample_weights=known.to(table))
+        log_p = sum_of_rows(self._log_probabilities().T, places, known)
         return log_p.masked_fill((known & ~allowed).any(1, keepdim=True), -torch.inf)
 
     def sums(self, x: Tensor, r: Tensor) -> Tensor:
         """Σ_n r_nk [x_n = l] (K, P) of rows x (N, D) by responsibilities r (N, K)."""
         places = self.first + self._offset(x)
-        counted = r.new_zeros(len(self.shares), r.shape[1])
-        for each in places.T:
-            counted.index_add_(0, each, r)
-        return counted.T
+        return sum_into_rows(len(self.shares), places, r, torch.ones_like(places)).T
 
     def maximise(self, counted: Tensor, pseudo: float) -> None:
         """The M step; `pseudo` is ε."""
@@ -104,9 +100,10 @@ class Categories(nn.Module):
             x[:, d] = torch.where(outcomes[:, c] == self.gap[c], torch.nan, x[:, d])
 
     def _offset(self, x: Tensor) -> Tensor:
-        """The number (N, C) of each outcome among those of its column."""
+        """The number (N, C) of each outcome among those of its column; `count` of what is none of them."""
         mine = x[:, self.of]
-        return torch.where(mine.isnan(), self.gap, torch.where(self.listed, mine.nan_to_num(), 0.0).long())
+        level = torch.where(self.listed, mine.nan_to_num(), 0.0).long()
+        return torch.where(mine.isnan(), self.gap, torch.where(level < self.gap, level, self.count))
 
     def _log_probabilities(self) -> Tensor:
         """log π (K, P), in float64: the softmax of each column's logits."""

@@ -10,6 +10,8 @@ the bin. The M step, with ε pseudo-examples from N(0, 1) for each training exam
 
     μ_k = Σ_n r_nk E[y_n] / (Σ_n r_nk + ε),     σ_k² = (Σ_n r_nk E[y_n²] + ε) / (Σ_n r_nk + ε) - μ_k²
 
+Many rows share a bin: whatever it takes of each bin is computed once.
+
 Dempster, Laird & Rubin, 1977, section 4.2 (grouped and truncated data).
 """
 
@@ -24,26 +26,35 @@ from torch import Tensor, nn
 from .columns import Column
 from .gmm_components import Sums
 from .layers.bins import log_gaussian_interval
+from .layers.lookup import sum_into_rows, sum_of_rows
 from .layers.normal import log_normal_density
 from .layers.tables.column_outputs import by_level
 from .layers.tables.marginals import Marginals
 from .layers.truncated import truncated_moments
 
-AT_ONCE = 2**20  # numbers of rows, components and columns that are in memory at once
+AT_ONCE = 2**20  # numbers that are in memory at once, of rows or bins, components and columns
 
 
 @dataclass(frozen=True)
-class Ends:
-    """Where numbers (N, C) lie on their columns' scales: from `low` to `high`, which are one for a real number."""
+class Bins:
+    """The B bins that rows have integers in: of which of the C columns (B,), and from where to where on its scale.
 
+    The `first` and the `last` bin of a column are open. `which` (N, I) has the bin of each row and integer column.
+    """
+
+    column: Tensor
     low: Tensor
     high: Tensor
     first: Tensor
     last: Tensor
+    which: Tensor
 
-    def part(self, rows: slice) -> Ends:
-        """Some of the rows, with an axis (n, 1, C) for components."""
-        return Ends(*(each[rows, None] for each in (self.low, self.high, self.first, self.last)))
+    def ends(self, rows: slice, mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The ends (B, K) of some bins in standard deviations from the means, and (B, 1) whether they are open."""
+        at = self.column[rows]
+        mean, std = mean[:, at].T, std[:, at].T
+        a, b = ((each[rows, None] - mean) / std for each in (self.low, self.high))
+        return a, b, self.first[rows, None], self.last[rows, None]
 
 
 class ColumnNormals(nn.Module):
@@ -53,18 +64,21 @@ class ColumnNormals(nn.Module):
     levels: Tensor
     real: Tensor
     whole: Tensor
+    reals: Tensor
+    integers: Tensor
 
     def __init__(self, K: int, columns: Sequence[Column]) -> None:
         super().__init__()
         of = [d for d, column in enumerate(columns) if not by_level(column)]
         mine = [columns[d] for d in of]
         self.marginals = Marginals(mine) if mine else None
-        levels = torch.tensor([column.levels or 0 for column in mine], dtype=torch.float64)
         buffers = {
             "of": torch.tensor(of, dtype=torch.long),  # which of the D columns
-            "levels": levels,
-            "real": levels == 0,
+            "levels": torch.tensor([column.levels or 0 for column in mine], dtype=torch.float64),
+            "real": torch.tensor([column.levels is None for column in mine], dtype=torch.bool),
             "whole": torch.tensor([column.gaps == 0 for column in mine], dtype=torch.bool),  # have no gaps
+            "reals": torch.tensor([c for c, column in enumerate(mine) if column.levels is None], dtype=torch.long),
+            "integers": torch.tensor([c for c, column in enumerate(mine) if column.levels], dtype=torch.long),
         }
         for name, value in buffers.items():
             self.register_buffer(name, value, persistent=False)
@@ -73,10 +87,8 @@ class ColumnNormals(nn.Module):
 
     def log_slope(self, x: Tensor) -> Tensor:
         """Σ log dy/dx (N,) over the real numbers that are there in rows x (N, D), in float64."""
-        if self.marginals is None:
-            return x.new_zeros(len(x), dtype=torch.float64)
         mine = x[:, self.of]
-        _, log_slope = self.marginals(mine.nan_to_num())
+        _, log_slope = self._scaled(mine.nan_to_num())
         return torch.where(self.real & ~mine.isnan(), log_slope, 0.0).sum(1)
 
     def log_density(self, x: Tensor, known: Tensor) -> Tensor:
@@ -84,18 +96,10 @@ class ColumnNormals(nn.Module):
 
         Of real numbers it is the density on the scale of the column. A gap is impossible in a column without any.
         """
-        known, gap = known[:, self.of], x[:, self.of].isnan()
-        there = known & ~gap
-        ends, mean, std = self._ends(x), self.means.double(), self.log_scale.double().exp()
-        logs = [torch.zeros(0, len(mean)).to(mean)]
-        for rows in self._parts(len(x)):
-            each = ends.part(rows)
-            a, b = (each.low - mean) / std, (each.high - mean) / std
-            density = log_normal_density(a) - self.log_scale.double()
-            a, b = torch.where(self.real, -1.0, a), torch.where(self.real, 1.0, b)
-            log_p = torch.where(self.real, density, log_gaussian_interval(a, b, each.first, each.last))
-            logs.append(torch.where(there[rows, None], log_p, 0.0).sum(2))
-        return torch.cat(logs).masked_fill((known & gap & self.whole).any(1, keepdim=True), -torch.inf)
+        mine, known = x[:, self.of].double(), known[:, self.of]
+        there = known & ~mine.isnan()
+        log_p = self._log_masses(mine, there) + self._log_densities(mine, there)
+        return log_p.masked_fill((known & mine.isnan() & self.whole).any(1, keepdim=True), -torch.inf)
 
     def start(self) -> None:
         """As the scales have it, for the first E step."""
@@ -104,17 +108,20 @@ class ColumnNormals(nn.Module):
 
     def sums(self, x: Tensor, r: Tensor) -> Sums:
         """Σ_n r, Σ_n r E[y] and Σ_n r E[y²] (K, C) over the rows x (N, D) that have a number, by r (N, K)."""
-        there = (~x.isnan())[:, self.of].to(r)
-        ends, mean, std = self._ends(x), self.means.double(), self.log_scale.double().exp()
-        first, second = torch.zeros_like(mean), torch.zeros_like(mean)
-        for rows in self._parts(len(x)):
-            each = ends.part(rows)
-            z, square = truncated_moments((each.low - mean) / std, (each.high - mean) / std, each.first, each.last)
-            y = torch.where(self.real, each.low, mean + std * z)
-            y_square = torch.where(self.real, each.low.square(), mean.square() + std * (2 * mean * z + std * square))
-            weight = r[rows, :, None] * there[rows, None]
-            first += (weight * y).sum(0)
-            second += (weight * y_square).sum(0)
+        mine = x[:, self.of].double()
+        there = (~mine.isnan()).to(r)
+        y = self._scaled(mine.nan_to_num())[0] * there  # of integers it is another, see below
+        first, second = r.T @ y, r.T @ y.square()
+        bins, mean, std = self._bins(mine), self.means.double(), self.log_scale.double().exp()
+        weight = sum_into_rows(len(bins.column), bins.which, r, there[:, self.integers])  # of bins, by component
+        moments = torch.zeros(2, len(self.of), len(mean)).to(mean)
+        for rows in self._parts(len(bins.column), len(mean)):
+            at, r_of = bins.column[rows], weight[rows]
+            z, square = truncated_moments(*bins.ends(rows, mean, std))
+            m, s = mean[:, at].T, std[:, at].T
+            moments[0].index_add_(0, at, r_of * (m + s * z))
+            moments[1].index_add_(0, at, r_of * (m.square() + s * (2 * m * z + s * square)))
+        first, second = (torch.where(self.real, a, b.T) for a, b in zip((first, second), moments, strict=True))
         return {"there": r.T @ there, "first": first, "second": second}
 
     def maximise(self, sums: Mapping[str, Tensor], pseudo: float, floor: float) -> None:
@@ -137,16 +144,44 @@ class ColumnNormals(nn.Module):
         t = self.marginals.inverse(y)
         x[:, self.of] = torch.where(self.real, t, t.floor().clamp_min(0).minimum(self.levels - 1)).to(x)
 
-    def _ends(self, x: Tensor) -> Ends:
-        """Of the numbers (N, C) of rows x (N, D); whatever stands for a gap is on the scale, too."""
-        mine = x[:, self.of].double().nan_to_num()
-        if self.marginals is None:
-            return Ends(mine, mine, mine > 0, mine > 0)
-        low, high = self.marginals(mine)[0], self.marginals(mine + 1)[0]
-        first, last = (mine <= 0) & ~self.real, (mine >= self.levels - 1) & ~self.real
-        return Ends(low, high, first, last)
+    def _scaled(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """y (N, C) of t (N, C), and log dy/dt."""
+        return (t.double(), t.double()) if self.marginals is None else self.marginals(t)
 
-    def _parts(self, n: int) -> Iterator[slice]:
-        """The rows, some at a time."""
-        rows = max(1, AT_ONCE // max(1, self.means.numel()))
+    def _log_densities(self, x: Tensor, there: Tensor) -> Tensor:
+        """Σ log N(y; μ_k, σ_k²) (N, K) of the real numbers of x (N, C) that are there (N, C)."""
+        y, there = self._scaled(x.nan_to_num())[0][:, self.reals], there[:, self.reals]
+        mean, log_scale = self.means[:, self.reals].double(), self.log_scale[:, self.reals].double()
+        logs = [y.new_zeros(0, len(mean))]
+        for rows in self._parts(len(y), mean.numel()):
+            white = (y[rows, None] - mean) * torch.exp(-log_scale)
+            logs.append(torch.where(there[rows, None], log_normal_density(white) - log_scale, 0.0).sum(2))
+        return torch.cat(logs)
+
+    def _log_masses(self, x: Tensor, there: Tensor) -> Tensor:
+        """Σ log p (N, K) of the bins of the integers of x (N, C) that are there (N, C)."""
+        bins, mean, std = self._bins(x), self.means.double(), self.log_scale.double().exp()
+        parts = self._parts(len(bins.column), len(mean))
+        table = [mean.new_zeros(0, len(mean)), *(log_gaussian_interval(*bins.ends(rows, mean, std)) for rows in parts)]
+        return sum_of_rows(torch.cat(table), bins.which, there[:, self.integers])
+
+    def _bins(self, x: Tensor) -> Bins:
+        """Those that the integers of x (N, C) lie in; a gap is taken for the first."""
+        x = x.nan_to_num()
+        low, high = self._scaled(x)[0], self._scaled(x + 1)[0]
+        values, which, columns = [x.new_zeros(0)], [], [self.integers[:0]]
+        for c in self.integers.tolist():
+            different, place = torch.unique(x[:, c], return_inverse=True)
+            which.append(place + sum(map(len, values)))
+            values.append(different)
+            columns.append(self.integers.new_full((len(different),), c))
+        value, column = torch.cat(values), torch.cat(columns)
+        at = torch.stack(which, 1) if which else self.integers.new_zeros(len(x), 0)
+        ends = value.new_empty(2, len(value))
+        ends[0, at], ends[1, at] = low[:, self.integers], high[:, self.integers]
+        return Bins(column, *ends, value <= 0, value >= self.levels[column] - 1, at)
+
+    def _parts(self, n: int, numbers: int) -> Iterator[slice]:
+        """n rows of so many numbers, some at a time."""
+        rows = max(1, AT_ONCE // max(1, numbers))
         return (slice(start, start + rows) for start in range(0, n, rows))
