@@ -209,6 +209,19 @@ class Family(Trainable):
         return f"{name} models numbers, and these levels are names, like the colours of a palette; a vae can model them"
 
     @property
+    def working_bytes(self) -> int:
+        """What a step of training holds beside the weights, their gradients and an optimiser's moments, in bytes.
+
+        It is asked on the meta device, to tell before anything is trained whether it fits into memory: so it is what
+        grows with the model. What grows with the batch is not in it.
+        """
+        return 0
+
+    def lighter(self, share: float) -> list[dict[str, Any]]:
+        """Options of the configuration each of which alone may bring its memory down to this share of what it is."""
+        return []
+
+    @property
     def classes(self) -> int:
         """How many labels the model conditions on; 0 for an unconditional model."""
         return self.event.classes if self.config.conditional else 0

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -145,6 +145,23 @@ class GMM(MaximumLikelihood, RealDensity, Completion):
                 closed_form=closed_form,
             )
         ]
+
+    @property
+    def working_bytes(self) -> int:
+        """The sums of EM, in double, their running ones, and what the M step makes of them before it has the weights.
+
+        A full covariance is summed, centred and factored.
+        """
+        if self.config.fit != "em":
+            return 0
+        copies = 3 if self.config.step_decay == 0 else 4
+        return 8 * copies * (self.logits.numel() + self.components.numbers_of_sums)
+
+    def lighter(self, share: float) -> list[dict[str, Any]]:
+        """Another shape of covariance, or fewer components, in proportion."""
+        shapes = {"full": ("low_rank", "diagonal"), "low_rank": ("diagonal",), "diagonal": ()}[self.config.covariance]
+        fewer = int(self.config.components * share)
+        return [*({"covariance": shape} for shape in shapes), *({"components": n} for n in (fewer,) if n > 0)]
 
     def working_state(self) -> dict[str, Tensor]:
         return {"em_steps": self._em_steps, **self._running}

@@ -177,9 +177,9 @@ class ColumnNormals(nn.Module):
             columns.append(self.integers.new_full((len(different),), c))
         value, column = torch.cat(values), torch.cat(columns)
         at = torch.stack(which, 1) if which else self.integers.new_zeros(len(x), 0)
-        ends = value.new_empty(2, len(value))
-        ends[0, at], ends[1, at] = low[:, self.integers], high[:, self.integers]
-        return Bins(column, *ends, value <= 0, value >= self.levels[column] - 1, at)
+        start, end = torch.empty_like(value), torch.empty_like(value)
+        start[at], end[at] = low[:, self.integers], high[:, self.integers]
+        return Bins(column, start, end, value <= 0, value >= self.levels[column] - 1, at)
 
     def _parts(self, n: int, numbers: int) -> Iterator[slice]:
         """n rows of so many numbers, some at a time."""
