@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+JOINT = {"cpu": "cpu,cpuacct"}  # controllers of version 1 that most systems mount together with another
+
 
 def folders(root: Path, controller: str) -> Iterator[Path]:
     """Those of the groups that this process is in, below the file system `root`, outermost ones included.
@@ -22,6 +24,6 @@ def folders(root: Path, controller: str) -> Iterator[Path]:
         controllers, _, group = rest.partition(":")
         if controllers and controller not in controllers.split(","):
             continue
-        mounts = {"", controllers, "cpu,cpuacct"} if controllers else {"", "unified"}
+        mounts = {"", controllers, JOINT.get(controller, controller)} if controllers else {"", "unified"}
         path = PurePosixPath(group.lstrip("/"))
         yield from (base / mount / each for mount in sorted(mounts) for each in (path, *path.parents))
