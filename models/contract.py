@@ -209,6 +209,19 @@ class Family(Trainable):
         return f"{name} models numbers, and these levels are names, like the colours of a palette; a vae can model them"
 
     @property
+    def working_bytes(self) -> int:
+        """What a step of training holds beside the weights, their gradients and an optimiser's moments, in bytes.
+
+        It is asked on the meta device, to tell before anything is trained whether it fits into memory: so it is what
+        grows with the model. What grows with the batch is not in it.
+        """
+        return 0
+
+    def lighter(self, share: float) -> list[dict[str, Any]]:
+        """Options of the configuration each of which alone may bring its memory down to this share of what it is."""
+        return []
+
+    @property
     def classes(self) -> int:
         """How many labels the model conditions on; 0 for an unconditional model."""
         return self.event.classes if self.config.conditional else 0
@@ -331,9 +344,18 @@ class MaximumLikelihood(Family, Density):
 
 
 class RealDensity(Density):
-    """A density of real units y (N, D), to which it maps the data by its bijection `units`."""
+    """A density of real units y (N, D), to which it maps the data by its bijection `units`.
+
+    One that is so in some configurations alone says whether it `teaches`: a student can learn from it only then.
+    """
 
     units: nn.Module
+    needs_to_teach: ClassVar[str] = ""  # which configurations make it a teacher, as a message
+
+    @property
+    def teaches(self) -> bool:
+        """Does its configuration make it a density of real numbers, which a student can learn from?"""
+        return True
 
     @abstractmethod
     def log_density(self, y: Tensor, labels: Tensor | None = None) -> Tensor:

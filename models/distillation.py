@@ -103,7 +103,7 @@ class Distillation:
             raise UnsuitableEvent("the student cannot score its own samples; an iaf can")
         if not isinstance(teacher, RealDensity):
             raise UnsuitableEvent("the teacher has no density of real units to learn from; a maf has")
-        if isinstance(teacher, Teaching) and not teacher.teaches:
+        if not teacher.teaches:
             raise UnsuitableEvent(
                 f"the teacher has no density of real units as it is configured; {teacher.needs_to_teach}"
             )

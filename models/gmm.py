@@ -1,12 +1,16 @@
 """Gaussian mixture: the oldest family, the baseline, and hard to beat on small data.
 
-K Gaussians with weights; fitted by expectation-maximisation (each step raises the likelihood of its batch) or by
-gradient. In real units y (N, D), with Σ_k diagonal, full, or low rank plus noise (probabilistic PCA):
+K components with weights; fitted by expectation-maximisation (each step raises the likelihood of its batch) or by
+gradient. They are Gaussians in real units y (N, D), Σ_k diagonal, full, or low rank plus noise (probabilistic PCA):
 
     p(y) = Σ_k π_k N(y; μ_k, Σ_k)                       π_k|label for a conditional model
     E:  r_nk = π_k N(y_n; μ_k, Σ_k) / p(y_n)
     M:  π_k = mean_n r_nk,  μ_k = Σ_n r_nk y_n / Σ_n r_nk,  Σ_k = Σ_n r_nk (y_n-μ_k)(y_n-μ_k)ᵀ / Σ_n r_nk, or its
         diagonal; for W_k W_kᵀ + σ_k² I see gmm_covariances.py
+
+Of a table, whose columns have types, a Gaussian sees the rows made continuous, and bounds their likelihood. With
+`covariance: diagonal` a component is a product of a likelihood per column instead, and the mixture is exact: see
+gmm_columns.py. What is missing of an example is drawn given what is known: see gmm_gaussians.py and gmm_columns.py.
 
 Batches smaller than the data give stepwise EM (Cappé & Moulines, 2009): statistics move by (t+30)^-decay at step t, so
 that what k-means has found is not thrown away by the first batch.
@@ -16,9 +20,9 @@ Dempster, Laird & Rubin, 1977; Tipping & Bishop, "Mixtures of Probabilistic Prin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -26,15 +30,18 @@ from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .contract import STRICT, Batch, Event, FamilyConfig, MaximumLikelihood, Player, RealDensity
-from .gmm_covariances import NOBODY, Covariances, Diagonal, Full, LowRank, Sums
+from .contract import STRICT, Batch, Completion, Event, FamilyConfig, MaximumLikelihood, Player, RealDensity
+from .gmm_columns import Columns
+from .gmm_components import NOBODY, Components, Sums
+from .gmm_covariances import Covariances, Diagonal, Full, LowRank
+from .gmm_gaussians import Gaussians
+from .gmm_start import k_means
 from .layers.draws import categorical, draw
 from .layers.inputs import fixed_units
-from .layers.labels import known
+from .layers.labels import known as labels_of
 from .layers.units import Units
 from .layers.workers import sum_over_workers
 
-LLOYD_STEPS = 30  # of k-means, for the start
 MADE_BEFORE = 30  # steps of stepwise EM for which the start counts
 
 
@@ -43,10 +50,11 @@ class GMMConfig(FamilyConfig):
     """Configuration of the Gaussian mixture."""
 
     components: int = Field(default=10, ge=1)
-    """K, the number of Gaussians."""
+    """K, the number of components."""
 
     covariance: Literal["full", "diagonal", "low_rank"] = "full"
-    """The shape of each Σ_k."""
+    """The shape of each Σ_k. Of a table diagonal alone is exact, a product of a likelihood per column; full and
+    low_rank are Gaussians of the rows made continuous, and their likelihood is a bound."""
 
     rank: int = Field(default=8, ge=1)
     """q, the columns of W_k of a low-rank covariance; at most D."""
@@ -58,23 +66,39 @@ class GMMConfig(FamilyConfig):
     """Step t of EM keeps 1 - (t+30)^-decay of the statistics so far; 0 keeps none (plain EM, for whole batches)."""
 
     variance_floor: float = Field(default=1e-6, gt=0)
-    """Added to every variance, in the real units."""
+    """Added to every variance, in the real units; of a product of columns the least variance, on a column's scale."""
+
+    pseudo_examples: float = Field(default=1e-4, gt=0)
+    """Of products of columns: EM counts for each component, and for each training example, so many pseudo-examples that
+    are distributed as the columns are. So what a component has never seen is rare, and not impossible."""
 
 
-class GMM(MaximumLikelihood, RealDensity):
-    """Parameters: logits of π (1 or classes, K), means (K, D), and those of the covariances."""
+class GMM(MaximumLikelihood, RealDensity, Completion):
+    """Parameters: logits of π (1 or classes, K), and those of the components.
+
+    Of Gaussians these are means (K, D), and those of the covariances; of products those of `columns`.
+    """
 
     Config = GMMConfig
     parallel_sampling = True
     unbiased = True
     typed_columns = True
+    needs_to_teach = "of a table a gmm can teach with covariance: full or low_rank"
+    approximation = "a known integer, or name or gap of a table, counts as the middle of its bin"
     config: GMMConfig
+    units: Units
 
     def __init__(self, config: GMMConfig, event: Event) -> None:
         super().__init__(config, event)
         K, D = config.components, event.dimensions
-        self.units: Units = fixed_units(event)
         self.logits = nn.Parameter(torch.zeros(max(1, self.classes), K))
+        self._running: Sums = {}  # of stepwise EM, per example
+        self._em_steps = torch.zeros((), dtype=torch.long)
+        self.columns: Columns | None = None
+        if event.kind == "table" and config.covariance == "diagonal":
+            self.columns = Columns(K, event, config.variance_floor, config.pseudo_examples)
+            return
+        self.units = fixed_units(event)
         self.means = nn.Parameter(torch.randn(K, D))
         shapes: Mapping[str, Callable[[int, int], Covariances]] = {
             "diagonal": Diagonal,
@@ -82,12 +106,22 @@ class GMM(MaximumLikelihood, RealDensity):
             "low_rank": partial(LowRank, rank=min(config.rank, D)),
         }
         self.covariances: Covariances = shapes[config.covariance](K, D)
-        self._running: Sums = {}  # of stepwise EM, per example
-        self._em_steps = torch.zeros((), dtype=torch.long)
+
+    @property
+    def components(self) -> Components:
+        """What the mixture is of."""
+        if self.columns is not None:
+            return self.columns
+        return Gaussians(self.units, self.means, self.covariances, self.config.variance_floor)
 
     @property
     def bound(self) -> str | None:
-        return self.units.bound
+        return self.components.bound
+
+    @property
+    def teaches(self) -> bool:
+        """Gaussians have a density of real units."""
+        return self.columns is None
 
     @property
     def scoring_passes(self) -> int:
@@ -112,49 +146,60 @@ class GMM(MaximumLikelihood, RealDensity):
             )
         ]
 
+    @property
+    def working_bytes(self) -> int:
+        """The sums of EM, in double, their running ones, and what the M step makes of them before it has the weights.
+
+        A full covariance is summed, centred and factored.
+        """
+        if self.config.fit != "em":
+            return 0
+        copies = 3 if self.config.step_decay == 0 else 4
+        return 8 * copies * (self.logits.numel() + self.components.numbers_of_sums)
+
+    def lighter(self, share: float) -> list[dict[str, Any]]:
+        """Another shape of covariance, or fewer components, in proportion."""
+        shapes = {"full": ("low_rank", "diagonal"), "low_rank": ("diagonal",), "diagonal": ()}[self.config.covariance]
+        fewer = int(self.config.components * share)
+        return [*({"covariance": shape} for shape in shapes), *({"components": n} for n in (fewer,) if n > 0)]
+
     def working_state(self) -> dict[str, Tensor]:
         return {"em_steps": self._em_steps, **self._running}
 
     def initialise(self, x: Tensor, labels: Tensor | None, generator: torch.Generator) -> None:
-        """The mixture of the clusters that k-means finds, from k-means++ seeds (Arthur & Vassilvitskii, 2007)."""
-        self.units.initialise(x)
-        y, _ = self.units(x)
-        centres = y[torch.randint(len(y), (1,), generator=generator)]
-        for _ in range(1, self.config.components):
-            squared_distance = torch.cdist(y, centres).amin(1).square().cpu()
-            if squared_distance.sum() == 0:  # fewer distinct examples than components: repeat one
-                squared_distance = torch.ones_like(squared_distance)
-            centres = torch.cat([centres, y[torch.multinomial(squared_distance, 1, generator=generator)]])
-        for _ in range(LLOYD_STEPS):
-            member = F.one_hot(torch.cdist(y, centres).argmin(1), len(centres)).to(y.dtype)
-            centres = torch.where(member.sum(0)[:, None] > 0, member.T @ y / member.sum(0)[:, None], centres)
+        """The mixture of the clusters that k-means finds."""
+        self.components.initialise(x)
+        y, _ = self.components.see(x)
+        member, centres = k_means(self.components.points(x), self.config.components, generator)
         with torch.no_grad():
-            self.means.copy_(centres)
-            self.covariances.start(y, member)
+            self.components.start(y, member, centres)
             sums = self._sums(y, member, labels)
             self._running = sums if self.config.step_decay else {}
             self._maximise(sums)
 
+    def log_likelihood(self, batch: Batch) -> Tensor:
+        y, beside = self.components.see(batch.x, batch.noise)
+        return self._log_joint(y, batch.labels).logsumexp(1) + beside
+
+    def log_density(self, y: Tensor, labels: Tensor | None = None) -> Tensor:
+        assert self.teaches
+        return self._log_joint(y, labels).logsumexp(1)
+
     def _log_joint(self, y: Tensor, labels: Tensor | None) -> Tensor:
-        """log π_k + log N(y; μ_k, Σ_k), (N, K)."""
-        log_normal = self.covariances.log_normal(y, self.means)
-        return F.log_softmax(self.logits, 1)[self._label_rows(labels, len(y))] + log_normal
+        """log π_k + log p(y | k), (N, K)."""
+        log_density = self.components.log_density(y)
+        return F.log_softmax(self.logits, 1)[self._label_rows(labels, len(y))] + log_density
 
     def _label_rows(self, labels: Tensor | None, n: int) -> Tensor:
         """The row of `logits` that each of n examples uses."""
-        return torch.zeros(n, dtype=torch.long, device=self.logits.device) if not self.classes else known(labels).long()
-
-    def log_likelihood(self, batch: Batch) -> Tensor:
-        y, log_det = self.units(batch.x, batch.noise)
-        return self.log_density(y, batch.labels) + log_det
-
-    def log_density(self, y: Tensor, labels: Tensor | None = None) -> Tensor:
-        return self._log_joint(y, labels).logsumexp(1)
+        if not self.classes:
+            return torch.zeros(n, dtype=torch.long, device=self.logits.device)
+        return labels_of(labels).long()
 
     @torch.no_grad()
     def _expectation_maximisation(self, batch: Batch) -> None:
         """One E and one M step on the global batch."""
-        y, _ = self.units(batch.x, batch.noise)
+        y, _ = self.components.see(batch.x, batch.noise)
         sums = self._sums(y, self._log_joint(y, batch.labels).softmax(1), batch.labels)
         if self._running:
             share = float(self._em_steps + MADE_BEFORE) ** -self.config.step_decay
@@ -169,10 +214,10 @@ class GMM(MaximumLikelihood, RealDensity):
 
         In double since what is left of a sum of squares without the mean's may be little.
         """
-        y, r = y.double(), responsibility.double()
+        r = responsibility.double()
         zeroth = r.new_zeros(self.logits.shape).index_add_(0, self._label_rows(labels, len(y)), r)
-        sums = {"zeroth": zeroth, "first": r.T @ y, **self.covariances.sums(y, r, self.means.double())}
-        n = sum_over_workers(y.new_full((), len(y)))
+        sums = {"zeroth": zeroth, **self.components.sums(y, r)}
+        n = sum_over_workers(r.new_full((), len(y)))
         return {name: sum_over_workers(each) / n for name, each in sums.items()}
 
     def _maximise(self, sums: Mapping[str, Tensor]) -> None:
@@ -180,8 +225,7 @@ class GMM(MaximumLikelihood, RealDensity):
         tiny = torch.finfo(self.logits.dtype).tiny
         zeroth = sums["zeroth"]
         self.logits.copy_((zeroth / zeroth.sum(1, keepdim=True).clamp_min(tiny)).clamp_min(tiny).log())
-        weight = zeroth.sum(0).clamp_min(NOBODY)
-        self.means.copy_(self.covariances.maximise(weight, sums["first"], dict(sums), self.config.variance_floor))
+        self.components.maximise(zeroth.sum(0).clamp_min(NOBODY), sums)
 
     def sample(
         self,
@@ -190,14 +234,51 @@ class GMM(MaximumLikelihood, RealDensity):
         temperature: float = 1.0,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Draw a component k, then y = μ_k + T Σ_k^½ ε."""
-        drawn = draw(
-            n, self.covariances.noise, labels, self.label_shares, temperature, generator, self.means, uniform=1
-        )
-        weights = self.logits.softmax(1)[self._label_rows(drawn.labels, n)].double()
-        component = categorical(weights, drawn.u[:, 0])
-        y = self.means[component]
-        for k in component.unique().tolist():
-            rows = component == k
-            y[rows] += self.covariances.deviation(k, drawn.z[rows])
-        return self.units.quantise(y)
+        """Draw a component k, then an example of it."""
+        return self._draw(n, labels, temperature, generator, None)
+
+    def completes_exactly(self, known: Tensor) -> bool:
+        return self.components.knows_exactly(known)
+
+    @torch.no_grad()
+    def complete(
+        self,
+        x: Tensor,
+        known: Tensor,
+        labels: Tensor | None = None,
+        temperature: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Draw a component by p(k | x_known), and a label if there is none, then what is missing."""
+        x, known = x.to(self.logits.device), known.to(self.logits.device).expand(len(x), *self.event.shape)
+        labels = None if labels is None else labels.to(self.logits.device)
+        y, _ = self.components.see(torch.where(known, x, 0))  # whatever stands for what is missing
+        drawn = self._draw(len(x), labels, temperature, generator, (y, known.flatten(1)))
+        return torch.where(known, x, drawn)
+
+    def _draw(
+        self,
+        n: int,
+        labels: Tensor | None,
+        temperature: float,
+        generator: torch.Generator | None,
+        given: tuple[Tensor, Tensor] | None,
+    ) -> Tensor:
+        """n examples, whose numbers y (n, D) are `given` where a mask (n, D) is true."""
+        log_known = None if given is None else self.components.log_density_of_known(*given)
+        width, uniform = self.components.normals, 1 + self.components.uniforms
+        shares = self._label_shares(log_known)
+        drawn = draw(n, width, labels, shares, temperature, generator, self.logits, uniform)
+        rows = self._label_rows(drawn.labels, n)
+        if log_known is None:
+            weights = self.logits.softmax(1)[rows].double()
+        else:
+            weights = (F.log_softmax(self.logits.double(), 1)[rows] + log_known).softmax(1)
+        return self.components.draw(categorical(weights, drawn.u[:, 0]), drawn, temperature, given)
+
+    def _label_shares(self, log_known: Tensor | None) -> Sequence[float] | Tensor:
+        """p(label), or p(label | x_known) (N, C) by log p(x_known | k) (N, K); () if unconditional."""
+        if log_known is None or not self.classes:
+            return self.label_shares
+        by_class = F.log_softmax(self.logits.double(), 1) + log_known[:, None]
+        return self.joint(by_class.logsumexp(2)).softmax(1)

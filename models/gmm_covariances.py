@@ -18,11 +18,9 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from .gmm_components import NOBODY, Sums
 from .layers.normal import standard_normal_log_density
 from .principal import leading_components
-
-NOBODY = 1e-10  # the weight at least of a component
-Sums = dict[str, Tensor]  # over examples, each weighted with its responsibilities
 
 
 class Covariances(nn.Module, ABC):
@@ -30,9 +28,13 @@ class Covariances(nn.Module, ABC):
 
     noise: int  # how many normal numbers a draw takes
 
-    @abstractmethod
     def log_normal(self, y: Tensor, means: Tensor) -> Tensor:
         """log N(y; μ_k, Σ_k) (N, K) of y (N, D) for means (K, D)."""
+        return self.log_marginal(y[:, None] - means, slice(None))
+
+    @abstractmethod
+    def log_marginal(self, difference: Tensor, places: Tensor | slice) -> Tensor:
+        """log N(y_c; μ_c, Σ_cc) (N, K) of differences y_c - μ_c (N, K, C) at C of the D places, in their precision."""
 
     @abstractmethod
     def deviation(self, k: int, z: Tensor) -> Tensor:
@@ -50,6 +52,14 @@ class Covariances(nn.Module, ABC):
     def maximise(self, weight: Tensor, first: Tensor, sums: Sums, floor: float) -> Tensor:
         """The M step from `weight` = Σ_n r, `first` = Σ_n r y and the others; returns the means (K, D)."""
 
+    @abstractmethod
+    def regression(self, k: int, difference: Tensor, places: Tensor) -> Tensor:
+        """Σ_·c Σ_cc⁻¹ d (N, D) of differences d (N, C) at C of the D places of component k, in double."""
+
+    @abstractmethod
+    def numbers_of_sums(self) -> int:
+        """How many numbers `sums` gives."""
+
 
 class Diagonal(Covariances):
     """Σ_k = diag σ_k²: the logarithms of σ (K, D)."""
@@ -59,9 +69,9 @@ class Diagonal(Covariances):
         self.noise = D
         self.log_scale = nn.Parameter(torch.zeros(K, D))
 
-    def log_normal(self, y: Tensor, means: Tensor) -> Tensor:
-        white = (y[:, None] - means) * torch.exp(-self.log_scale)
-        return standard_normal_log_density(white) - self.log_scale.sum(1)
+    def log_marginal(self, difference: Tensor, places: Tensor | slice) -> Tensor:
+        log_scale = self.log_scale[:, places].to(difference)
+        return standard_normal_log_density(difference * torch.exp(-log_scale)) - log_scale.sum(1)
 
     def deviation(self, k: int, z: Tensor) -> Tensor:
         return self.log_scale[k].exp() * z
@@ -75,6 +85,13 @@ class Diagonal(Covariances):
         self.log_scale.copy_(0.5 * (variance.clamp_min(0) + floor).log())
         return means
 
+    def regression(self, k: int, difference: Tensor, places: Tensor) -> Tensor:
+        """Numbers know nothing of each other."""
+        return difference.new_zeros(len(difference), self.noise)
+
+    def numbers_of_sums(self) -> int:
+        return self.log_scale.numel()
+
 
 class Full(Covariances):
     """Σ_k = L_k L_kᵀ: L (K, D, D) below the diagonal, and the logarithm of its diagonal (K, D)."""
@@ -86,6 +103,7 @@ class Full(Covariances):
         self.factor = nn.Parameter(0.01 * torch.randn(K, D, D))
 
     def log_normal(self, y: Tensor, means: Tensor) -> Tensor:
+        """The factors are there: none is computed anew, as the marginals' are."""
         difference = (y[:, None] - means).permute(1, 2, 0)
         tril = self.factor.tril(-1) + torch.diag_embed(self.log_scale.exp())
         white = torch.linalg.solve_triangular(tril, difference, upper=False).permute(2, 0, 1)
@@ -105,6 +123,28 @@ class Full(Covariances):
         self.log_scale.copy_(tril.diagonal(dim1=1, dim2=2).log())
         return means
 
+    def log_marginal(self, difference: Tensor, places: Tensor | slice) -> Tensor:
+        logs = []
+        for k in range(len(self.factor)):
+            rows = self._tril(k)[places].to(difference)
+            tril = torch.linalg.cholesky(rows @ rows.T)
+            white = torch.linalg.solve_triangular(tril, difference[:, k].T, upper=False).T
+            logs.append(standard_normal_log_density(white) - tril.diagonal().log().sum())
+        return torch.stack(logs, 1)
+
+    def regression(self, k: int, difference: Tensor, places: Tensor) -> Tensor:
+        tril = self._tril(k)
+        rows = tril[places]
+        solved = torch.cholesky_solve(difference.T, torch.linalg.cholesky(rows @ rows.T))
+        return (tril @ (rows.T @ solved)).T
+
+    def numbers_of_sums(self) -> int:
+        return self.factor.numel()
+
+    def _tril(self, k: int) -> Tensor:
+        """L_k (D, D), in double."""
+        return self.factor[k].double().tril(-1) + self.log_scale[k].double().exp().diag()
+
 
 class LowRank(Covariances):
     """Σ_k = W_k W_kᵀ + σ_k² I: W (K, D, q), and the logarithm of σ (K,)."""
@@ -115,15 +155,17 @@ class LowRank(Covariances):
         self.log_scale = nn.Parameter(torch.zeros(K))
         self.factor = nn.Parameter(0.01 * torch.randn(K, D, rank))
 
-    def log_normal(self, y: Tensor, means: Tensor) -> Tensor:
-        """(y-μ)ᵀ Σ⁻¹ (y-μ) = |y-μ-W Ez|² / σ² + |Ez|², two sums of squares, so that nothing cancels."""
-        D, log_variance = y.shape[1], 2 * self.log_scale
-        difference = y[:, None] - means
-        solve, tril = self._posterior()
-        z = torch.einsum("nkd,kqd->nkq", difference, solve.to(y))
-        rest = difference - torch.einsum("nkq,kdq->nkd", z, self.factor)
+    def log_marginal(self, difference: Tensor, places: Tensor | slice) -> Tensor:
+        """(y-μ)ᵀ Σ⁻¹ (y-μ) = |y-μ-W Ez|² / σ² + |Ez|², two sums of squares, so that nothing cancels.
+
+        The marginal covariance W_c W_cᵀ + σ² I has low rank, too.
+        """
+        D, log_variance = difference.shape[2], 2 * self.log_scale.to(difference)
+        solve, tril = self._posterior(places)
+        z = torch.einsum("nkd,kqd->nkq", difference, solve.to(difference))
+        rest = difference - torch.einsum("nkq,kdq->nkd", z, self.factor[:, places].to(difference))
         squares = rest.square().sum(2) * torch.exp(-log_variance) + z.square().sum(2)
-        log_det = 2 * tril.diagonal(dim1=1, dim2=2).log().sum(1).to(y) + (D - self.rank) * log_variance
+        log_det = 2 * tril.diagonal(dim1=1, dim2=2).log().sum(1).to(difference) + (D - self.rank) * log_variance
         return -0.5 * (squares + log_det + D * math.log(2 * math.pi))
 
     def deviation(self, k: int, z: Tensor) -> Tensor:
@@ -167,9 +209,21 @@ class LowRank(Covariances):
         self.log_scale.copy_(0.5 * (variance.clamp_min(0) + floor).log())
         return found[:, :, -1]
 
-    def _posterior(self) -> tuple[Tensor, Tensor]:
-        """M⁻¹ Wᵀ (K, q, D) and the Cholesky factor of M (K, q, q), in double: M may be ill-conditioned."""
-        W = self.factor.double()
+    def regression(self, k: int, difference: Tensor, places: Tensor) -> Tensor:
+        """W (W_cᵀ W_c + σ² I)⁻¹ W_cᵀ d at places that are not known; at others it is not asked for."""
+        solve, _ = self._posterior(places)
+        return difference @ solve[k].T @ self.factor[k].double().T
+
+    def numbers_of_sums(self) -> int:
+        K, D, q = self.factor.shape
+        return K * (1 + q + q * q + D * q)
+
+    def _posterior(self, places: Tensor | slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """M⁻¹ Wᵀ (K, q, D) and the Cholesky factor of M (K, q, q), in double: M may be ill-conditioned.
+
+        Where some places alone are known, those of the rows of W there.
+        """
+        W = self.factor[:, places].double()
         noise = (2 * self.log_scale.double()).exp()[:, None, None] * torch.eye(self.rank, device=W.device)
         with torch.autocast(W.device.type, enabled=False):
             tril = torch.linalg.cholesky(W.mT @ W + noise)

@@ -8,8 +8,9 @@ that it lies in.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+
+from .control_groups import folders
 
 
 def available_cpus(root: Path = Path("/")) -> int:
@@ -21,28 +22,7 @@ def available_cpus(root: Path = Path("/")) -> int:
 
 def cpu_quota(root: Path = Path("/")) -> float | None:
     """The CPUs that the control groups of this process grant, below the file system `root`; None without a limit."""
-    return min((quota for folder in _groups(root) if (quota := _quota(folder)) is not None), default=None)
-
-
-def _groups(root: Path) -> Iterator[Path]:
-    """The folders of the groups that this process is in, outermost ones included.
-
-    Within a container the path of a group may be that of the machine, which is not to be seen: the folders that are
-    mounted themselves are then its own.
-    """
-    base = root / "sys/fs/cgroup"
-    try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
-    except (OSError, ValueError):
-        lines = []
-    for line in [*lines, "0::/", "0:cpu:/"]:
-        _, _, rest = line.partition(":")
-        controllers, _, group = rest.partition(":")
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        mounts = {"", controllers, "cpu", "cpu,cpuacct"} if controllers else {"", "unified"}
-        path = PurePosixPath(group.lstrip("/"))
-        yield from (base / mount / each for mount in sorted(mounts) for each in (path, *path.parents))
+    return min((quota for folder in folders(root, "cpu") if (quota := _quota(folder)) is not None), default=None)
 
 
 def _quota(folder: Path) -> float | None:

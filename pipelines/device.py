@@ -13,6 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from .machine_memory import available_memory
+
 MIB = 1 << 20
 WORKERS = "GENERA_WORKERS"  # the variable that tells a data-parallel worker how many there are, itself included
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")  # of Linux
@@ -33,6 +35,13 @@ def peak_mib(device: torch.device) -> float:
         return int(found[1]) / 1024  # what getrusage gives there is that of the parent, where that was more
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, and kibibytes everywhere else
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / MIB
+
+
+def memory_bytes(device: torch.device) -> int:
+    """All memory that a process can have on a device, whoever uses some of it now."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return available_memory()
 
 
 def forget_peak(device: torch.device) -> None:

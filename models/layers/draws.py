@@ -28,7 +28,7 @@ def draw(
     n: int,
     normal: int,
     labels: Tensor | None,
-    shares: Sequence[float],
+    shares: Sequence[float] | Tensor,
     temperature: float,
     generator: torch.Generator | None,
     like: Tensor,
@@ -36,7 +36,8 @@ def draw(
 ) -> Draw:
     """`normal` numbers of N(0, T²) for each of n samples, `uniform` ones on (0, 1), and labels of these `shares`.
 
-    They come to the device of `like`, a weight of the network; z also in its precision, u in float64.
+    The shares are those of all samples, or (n, C), of each its own. The numbers come to the device of `like`, a weight
+    of the network; z also in its precision, u in float64.
     """
     rows = uniform_rows(n, normal + uniform + 1, generator)
     z = (torch.special.ndtri(rows[:, :normal]) * temperature).to(like)
@@ -44,14 +45,14 @@ def draw(
     return Draw(z, rows[:, normal:-1].to(like.device), None if chosen is None else chosen.to(like.device))
 
 
-def chosen_labels(labels: Tensor | None, shares: Sequence[float], u: Tensor) -> Tensor | None:
+def chosen_labels(labels: Tensor | None, shares: Sequence[float] | Tensor, u: Tensor) -> Tensor | None:
     """The labels to sample with: those given, else drawn with p(y) = `shares` by the uniform numbers u (n,).
 
-    None where there are no shares: an unconditional model has no labels.
+    None where there are no shares: an unconditional model has no labels. Shares (n, C) are of each sample its own.
     """
-    if not shares:
+    if len(shares) == 0:
         return None
-    return categorical(torch.tensor(shares, dtype=u.dtype, device=u.device), u) if labels is None else labels
+    return categorical(torch.as_tensor(shares, dtype=u.dtype, device=u.device), u) if labels is None else labels
 
 
 def categorical(p: Tensor, u: Tensor) -> Tensor:

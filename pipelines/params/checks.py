@@ -29,6 +29,7 @@ from .entry import configured, takes_integers
 from .messages import FILE, lines, reason, suggestion
 from .plan import SECTION, SUMMARY
 from .reading import unknown_families, unknown_teachers
+from .room import lack_of_room, room
 from .schema import Block, Dimension, Distill, Params
 from .source_section import Source
 
@@ -80,10 +81,12 @@ def _events(params: Params) -> Iterator[str]:
 def misfits(params: Params, event: Event, exact: bool = True) -> Iterator[str]:
     """A line for each entry that cannot model an event: why not, and where it could be families that would.
 
-    Families are built for it, without weights, so that their configurations are looked at, too, and students with their
-    teachers; where only the kind of the event is known, and nothing `exact`, the family alone is asked.
+    Families are built for it, without weights, so that their configurations are looked at, too, what memory they take,
+    and students with their teachers; where only the kind of the event is known, and nothing `exact`, the family alone
+    is asked.
     """
     gives, built = f"data.source {params.data.source} gives {event.kind}s", dict[str, Family]()
+    here = room(params.cluster)
     for name, block in params.entries.items():
         where, config = f"{FILE}: entries.{name}", configured(block.model, block.config)
         for key in ("flip", "shift"):
@@ -101,14 +104,16 @@ def misfits(params: Params, event: Event, exact: bool = True) -> Iterator[str]:
         elif exact:
             try:
                 built[name] = check(block.model, config, event)
-                yield from _misfit_values(params, name, event, built[name])
+                if lack := lack_of_room(block.model, built[name], params.loop_of(name), here):
+                    yield f"{where}.config: {lack} (examples have the shape {event.shape})"
+                yield from _misfit_values(params, name, event, built[name], here)
             except UnsuitableEvent as error:
                 yield f"{where}.config: {error} (examples have the shape {event.shape})"
     yield from _misfit_pairs(params, built)
 
 
-def _misfit_values(params: Params, name: str, event: Event, built: Family) -> Iterator[str]:
-    """A line for each searched value with which an entry could not model an event.
+def _misfit_values(params: Params, name: str, event: Event, built: Family, here: int | None) -> Iterator[str]:
+    """A line for each searched value with which an entry could not model an event, or has no room in memory `here`.
 
     And for each parameter with which a member of a population could not take up the weights of another.
     """
@@ -122,6 +127,9 @@ def _misfit_values(params: Params, name: str, event: Event, built: Family) -> It
                 continue  # not allowed in any event, as is said elsewhere, or with other searched values alone
             except UnsuitableEvent as error:
                 yield f"{where}: {value!r} is not allowed: {error}"
+                continue
+            if lack := lack_of_room(block.model, family, params.loop_of(name), here):
+                yield f"{where}: {value!r} is not allowed: it {lack}"
                 continue
             if params.defaults.search.scheduler == "population" and _shapes(family) != weights:
                 yield (

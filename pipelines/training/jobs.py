@@ -22,7 +22,7 @@ from models.contract import Event, Family, UnsuitableEvent
 from ..data.examples import examples
 from ..data.prepared import Prepared
 from ..data.sent import Sent
-from ..device import device
+from ..device import device, memory_bytes
 from ..errors import UserError
 from ..evaluation.finished import CONFIG, WEIGHTS, classifier_config, load_features
 from ..evaluation.validation import classification_validator, family_concerns, family_validator, log_volume
@@ -31,6 +31,7 @@ from ..identity import code_digest
 from ..params.entry import Entry
 from ..params.plan import best
 from ..params.project import Project
+from ..params.room import lack_of_room
 from ..params.schema import Loop
 from ..storage import Folder
 from .loop import EndsSoon, Part, Report, fit, never, unheard
@@ -155,8 +156,11 @@ def classifier_job(project: Project, data: Prepared) -> Job:
 
 
 def new_family(entry: Entry, event: Event) -> Family:
-    """The untrained family of an entry. Raises `UserError` if there is none."""
+    """The untrained family of an entry. Raises `UserError` if there is none, or if this worker has not its memory."""
     try:
+        lack = lack_of_room(entry.model, check(entry.model, entry.config, event), entry.loop, memory_bytes(device()))
+        if lack:
+            raise UserError(f"params.yaml: entries.{entry.name}.config: {lack}")
         return build(entry.model, entry.config, event)
     except UnsuitableEvent as error:
         raise UserError(f"params.yaml: entries.{entry.name}.config: {error}") from None

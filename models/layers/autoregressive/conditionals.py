@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -69,13 +68,6 @@ class OutputConditionals(Conditionals):
 
 class Teaching(RealDensity):
     """A density whose conditionals are known as distributions, if its configuration allows it: a teacher."""
-
-    needs_to_teach: ClassVar[str]  # which configurations make it a teacher, as a message
-
-    @property
-    @abstractmethod
-    def teaches(self) -> bool:
-        """Does its configuration make it a density of real numbers, which a student can learn from?"""
 
     @property
     @abstractmethod

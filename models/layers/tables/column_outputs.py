@@ -28,6 +28,11 @@ from .marginals import Marginals
 FEW = 20  # integers of so many levels have a probability for each
 
 
+def by_level(column: Column) -> bool:
+    """Has each level of the column a probability of its own? So it is of names, and of integers of few levels."""
+    return column.names or 0 < (column.levels or 0) <= FEW
+
+
 class Group(ABC):
     """The distributions of C columns of a kind. Each reads the first of P network outputs, as many as it needs."""
 
@@ -174,7 +179,7 @@ class TableOutput(Output):
 
     def __init__(self, event: Event, components: int) -> None:
         columns = event.columns or ()
-        by_name = [column.names or 0 < (column.levels or 0) <= FEW for column in columns]
+        by_name = [by_level(column) for column in columns]
         makers: tuple[Callable[[Sequence[Column]], Group], ...] = (
             lambda some: Numbers(some, components),
             Names,
