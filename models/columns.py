@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 # The distribution function of a column: at each of the rising values t the share F(t) of the examples that lie below.
 Distribution = tuple[tuple[float, float], ...]
 
@@ -31,6 +33,17 @@ class Column:
     def of(cls, fields: Mapping[str, Any]) -> Column:
         """The column that an object of a config.json or of a meta.json describes."""
         return cls(**{**fields, "distribution": tuple((at, share) for at, share in fields.get("distribution", ()))})
+
+    @property
+    def shares(self) -> list[float]:
+        """The share of each level among the training examples, none of them 0, and that of gaps last, if there are any.
+
+        A distribution that is known at a few levels alone rises evenly between them.
+        """
+        levels = self.levels or 0
+        at, below = zip(*(self.distribution or ((0.0, 0.0), (float(levels), 1.0))), strict=True)
+        each = np.diff(np.interp(np.arange(levels + 1), at, below)).clip(np.finfo(np.float32).tiny)
+        return [*((1 - self.gaps) * each).tolist(), *([self.gaps] if self.gaps else [])]
 
     @property
     def typed(self) -> bool:

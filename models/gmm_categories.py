@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -116,10 +115,5 @@ class Categories(nn.Module):
 
 
 def _shares(column: Column) -> list[float]:
-    """Those of a column's outcomes among the training examples: of all levels by its distribution, and of the gap."""
-    if not by_level(column):
-        return [1 - column.gaps, column.gaps]
-    levels = column.levels or 0
-    at, below = zip(*(column.distribution or ((0.0, 0.0), (float(levels), 1.0))), strict=True)
-    shares = np.diff(np.interp(np.arange(levels + 1), at, below)).clip(np.finfo(np.float32).tiny)
-    return [*((1 - column.gaps) * shares).tolist(), *([column.gaps] if column.gaps else [])]
+    """Those of a column's outcomes among the training examples: of all levels, or of values and of the gap."""
+    return column.shares if by_level(column) else [1 - column.gaps, column.gaps]

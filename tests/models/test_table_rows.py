@@ -14,6 +14,7 @@ from models.catalogue import build, family_class
 from models.columns import Column
 from models.contract import Batch, Completion, Density, Event, Family, Latent
 from models.layers.bins import log_gaussian_interval
+from models.layers.tables.column_outputs import Names
 from models.layers.tables.marginals import Marginals
 from models.layers.tables.table_numbers import TableNumbers
 from models.layers.tables.table_units import TableUnits
@@ -247,3 +248,11 @@ def test_masses_of_intervals_are_those_of_high_precision(a: float, b: float) -> 
     ends = torch.tensor([a], dtype=torch.float64), torch.tensor([b], dtype=torch.float64)
     no = torch.tensor([False])
     assert log_gaussian_interval(*ends, no, no).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_many_names_begin_with_their_shares() -> None:
+    """A distribution that is known at fewer points than there are names says something of each of them."""
+    column = Column(levels=100, names=True, gaps=0.5, distribution=((0.0, 0.0), (1.0, 0.5), (99.0, 0.99), (100.0, 1.0)))
+    assert len(column.shares) == 101 and sum(column.shares) == pytest.approx(1)
+    assert column.shares[0] == pytest.approx(0.25) and column.shares[50] == pytest.approx(0.245 / 98)
+    assert Names([column]).start()[0].softmax(0).tolist() == pytest.approx(column.shares, rel=1e-5)

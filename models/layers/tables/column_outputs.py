@@ -9,7 +9,6 @@ So missing values are modelled as what they are, an outcome, and never imputed. 
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
@@ -70,10 +69,7 @@ class Names(Group):
         """The shares of the training examples."""
         started = torch.zeros(len(self.columns), self.size)
         for c, column in enumerate(self.columns):
-            shares = torch.tensor([share for _, share in column.distribution]).diff() * (1 - column.gaps)
-            started[c, : len(shares)] = shares.log()
-            if column.gaps:
-                started[c, len(shares)] = math.log(column.gaps)
+            started[c, : len(column.shares)] = torch.tensor(column.shares).log()
         return started
 
     def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
