@@ -92,3 +92,13 @@ class Marginals(nn.Module):
         _, _, slope = self._segment(start)
         y = torch.special.ndtri(self.share.gather(1, end).T.clamp(EDGE, 1 - EDGE))
         return (below | above) & self.real, self.at.gather(1, end).T, y, slope * torch.exp(-log_normal_density(y))
+
+
+def level_shares(column: Column) -> Tensor:
+    """The shares (K,) of a column's levels, in float64, by its distribution function; all alike if it is not known."""
+    points = column.distribution or ((0.0, 0.0), (float(column.levels or 1), 1.0))
+    at, share = torch.tensor(points, dtype=torch.float64).T.contiguous()
+    edges = torch.arange((column.levels or 1) + 1, dtype=torch.float64)
+    segment = (torch.searchsorted(at, edges, right=True) - 1).clamp(0, len(points) - 2)
+    slope = share.diff() / at.diff()
+    return (share[segment] + (edges - at[segment]) * slope[segment]).diff()
