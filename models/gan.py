@@ -11,7 +11,8 @@ with the losses L of `layers/adversarial.py` and the networks of `gan_networks.p
 spectral normalisation and clipped weights all bound how steep d can be.
 
 Shapes: z (N, L), x and G(z) (N, *event), d (N,). Integers are dequantised, so that the discriminator cannot tell real
-from fake by their being whole numbers, and brought to the scale -1 … 1; vectors are standardised.
+from fake by their being whole numbers, and brought to the scale -1 … 1; vectors are standardised. Of the rows of a
+table both players see numbers, names and gaps, and are told what a row shall have: see `gan_tables.py`.
 
 The moving average of the generator that is often exported is the training loop's `ema_decay`: with it, averages of all
 weights are validated and exported, while training continues with the weights themselves.
@@ -63,7 +64,8 @@ class GANConfig(FamilyConfig):
     """What both players lower; `wasserstein` needs a bound on the critic's slope."""
 
     architecture: Architecture = "dcgan"
-    """`mlp` for events of any kind; `dcgan` and `residual` for images whose sides can be halved."""
+    """`mlp` for events of any kind, and the only one for tables; `dcgan` and `residual` for images whose sides can be
+    halved."""
 
     latent: int = Field(default=32, ge=1)
     """L, the length of the generator's input noise."""
@@ -113,8 +115,8 @@ class GANConfig(FamilyConfig):
     """One-sided label smoothing: the discriminator's target for real examples is one minus this."""
 
     instance_noise: float = Field(default=0.0, ge=0)
-    """σ_0, the standard deviation of noise on all that the discriminator sees, on the scale -1 … 1 of integers or in
-    standard deviations of vectors."""
+    """σ_0, the standard deviation of noise on all that the discriminator sees, on the scale -1 … 1 of integers, in
+    standard deviations of vectors and of the numbers of a table, or beside the ones of its names."""
 
     instance_noise_steps: int = Field(default=1000, ge=1)
     """T, the step by which the instance noise has decayed to nothing."""

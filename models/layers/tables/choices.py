@@ -42,7 +42,7 @@ class Choices(nn.Module):
         number, there = list[int](), list[int]()
         chosen = [d for d, column in enumerate(columns) if column.names or column.gaps]
         for d in chosen:
-            own = range(starts[d], starts[d + 1])
+            own = list(range(starts[d], starts[d + 1]))
             if not columns[d].names:
                 number.append(own[0])
                 there.append(len(places))
