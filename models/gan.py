@@ -11,7 +11,8 @@ with the losses L of `layers/adversarial.py` and the networks of `gan_networks.p
 spectral normalisation and clipped weights all bound how steep d can be.
 
 Shapes: z (N, L), x and G(z) (N, *event), d (N,). Integers are dequantised, so that the discriminator cannot tell real
-from fake by their being whole numbers, and brought to the scale -1 … 1; vectors are standardised.
+from fake by their being whole numbers, and brought to the scale -1 … 1; vectors are standardised. Of the rows of a
+table both players see numbers, names and gaps, and are told what a row shall have: see `gan_tables.py`.
 
 The moving average of the generator that is often exported is the training loop's `ema_decay`: with it, averages of all
 weights are validated and exported, while training continues with the weights themselves.
@@ -41,7 +42,8 @@ from .contract import (
     UnsuitableEvent,
     Width,
 )
-from .gan_networks import Architecture, Critic, generator, normalise_spectrally
+from .gan_networks import Architecture, Critic, generator, normalise_spectrally, rows_generator
+from .gan_tables import TableRows
 from .layers.adversarial import LOSSES, LossName, gradient_penalty, squared_slope
 from .layers.diffaugment import changed
 from .layers.draws import draw
@@ -62,7 +64,8 @@ class GANConfig(FamilyConfig):
     """What both players lower; `wasserstein` needs a bound on the critic's slope."""
 
     architecture: Architecture = "dcgan"
-    """`mlp` for events of any kind; `dcgan` and `residual` for images whose sides can be halved."""
+    """`mlp` for events of any kind, and the only one for tables; `dcgan` and `residual` for images whose sides can be
+    halved."""
 
     latent: int = Field(default=32, ge=1)
     """L, the length of the generator's input noise."""
@@ -112,8 +115,8 @@ class GANConfig(FamilyConfig):
     """One-sided label smoothing: the discriminator's target for real examples is one minus this."""
 
     instance_noise: float = Field(default=0.0, ge=0)
-    """σ_0, the standard deviation of noise on all that the discriminator sees, on the scale -1 … 1 of integers or in
-    standard deviations of vectors."""
+    """σ_0, the standard deviation of noise on all that the discriminator sees, on the scale -1 … 1 of integers, in
+    standard deviations of vectors and of the numbers of a table, or beside the ones of its names."""
 
     instance_noise_steps: int = Field(default=1000, ge=1)
     """T, the step by which the instance noise has decayed to nothing."""
@@ -144,6 +147,7 @@ class GAN(Family, Features):
 
     Config = GANConfig
     parallel_sampling = True
+    typed_columns = True
     config: GANConfig
 
     def __init__(self, config: GANConfig, event: Event) -> None:
@@ -152,13 +156,20 @@ class GAN(Family, Features):
         if config.augment and (event.kind != "image" or event.levels is None):
             raise UnsuitableEvent(f"augment: true changes images of integers, not {event.in_words}; leave it out")
         self.loss = LOSSES[config.loss]
-        self.units = standardiser(event)
-        inputs = config.latent + self.classes
-        self.generator = generator(config.architecture, event, inputs, config.width, config.hidden)
+        self.table = TableRows(event, self.classes) if event.kind == "table" else None
+        self.units = standardiser(event) if self.table is None else self.table.numbers
+        told = self.classes
+        if self.table is None:
+            self.seen = event
+            inputs = config.latent + told
+            self.generator = generator(config.architecture, event, inputs, config.width, config.hidden)
+        else:
+            self.seen, told = self.table.seen, told + self.table.choices.total
+            self.generator = rows_generator(self.table.numbers.total, config.latent + told, config.hidden)
         self.discriminator = Critic(
             config.architecture,
-            event,
-            self.classes,
+            self.seen,
+            told,
             config.width,
             config.hidden,
             rowwise=config.spectral_norm or config.gradient_penalty > 0 or config.r1 > 0,
@@ -190,6 +201,8 @@ class GAN(Family, Features):
     def initialise(self, x: Tensor, labels: Tensor | None, generator: torch.Generator) -> None:
         if self.units is not None:
             self.units.initialise(x)
+        if self.table is not None:
+            self.table.initialise(x, labels)
 
     # Training
 
@@ -224,7 +237,7 @@ class GAN(Family, Features):
             weight.clamp_(-clip, clip)
 
     def _discriminator_loss(self, batch: Batch) -> Tensor:
-        context = one_hot(batch.labels, self.classes)
+        batch, context = self._told(batch)
         real = self._shown(self._real(batch), batch)
         with torch.no_grad():
             fake = self._shown(self._fake(batch, context), batch)
@@ -250,21 +263,48 @@ class GAN(Family, Features):
         return loss
 
     def _generator_loss(self, batch: Batch) -> Tensor:
-        context = one_hot(batch.labels, self.classes)
-        fake = self._shown(self._fake(batch, context), batch)
-        return self.loss.generator(self._score(fake, context)).mean()
+        batch, context = self._told(batch)
+        h = self._outputs(batch, context)
+        fake = self._shown(self._as_seen(h, batch), batch)
+        loss = self.loss.generator(self._score(fake, context))
+        if self.table is not None and context is not None:
+            loss = loss + self.table.cross_entropy(h, context[:, self.classes :])
+        return loss.mean()
+
+    def _told(self, batch: Batch) -> tuple[Batch, Tensor | None]:
+        """A batch, and what both players are told of its rows: labels, and of a table conditions, (N, C) if any."""
+        if self.table is None:
+            return batch, one_hot(batch.labels, self.classes)
+        batch, condition = self.table.conditioned(batch)
+        return batch, self._context(batch.labels, condition)
+
+    def _context(self, labels: Tensor | None, condition: Tensor) -> Tensor:
+        context = one_hot(labels, self.classes)
+        return condition if context is None else append(context, condition)
 
     def _real(self, batch: Batch) -> Tensor:
-        """Examples (N, *event) as the discriminator sees them."""
+        """Examples (N, *seen) as the discriminator sees them."""
+        if self.table is not None:
+            return self.table.real(batch)
         if self.units is not None:
-            return self.units(batch.x)[0]
+            return self.units.numbers(batch.x)
         return centred(batch.x, self.event, batch.noise.uniform(*self.event.shape))
 
     def _fake(self, batch: Batch, context: Tensor | None) -> Tensor:
-        """Generated examples (N, *event) as the discriminator sees them."""
+        """Generated examples (N, *seen) as the discriminator sees them."""
+        return self._as_seen(self._outputs(batch, context), batch)
+
+    def _outputs(self, batch: Batch, context: Tensor | None) -> Tensor:
+        """G(z) (N, *seen)."""
         z = batch.noise.normal(self.config.latent).to(next(self.generator.parameters()))
-        fake: Tensor = self.generator(append(z, context))
-        return fake
+        outputs: Tensor = self.generator(append(z, context))
+        return outputs
+
+    def _as_seen(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """What the discriminator sees (N, *seen) of the generator's outputs."""
+        if self.table is None:
+            return outputs
+        return self.table.generated(outputs, batch.noise.uniform(self.table.choices.total))
 
     def _shown(self, x: Tensor, batch: Batch) -> Tensor:
         """x as the discriminator is shown it: changed, and with the instance noise of the batch's step."""
@@ -273,7 +313,7 @@ class GAN(Family, Features):
         if not self.config.instance_noise:
             return x
         left = (1 - batch.step / self.config.instance_noise_steps).clamp_min(0)
-        return x + self.config.instance_noise * left * batch.noise.normal(*self.event.shape).to(x)
+        return x + self.config.instance_noise * left * batch.noise.normal(*self.seen.shape).to(x)
 
     def _score(self, x: Tensor, context: Tensor | None) -> Tensor:
         """d(x) (N,), in float32 where the network computes in bfloat16."""
@@ -300,7 +340,7 @@ class GAN(Family, Features):
         `score_gap` is E[d(x)] - E[d(G(z))], `generator_slope` E|dL_G/dd|; D = σ(d) where d is a logit. They are those
         of a finished model: without instance noise, and with the running moments of a batch normalisation.
         """
-        context = one_hot(batch.labels, self.classes)
+        batch, context = self._told(batch)
         real, fake = self._score(self._real(batch), context), self._score(self._fake(batch, context), context)
         with torch.enable_grad():
             d = fake.detach().requires_grad_()
@@ -336,7 +376,12 @@ class GAN(Family, Features):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         weight = next(self.generator.parameters())
-        drawn = draw(n, self.config.latent, labels, self.label_shares, temperature, generator, weight)
+        uniforms = 0 if self.table is None else self.table.uniforms
+        drawn = draw(n, self.config.latent, labels, self.label_shares, temperature, generator, weight, uniforms)
+        if self.table is not None:
+            condition = self.table.condition(drawn.u[:, 0], drawn.labels)
+            h = self.generator(append(drawn.z, self._context(drawn.labels, condition)))
+            return self.table.rows(h, drawn.u[:, 1:], temperature)
         y = self.generator(append(drawn.z, one_hot(drawn.labels, self.classes)))
         return from_centred(y, self.event) if self.units is None else self.units.quantise(y)
 

@@ -1,16 +1,18 @@
 """The two networks of an adversarial game, in three architectures: a generator z → G(z), and a critic x → d(x).
 
-    mlp        linear layers, for examples of any shape
+    mlp        linear layers, for examples of any shape; with batch normalisation and shortcuts for rows of a table
     dcgan      a strided convolution per halving of the image, transposed ones in the generator, batch normalisation
     residual   pre-activation blocks that resize by nearest neighbours and by means, a global sum in the critic
 
 Shapes: z (N, L), with the one-hot label behind it where the model is conditional; G(z) and x (N, *event), integers on
 the scale -1 … 1, vectors standardised; d (N,). The critic of a conditional model projects its features on the class.
+Rows of a table are vectors of the numbers of `gan_tables.py`, and what they are told of stands beside the label.
 
 Radford, Metz & Chintala, "Unsupervised Representation Learning with DCGAN", 2015 (arXiv:1511.06434). The residual
 networks are those of Gulrajani et al., 2017 (arXiv:1704.00028), and Miyato et al., "Spectral Normalization for
 Generative Adversarial Networks", 2018 (arXiv:1802.05957), at a width of choice; the projection: Miyato & Koyama, 2018
-(arXiv:1802.05637).
+(arXiv:1802.05637). The generator of rows is that of Xu et al., "Modeling Tabular Data using Conditional GAN", 2019
+(arXiv:1907.00503).
 """
 
 from __future__ import annotations
@@ -46,6 +48,19 @@ def generator(
             layers = _residual_generator(event, inputs, width)
     # Integers have ends, which tanh keeps to; standardised vectors have none.
     return nn.Sequential(*layers, *([] if event.levels is None else [nn.Tanh()]))
+
+
+def rows_generator(numbers: int, inputs: int, hidden: Sequence[int]) -> nn.Sequential:
+    """A network z (N, inputs) → G(z) (N, numbers) for the rows of a table, as CTGAN has it (Xu et al., 2019).
+
+    Their numbers depend on single inputs, such as a condition, as much as on mixtures of them: each hidden layer is
+    normalised over the batch, and stands beside its own input in that of the next.
+    """
+    layers: list[nn.Module] = []
+    for width in hidden:
+        layers.append(Beside(inputs, width))
+        inputs += width
+    return nn.Sequential(*layers, nn.Linear(inputs, numbers))
 
 
 class Critic(nn.Module):
@@ -141,6 +156,18 @@ def _mlp_generator(event: Event, inputs: int, hidden: Sequence[int]) -> list[nn.
     for before, after in pairwise((inputs, *hidden)):
         layers += [nn.Linear(before, after), nn.ReLU()]
     return [*layers, nn.Linear(hidden[-1], event.dimensions), nn.Unflatten(1, event.shape)]
+
+
+class Beside(nn.Module):
+    """h (N, I) → relu(norm(linear(h))) (N, width) with h behind it."""
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__()
+        self.layer = nn.Sequential(nn.Linear(inputs, width, bias=False), GlobalBatchNorm(width), nn.ReLU())
+
+    def forward(self, h: Tensor) -> Tensor:
+        """(N, width + I) of features (N, I)."""
+        return torch.cat([self.layer(h), h], 1)
 
 
 def _mlp_critic(event: Event, hidden: Sequence[int]) -> tuple[list[nn.Module], int]:

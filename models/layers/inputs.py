@@ -32,7 +32,7 @@ def lens(event: Event) -> Standardised | TableNumbers | None:
 def input_channels(event: Event) -> int:
     """The length of the first axis of what `network_input` makes."""
     if event.kind == "table":
-        return sum(block_widths(event))
+        return sum(block_widths(event.columns or ()))
     return event.shape[0] if event.ordered else event.shape[0] * (event.levels or 1)
 
 

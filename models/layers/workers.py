@@ -19,6 +19,15 @@ def sum_over_workers(x: Tensor) -> Tensor:
     return x
 
 
+def rows_of_all_workers(x: Tensor, start: int, total: int) -> Tensor:
+    """The rows (total, …) of the global batch, of which x (N, …) are those from `start` on; x if one worker is all."""
+    if not (is_available() and is_initialized()) or len(x) == total:
+        return x
+    whole = x.new_zeros(total, *x.shape[1:])
+    whole[start : start + len(x)] = x
+    return sum_over_workers(whole)
+
+
 def mean_over_rows(x: Tensor) -> Tensor:
     """The mean (…) of x (N, …) over the rows of the global batch, differentiable."""
     total = sum_over_workers(torch.cat([x.sum(0).flatten(), x.new_full((1,), len(x))]))

@@ -179,7 +179,9 @@ def complain_of_misfits(root: Path, params: Params) -> None:
         known, made_of = (json.loads((root / path).read_text(encoding="utf-8")) for path in (SUMMARY, SECTION))
         if made_of != {"section": section_digest(params.data), "data": known["digest"]}:
             return
-        event = Event.of({key: known[key] for key in ("shape", "levels", "classes", "ordered")})
+        # Of the columns of a table the summary says that they have types, and not which.
+        typed = [{"levels": 2, "names": True}] * known["shape"][0] if known.get("kind") == "table" else None
+        event = Event.of({key: known[key] for key in ("shape", "levels", "classes", "ordered")} | {"columns": typed})
     except (OSError, ValueError, KeyError, TypeError):  # not there yet, or not whole: `prepare` will write them
         return
     found = list(misfits(params, event))

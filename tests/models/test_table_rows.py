@@ -80,7 +80,7 @@ def test_an_event_with_typed_columns_is_a_table() -> None:
 
 
 def test_families_that_cannot_model_rows_say_which_can() -> None:
-    for name in ("gan", "wavenet", "pixelcnn", "autoencoder"):
+    for name in ("progressive_gan", "wavenet", "pixelcnn", "autoencoder"):
         assert (reason := family_class(name).refusal(EVENT)) is not None and "table" in reason
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
+from ...columns import Column
 from ...contract import Event
 from .marginals import Marginals
 
 FARTHEST = 8.0  # standard deviations
 
 
-def block_widths(event: Event) -> list[int]:
+def block_widths(columns: Sequence[Column]) -> list[int]:
     """How many numbers each column takes."""
-    columns = event.columns or ()
     return [((column.levels or 1) if column.names else 1) + (column.gaps > 0) for column in columns]
 
 
@@ -23,6 +25,7 @@ class TableNumbers(nn.Module):
     With `even` blocks all are as wide as the widest, with zeros that fill them up. All of them have `total` numbers.
     """
 
+    levels: Tensor
     start: Tensor
     names: Tensor
     whole: Tensor
@@ -33,13 +36,15 @@ class TableNumbers(nn.Module):
         super().__init__()
         columns = event.columns or ()
         self.marginals = Marginals(columns)
-        own = block_widths(event)
+        own = block_widths(columns)
         widths = [max(own)] * len(own) if even else own
         starts = [sum(widths[:number]) for number in range(len(widths))]
         self.total = sum(widths)
         holed = [number for number, column in enumerate(columns) if column.gaps]
         after = [starts[d] + own[d] - 1 for d in holed]
+        self.named = [(d, starts[d], column.levels or 1) for d, column in enumerate(columns) if column.names]
         buffers = {
+            "levels": torch.tensor([column.levels or 1 for column in columns], dtype=torch.float64),
             "start": torch.tensor(starts),
             "names": torch.tensor([column.names for column in columns]),
             "whole": torch.tensor([column.levels is not None for column in columns]),
@@ -52,11 +57,11 @@ class TableNumbers(nn.Module):
     def initialise(self, x: Tensor) -> None:
         """The event says all that has to be known."""
 
-    def numbers(self, x: Tensor) -> Tensor:
-        """(N, total) of rows x (N, D)."""
+    def numbers(self, x: Tensor, u: float | Tensor = 0.5) -> Tensor:
+        """(N, total) of rows x (N, D), integers at u (N, D) of their bins, by default at the middles."""
         gap = x.isnan()
         there = torch.where(gap, 0.0, x)
-        y, _ = self.marginals(there.double() + 0.5 * self.whole)
+        y, _ = self.marginals(there.double() + u * self.whole)
         values = torch.where(self.names, 1.0, y.clamp(-FARTHEST, FARTHEST)).masked_fill(gap, 0.0)
         places = self.start + torch.where(self.names, there, 0.0).long()
         dtype = torch.get_default_dtype()
@@ -64,6 +69,15 @@ class TableNumbers(nn.Module):
         made.scatter_(1, places, values.to(dtype))
         made[:, self.gap_at] = gap[:, self.holed].to(dtype)
         return made
+
+    def quantise(self, y: Tensor) -> Tensor:
+        """Rows (N, D), as float32, of such numbers y (N, total): what the types allow, and the inverse of `numbers`."""
+        t = self.marginals.inverse(y[:, self.start])
+        x = torch.where(self.whole, t.floor().clamp_min(0).minimum(self.levels - 1), t)
+        for d, start, levels in self.named:
+            x[:, d] = y[:, start : start + levels].argmax(1).to(x)
+        x[:, self.holed] = x[:, self.holed].masked_fill(y[:, self.gap_at] > 0.5, torch.nan)
+        return x.float()
 
     def block(self, x: Tensor, column: int) -> Tensor:
         """The numbers (N, width) of a column's values x (N,), where all blocks are even."""

@@ -635,6 +635,23 @@ def test_prepared_data_is_asked_where_parameters_do_not_tell(tmp_path: Path) -> 
     complain_of_misfits(tmp_path, params)
 
 
+def test_prepared_rows_with_types_are_tried_as_such(tmp_path: Path) -> None:
+    """Outputs of integers and of vectors are nothing to them, and a GAN makes them by linear layers alone."""
+    entries: dict[str, Any] = {name: {"model": name} for name in ("made", "vae", "gan")}
+    raw: dict[str, Any] = {"data": {"source": "csv", "path": "x.csv", "test_count": 0.1}, "entries": entries}
+    params = parse(raw)
+    summary = {"kind": "table", "shape": [6], "levels": None, "classes": 0, "ordered": True, "digest": "d"}
+    write_json(tmp_path / "artifacts/prepare/summary.json", summary)
+    write_json(tmp_path / "artifacts/prepare/section.json", {"section": section_digest(params.data), "data": "d"})
+    with pytest.raises(UserError) as error:
+        complain_of_misfits(tmp_path, params)
+    (line,) = str(error.value).splitlines()
+    assert line.startswith("params.yaml: entries.gan.config: architecture: dcgan makes images of integers, not a table")
+    assert "architecture: mlp makes any" in line
+    entries["gan"]["config"] = {"architecture": "mlp"}
+    complain_of_misfits(tmp_path, parse(raw))
+
+
 def test_searched_values_are_tried_on_the_event() -> None:
     odd = {"source": "images", "path": "x", "test_count": 0.1, "mode": "grey", "labels": None, "resize": [7, 9]}
     search = {"architecture": {"choices": ["mlp", "dcgan"]}, "latent": {"low": 1, "high": 1e30}}

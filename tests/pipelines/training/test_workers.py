@@ -26,7 +26,7 @@ from ...models.test_table_rows import rows
 BATCH = 12
 ENTRIES = [
     *sorted(SMALL),
-    *("distilled", "black or white", "half faded in", "free bits", "bounded critic", "augmented", "columns"),
+    *("distilled", "black or white", "half faded in", "free bits", "bounded critic", "augmented", "columns", "rows"),
 ]
 BLACK_OR_WHITE = replace(IMAGE, levels=2)
 HALF_FADED_IN = 3  # the step of the small progressive GAN in whose sums old and new layers weigh the same
@@ -77,6 +77,10 @@ def task(entry: str) -> Task:
         gmm.initialise(of_table, None, torch.Generator().manual_seed(0))
         table = Examples(of_table.numpy(), None)
         return Task(entry, gmm, gmm.players(), table, lambda: {"objective": 0.0})
+    if entry == "rows":  # whose conditions, and the rows that have them, are those of the global batch
+        config = family_class("gan").Config(**SMALL["gan"], architecture="mlp", r1=1.0)
+        gan, x = build("gan", config, TABLE), rows(36)
+        return Task(entry, gan, gan.players(), Examples(x.numpy(), None), lambda: {"objective": 0.0})
     model = family("progressive_gan" if entry == "half faded in" else entry)
     return Task(entry, model, model.players(), data, lambda: {"objective": 0.0})
 
