@@ -23,6 +23,7 @@ from ..sources.finding import some
 from .duplicates import duplicates
 from .splitting import ROWS, Dealt, deal, find_rare
 from .transforms import Transform, transform_for
+from .twins import sentences_of_twins
 from .typing_rows import Typed
 
 KINDS = {1: "vector", 2: "sequence", 3: "image"}
@@ -153,6 +154,8 @@ def _meta(
     typed = isinstance(transform, Typed)
     columns = transform.columns if isinstance(transform, Typed) else _columns_of(splits["train"], source)
     decisions = [*source.decisions, *transform.decisions, *([] if typed else _coarse(columns))]
+    if source.channels == "columns" and columns:
+        decisions += sentences_of_twins(splits["train"], columns, data)
     decisions += [
         f"{count:,} examples of {pair.replace(' in ', ' also stand in ')}."
         for pair, count in in_common.items()

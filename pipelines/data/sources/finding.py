@@ -96,6 +96,11 @@ def some(names: Iterable[Any]) -> str:
     return ", ".join(listed[:NAMED]) + more
 
 
+def quoted(name: str) -> str:
+    """A name as it can stand in a list of YAML."""
+    return name if name.replace("_", "a").replace(" ", "a").isalnum() and not name[0].isdigit() else repr(name)
+
+
 def put(spool: Path, name: str, array: np.ndarray) -> Rows:
     """An array in memory as rows on disk."""
     with RowsWriter(spool / f"{name}.npy", array.shape[1:], array.dtype) as writer:

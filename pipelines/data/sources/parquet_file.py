@@ -21,6 +21,7 @@ from pyarrow import types
 
 from ...errors import UserError
 from ...params.table_sections import Table
+from .finding import quoted
 from .foreign import refuse
 from .refusing import refusing
 
@@ -162,11 +163,6 @@ def _plain(kind: pa.DataType) -> pa.DataType:
 
 def _is_single(kind: pa.DataType) -> bool:
     return kind in Nullable or types.is_floating(kind) or any(applies(kind) for applies, _ in CONVERSIONS)
-
-
-def quoted(name: str) -> str:
-    """A name as it can stand in a list of YAML."""
-    return name if name.replace("_", "a").replace(" ", "a").isalnum() and not name[0].isdigit() else repr(name)
 
 
 def without_gaps(frame: pd.DataFrame, data: Table) -> pd.DataFrame:
