@@ -12,7 +12,7 @@ from typing import Any
 from .metrics.metric_catalogue import Metric, counterpart, metric_of
 
 BLANK = "blank"  # the key of metrics.json under which the reasons stand, by the names of the numbers
-REASON = "{count:,} examples are too few: {least} are needed"
+REASON = "{count:,} of the {least} examples that are needed"
 
 
 def too_few_reason(name: str, count: int) -> str:
@@ -73,9 +73,13 @@ def _at(metrics: Any, name: str) -> Any:
 
 
 def sentences_about_blanks(metrics: Mapping[str, Any]) -> list[str]:
-    """What is blank and why, a sentence for each reason, with the titles of the numbers."""
-    titles: dict[str, list[str]] = {}
-    for name, reason in (metrics.get(BLANK) or {}).items():
+    """What is blank and why, a sentence for each count that is needed, with the titles of the numbers."""
+    titles: dict[int, list[str]] = {}
+    for name in metrics.get(BLANK) or ():
         metric = metric_of(name)
-        titles.setdefault(reason, []).append(metric.title if metric else name)
-    return [f"Blank: {', '.join(dict.fromkeys(names))}: {reason}." for reason, names in titles.items()]
+        assert metric is not None, name
+        titles.setdefault(metric.least, []).append(metric.title)
+    return [
+        f"Blank, since there are fewer than the {least} examples that are needed: {', '.join(dict.fromkeys(names))}."
+        for least, names in sorted(titles.items())
+    ]

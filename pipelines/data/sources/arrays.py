@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import zipfile
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,23 +27,37 @@ def read(data: Arrays, root: Path, spool: Path) -> Source:
     labels = {split: _open(path, name, data, spool) for split, name in data.labels or () if name is not None}
     if labels and labels.keys() != arrays.keys():
         raise UserError(f"params.yaml: data.labels: must name the same splits as data.arrays: {', '.join(arrays)}")
-    kinds = {split: _shape(rows, data) for split, rows in arrays.items()}
-    if len(set(kinds.values())) > 1:
-        raise UserError(f"{path}: the splits have different shapes: {', '.join(map(str, kinds.values()))}")
-    shape, levels = kinds["train"], _levels(arrays, data)
-    scaled = None if levels is None else rescaling(data, levels, arrays["train"])
-    parts = {
-        split: Part(_arranged(rows, shape, levels, data, spool / f"{split}_x.npy", scaled))
-        for split, rows in arrays.items()
-    }
-    decisions = [scaled.sentence()] if scaled else []
+    arranged = as_examples(path, arrays, data, spool)
+    parts = {split: Part(rows) for split, rows in arranged.rows.items()}
     class_names: list[str] = []
     if labels:
         parts, class_names = _labelled(parts, labels, data, spool)
     used = sorted({rows.path for rows in (*arrays.values(), *labels.values())}) if path.is_dir() else [path]
     checksums = {file.name: file_digest(file) for file in used}
-    columns, channels = _meaning(shape, data)
-    return Source(parts, levels, channels, class_names, columns, decisions, checksums)
+    columns, channels = _meaning(parts["train"].x.shape[1:], data)
+    return Source(parts, arranged.levels, channels, class_names, columns, arranged.decisions, checksums)
+
+
+@dataclass(frozen=True)
+class Arranged:
+    """The examples of each split, how many levels they have, and what was done to them."""
+
+    rows: dict[str, Rows]
+    levels: int | None
+    decisions: list[str]
+
+
+def as_examples(path: Path, arrays: dict[str, Rows], data: Arrays, spool: Path) -> Arranged:
+    """The arrays of a file in the shape and with the levels that the parameters say."""
+    kinds = {split: _shape(rows, data) for split, rows in arrays.items()}
+    if len(set(kinds.values())) > 1:
+        raise UserError(f"{path}: the splits have different shapes: {', '.join(map(str, kinds.values()))}")
+    shape, levels = kinds["train"], _levels(arrays, data)
+    scaled = None if levels is None else rescaling(data, levels, arrays["train"])
+    rows = {
+        split: _arranged(rows, shape, levels, data, spool / f"{split}_x.npy", scaled) for split, rows in arrays.items()
+    }
+    return Arranged(rows, levels, [scaled.sentence()] if scaled else [])
 
 
 def _only(path: Path, data: Arrays) -> str:

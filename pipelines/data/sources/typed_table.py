@@ -28,6 +28,7 @@ from .choosing import Choice, choose, resolved
 from .finding import CLASSES, checksum, existing, in_order, some
 from .frames import TableFile, open_table, sentences, table_files
 from .number_style import as_numbers
+from .pixel_columns import pixel_hint
 
 COARSE = 100  # steps of float32 within a standard deviation, below which too little is left of a number
 LOOKING = "looking at"
@@ -61,6 +62,8 @@ def read(data: Table, root: Path, spool: Path) -> Source:
     writer = _Writer(choice, data, types, in_order(labels), np.dtype(np.float32 if plain else np.float64))
     parts = {split: writer.write(split, some_files, spool) for split, some_files in files.items()}
     said = [*sentences_about(decided, looks, writer.dropped, data), *said_of_marks(marks), *sentences(every)]
+    whole = all(look.numeric and look.decimals == 0 and 0 <= look.low <= look.high <= 255 for look in looks.values())
+    said += pixel_hint(choice.columns, whole)
     meta = {
         "types": list(types.values()),
         "why": [each.why for each in kept],

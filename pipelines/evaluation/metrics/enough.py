@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-CLASS = 5  # the average of a class
+MEAN = 5  # an average and its standard error
 COMPLETED = 8  # examples that are completed, each several times
-MEAN = 10  # an average and its standard error
 SHARE = 20  # a share, or the probability that one number exceeds another: ±0.2 of a half
 NEAR = 50  # distances of sets: a ball around five neighbours holds a tenth of all
 LEARNT = 100  # what trees learn, whose leaves have twenty rows, and a percentile

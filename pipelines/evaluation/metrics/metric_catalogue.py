@@ -14,7 +14,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, Literal
 
-from .enough import CLASS, COMPLETED, LEARNT, MEAN, NEAR, SHARE
+from .enough import COMPLETED, LEARNT, MEAN, NEAR, SHARE
 from .numerals import number, rounded
 
 LIKELIHOOD, QUALITY, USE, SPEED, COST, ABILITIES = (
@@ -112,7 +112,7 @@ _ALL = (
     ),
     Metric(
         "nll_by_class.*", LIKELIHOOD, "NLL of a class", "Negative log p(x) of the test examples of each class.",
-        scale="as NLL", better="lower", digits=4, least=CLASS, split="test", examples="nll_by_class_examples.*",
+        scale="as NLL", better="lower", digits=4, least=MEAN, split="test", examples="nll_by_class_examples.*",
     ),
     Metric(
         "outliers.*.nll", LIKELIHOOD, "NLL of foreign examples",

@@ -15,7 +15,7 @@ from pipelines.stages import evaluate, features
 
 from ..small_projects import finish, project_with
 
-FEW = "15 examples are too few: 50 are needed"
+FEW = "15 of the 50 examples that are needed"
 
 
 def test_numbers_of_too_few_examples_are_blank_with_their_intervals() -> None:
@@ -38,7 +38,7 @@ def test_numbers_in_mappings_are_counted_by_their_own_names() -> None:
     measured = {"nll_by_class": {"a.b": 1.0, "c": 2.0}, "nll_by_class_examples": {"a.b": 3, "c": 9}}
     found = without_few(measured, 12)
     assert found["nll_by_class"] == {"a.b": None, "c": 2.0}
-    assert found[BLANK] == {"nll_by_class.a.b": "3 examples are too few: 5 are needed"}
+    assert found[BLANK] == {"nll_by_class.a.b": "3 of the 5 examples that are needed"}
 
 
 def test_what_says_no_count_was_measured_on_the_test_split() -> None:
@@ -51,11 +51,11 @@ def test_what_was_not_measured_and_what_is_no_metric_stay_as_they_are() -> None:
     assert without_few(measured, 3) == measured
 
 
-def test_a_sentence_for_each_reason() -> None:
-    found = without_few({"fid": 1.0, "kid": 1.0, "fid_references": 15, "nll_nats": 1.0, "nll_examples": 9}, 15)
+def test_a_sentence_for_each_count_that_is_needed() -> None:
+    found = without_few({"fid": 1.0, "kid": 1.0, "fid_references": 15, "nll_nats": 1.0, "nll_examples": 4}, 15)
     assert sentences_about_blanks(found) == [
-        f"Blank: FID, KID: {FEW}.",
-        "Blank: NLL: 9 examples are too few: 10 are needed.",
+        "Blank, since there are fewer than the 5 examples that are needed: NLL.",
+        "Blank, since there are fewer than the 50 examples that are needed: FID, KID.",
     ]
     assert sentences_about_blanks({"fid": 1.0}) == []
 
@@ -83,4 +83,7 @@ def test_fifteen_test_rows_leave_precision_and_recall_blank(tmp_path: Path, caps
     assert [metrics[name] for name in blank] == [None] * len(blank)
     assert metrics["nll_nats"] is not None
     assert metrics[BLANK]["precision"] == FEW
-    assert "evaluate@gmm: Blank: FID, KID, Precision" in capsys.readouterr().out
+    assert (
+        "evaluate@gmm: Blank, since there are fewer than the 50 examples that are needed: FID, KID, Precision"
+        in capsys.readouterr().out
+    )
