@@ -51,8 +51,8 @@ def summary(data: Prepared) -> dict[str, Any]:
 
 def _check(project: Project, data: Prepared) -> None:
     """Families and counts that do not fit the examples are refused before anything is trained on them."""
-    params = project.params
-    wrong = [*misfits(params, data.event), *too_few(params, data.meta["counts"]["test"])]
+    params, counts = project.params, data.meta["counts"]
+    wrong = [*misfits(params, data.event), *too_few(params, counts["val"], counts["test"])]
     if wrong:
         raise UserError("\n".join(wrong))
 
