@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_bool_dtype, is_numeric_dtype
+from pandas.api.types import is_bool_dtype, is_numeric_dtype, is_string_dtype
 
 from ...errors import UserError
 from ...params.table_sections import Table
 from ...progress import progress
 from ..rows import Rows, RowsWriter
+from ..tables.looking import CODE
 from . import Part, Source
 from .choosing import Choice, choose
 from .finding import CLASSES, checksum, existing, in_order, quoted, some
@@ -37,13 +38,26 @@ def read(data: Table, root: Path, spool: Path) -> Source:
         table.look(some_files)
     parts = {split: table.write(split, some_files, spool) for split, some_files in files.items()}
     every = [file for some_files in files.values() for file in some_files]
-    said += [*table.sentences(), *sentences(every)]
+    said += [*table.sentences(), *sentences(every), *_codes(files["train"][0], choice)]
     sums = checksum([file.path for file in every], root)
     if data.shape is not None:
         parts, levels, more = as_pixels(files["train"][0].path, parts, data, spool)
         return Source(parts, levels, channels_of(data.shape), table.class_names, [], [*said, *more], sums)
     said += pixel_hint(table.names, all(low >= 0 and table.high[name] <= 255 for name, low in table.low.items()))
     return Source(parts, None, "columns", table.class_names, table.names, said, sums, {"fill": data.missing == "mean"})
+
+
+def _codes(file: TableFile, choice: Choice) -> list[str]:
+    """What is said of columns that begin with values that look like codes, and were read as numbers."""
+    names = [name for name in choice.columns if name not in choice.categorical]
+    first = next((frame for frame, _ in file.frames(names, "all")), pd.DataFrame()) if file.written else pd.DataFrame()
+    written = [name for name in first if is_string_dtype(first[name]) and first[name].str.fullmatch(CODE).any()]
+    if not written:
+        return []
+    return [
+        f"Values of {some(written)} begin with zeros, as codes do, and were read as numbers: if they are codes, write"
+        " them under data.categorical, or remove types: false."
+    ]
 
 
 @dataclass
