@@ -33,6 +33,7 @@ from .room import lack_of_room, room
 from .schema import Block, Dimension, Distill, Params
 from .source_section import Source
 
+COVARIANCE = 2  # examples without which there is none
 OUTPUTS = ("data/prepared", "artifacts", "report")  # the folders that the workflow writes
 
 
@@ -193,12 +194,20 @@ def _neighbours(params: Params) -> Iterator[str]:
     """Too few examples for the nearest neighbours that are asked for, as far as the parameters tell."""
     data, evaluate = params.data, params.evaluate
     counted = isinstance(data.drawn_test, int) and not data.counts_recordings
-    yield from too_few(params, data.drawn_test if counted else evaluate.references)
+    drawn = isinstance(data.val_count, int) and not data.counts_recordings
+    val = data.val_count if drawn else COVARIANCE
+    yield from too_few(params, val, data.drawn_test if counted else evaluate.references)
 
 
-def too_few(params: Params, test: Any) -> Iterator[str]:
-    """A line where `test` examples are too few for the nearest neighbours that are asked for."""
+def too_few(params: Params, val: Any, test: Any) -> Iterator[str]:
+    """Lines where `val` examples are too few to judge samples by, and `test` examples for the nearest neighbours."""
     evaluate = params.evaluate
+    judged = [name for name, block in params.entries.items() if not _has_objective(block.model)]
+    if judged and val < COVARIANCE:
+        yield (
+            f"{FILE}: data.val_count: {val} validation example is not enough: {', '.join(judged)}"
+            f" {'is' if len(judged) == 1 else 'are'} judged by the FID of samples, which needs {COVARIANCE} or more"
+        )
     least = min(evaluate.samples, evaluate.references, test)
     if least <= evaluate.neighbours:
         where = f"{FILE}: evaluate.neighbours: {evaluate.neighbours} is not allowed"
@@ -261,7 +270,7 @@ def _searches(params: Params) -> Iterator[str]:
             where = f"{FILE}: entries.{name}.search.{key}"
             if key not in fields:
                 yield f"{where}: is no parameter of {block.model}{suggestion(key, fields)}"
-            elif dimension is not None and key == "conditional" and _judged_by_labels(block.model):
+            elif dimension is not None and key == "conditional" and _has_objective(block.model):
                 yield (
                     f"{where}: is not allowed: a {block.model} that is told labels is judged by p(x|y), which is no"
                     " p(x): make two entries, which the report compares by their samples"
@@ -270,8 +279,8 @@ def _searches(params: Params) -> Iterator[str]:
                 yield from _values(params, name, key, dimension, where)
 
 
-def _judged_by_labels(model: str) -> bool:
-    """Has a conditional model of this family an objective that is given the labels?"""
+def _has_objective(model: str) -> bool:
+    """Has this family a likelihood or codes, which judge it? Those of a conditional model are given the labels."""
     return issubclass(family_class(model), Density | Reconstruction)
 
 

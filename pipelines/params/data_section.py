@@ -6,11 +6,12 @@ What a class says about its examples before any file is read (`kind`, `example_s
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from .file_options import RareClasses, Rescale
+from .file_options import Background, RareClasses, Rescale
 from .file_sections import Audio, Images
 from .section import Section
 from .source_section import Count, ImageOptions, Kind, Side, Source
@@ -191,11 +192,26 @@ class Arrays(ImageOptions, RareClasses, Source):
     example by itself (`file`) or of all training `data`, from the 1st to the 99th `percentile` of the training data,
     or from two numbers such as [0, 255]. What lies outside is clipped and counted; null refuses such values."""
 
+    background: Background | None = None
+    """Images whose last channel, the second or the fourth, says how opaque pixels are, are put on white, grey, black,
+    or a colour such as "#ffcc00"; null refuses such images. The range of opacity is that of the numbers' type: 0 … 255
+    for uint8, 0 … 65,535 for uint16, 0 … 1 for real numbers, and that of the levels for other integers."""
+
     class_names: list[str] | None = None
     """Names of the labels 0, 1, …; null takes the labels themselves."""
 
     columns: list[str] | None = None
     """Names of the numbers of a vector; null numbers them."""
+
+    def unread(self) -> Iterator[tuple[str, Iterable[str]]]:
+        if self.labels is None:
+            yield "there are no labels (data.labels)", ("rare", "class_names")
+        if self.shape is not None:
+            yield "data.shape says what rows are", ("layout",)
+            if len(self.shape) > 1:
+                yield "data.shape says that these are no vectors", ("columns",)
+            if len(self.shape) < 3:
+                yield "data.shape says that these are no images", ("background", "bits", "binarise", "palette")
 
     @property
     def reader(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -60,6 +61,10 @@ class Files(RareClasses, Source):
     corrupt: Literal["refuse", "skip"] = "refuse"
     """What happens when a file cannot be read: stop and list such files, or leave them out and say so."""
 
+    def unread(self) -> Iterator[tuple[str, Iterable[str]]]:
+        if self.labels is None:
+            yield "there are no labels (data.labels)", ("rare",)
+
     @property
     def read_paths(self) -> list[str]:
         table = self.labels if isinstance(self.labels, LabelTable) else None
@@ -102,6 +107,11 @@ class Images(ImageOptions, Files):
     files outside of the official splits (`data`), from the 1st to the 99th `percentile` of those, or from two numbers
     such as [0, 4095]. What lies outside is clipped and counted; null refuses such images. Those of 8 bits are
     stretched alike."""
+
+    def unread(self) -> Iterator[tuple[str, Iterable[str]]]:
+        yield from super().unread()
+        if self.resize is None:
+            yield "images keep their size (data.resize)", ("crop",)
 
     @property
     def reader(self) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -103,6 +104,27 @@ class Source(Section):
     def labelled(self) -> bool | None:
         """Do the examples have labels? None if only the files can tell."""
         return None
+
+    def unread(self) -> Iterator[tuple[str, Iterable[str]]]:
+        """Why options are not read with the others as they are, and which: what is given for nothing is refused."""
+        yield from ()
+
+    @model_validator(mode="after")
+    def _all_is_read(self) -> Self:
+        wrong = []
+        for why, names in self.unread():
+            given = [name for name in names if getattr(self, name, None) != _default(type(self), name)]
+            if given:
+                wrong.append(f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} not read: {why}")
+        if wrong:
+            raise ValueError(f"{'; '.join(wrong)}; remove what is not read")
+        return self
+
+
+def _default(section: type[Section], name: str) -> Any:
+    """What an option is where nothing is said; None for one that the section does not have."""
+    field = section.model_fields.get(name)
+    return None if field is None else field.get_default(call_default_factory=True)
 
 
 class ImageOptions(Section):

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from pathlib import PurePath
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from .file_options import RareClasses, Rescale
 from .section import Input, Section
-from .source_section import Count, Kind, Source
+from .source_section import Count, ImageOptions, Kind, Side, Source
+
+EXCEL, PARQUET = (".xlsx", ".xlsm"), (".parquet", ".pq")  # how files are called
+PIXELS = ("bits", "binarise", "palette")
 
 ColumnType = Literal["real", "integer", "boolean", "category", "ordered", "date", "leave_out"]
 
@@ -61,6 +67,16 @@ class WrittenOptions(Section):
     sheet: str | None = None
     """The sheet of an Excel file; null takes the first."""
 
+    def unread_marks(self, written_as: str, encoding: str = "encoding") -> Iterator[tuple[str, Iterable[str]]]:
+        """What does not concern files of a format; the option of the encoding has the name `encoding`."""
+        if written_as == "parquet":
+            marks = ("separator", "decimal", "thousands", "header", "comment", "sheet", encoding)
+            yield "Parquet has names and types of its own", marks
+        elif written_as == "xlsx":
+            yield "a sheet of Excel has cells of its own", ("separator", "comment", encoding)
+        else:
+            yield "a text file has no sheets", ("sheet",)
+
     @model_validator(mode="after")
     def _marks(self) -> WrittenOptions:
         if self.thousands == self.decimal:
@@ -90,7 +106,16 @@ class ColumnOptions(Section):
     """Of categories: how many are told apart; the rarest ones are one more of them together. Null: 100."""
 
 
-class Table(WrittenOptions, Source):
+def _shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    if shape[0] != 1 and (len(shape) == 2 or shape[0] != 3):
+        raise ValueError("must be [1, T] for sequences, or [1, H, W] or [3, H, W] for images")
+    return shape
+
+
+Shape = Annotated[tuple[Side, ...], Field(min_length=2, max_length=3, strict=False), AfterValidator(_shape)]
+
+
+class Table(ImageOptions, RareClasses, WrittenOptions, Source):
     """Rows of a table, whose columns have types. `path` is a file, or a folder of files with the same columns."""
 
     source: Literal["csv", "parquet", "xlsx"]
@@ -117,6 +142,16 @@ class Table(WrittenOptions, Source):
     label: str | None = None
     """Column with the labels; null has none."""
 
+    shape: Shape | None = None
+    """The columns are the pixels of an image, [1, 28, 28] or [3, 32, 32], row by row and channel by channel, or the
+    levels of a sequence, [1, T]; null: they are columns. Those that never vary are kept."""
+
+    levels: int | None = Field(default=None, ge=2, le=256)
+    """With `shape`: how many levels there are, 0 … levels-1; null is 256."""
+
+    rescale: Rescale = None
+    """With `shape`: numbers that are no levels are brought to them, as those of arrays are."""
+
     types: bool = True
     """Columns have types; false makes a row a vector of plain numbers, and refuses what is no number."""
 
@@ -140,9 +175,28 @@ class Table(WrittenOptions, Source):
     """For a vector of plain numbers in place of types: columns (names or patterns) to which noise uniform on [0, width)
     is added: rounded numbers with their rounding as the width, so that a density of real numbers stays bounded."""
 
+    def unread(self) -> Iterator[tuple[str, Iterable[str]]]:
+        excel = self.source == "xlsx" or (self.source == "csv" and PurePath(self.path).suffix.lower() in EXCEL)
+        yield from self.unread_marks("xlsx" if excel else self.source)
+        if self.shape is None:
+            yield "it is for images and sequences, which need data.shape", ("levels", "rescale", *PIXELS)
+        else:
+            yield "with data.shape columns are numbers of one kind", ("types", "categorical", "dequantise")
+            if len(self.shape) == 2:
+                yield "it is for images, and data.shape says that these are sequences", PIXELS
+            if not isinstance(self.columns, list):
+                yield "with data.shape columns have no types: give a list of names, or none", ("columns",)
+            if self.missing == "mean":
+                yield "pixels have levels, of which no mean is one: set it to drop", ("missing",)
+        if self.by_hand and not isinstance(self.columns, list):
+            which = "types: false" if not self.types else "categorical" if self.categorical else "dequantise"
+            yield f"with data.{which} columns have no types: give a list of names, or none", ("columns",)
+        if self.label is None:
+            yield "there are no labels (data.label)", ("rare",)
+
     @property
     def reader(self) -> str:
-        return "table" if self.by_hand else "typed_table"
+        return "table" if self.by_hand or self.shape is not None else "typed_table"
 
     @property
     def by_hand(self) -> bool:
@@ -168,7 +222,17 @@ class Table(WrittenOptions, Source):
 
     @property
     def kind(self) -> Kind | None:
-        return "vector"
+        return "vector" if self.shape is None else "sequence" if len(self.shape) == 2 else "image"
+
+    @property
+    def example_shape(self) -> tuple[int, ...] | None:
+        if self.shape is None or len(self.shape) == 2:
+            return self.shape
+        return self.shape_of(*self.shape)
+
+    @property
+    def level_count(self) -> int | None:
+        return None if self.shape is None else self.levels_of(self.levels or 256)
 
     @property
     def own_test(self) -> bool:
@@ -213,6 +277,14 @@ class Series(WrittenOptions, Source):
 
     encoding: Literal["mu_law", "linear"] = "linear"
     """How the range becomes levels: finer near its middle (µ-law), or evenly."""
+
+    def unread(self) -> Iterator[tuple[str, Iterable[str]]]:
+        ending = PurePath(self.path).suffix.lower()
+        yield from self.unread_marks(
+            "xlsx" if ending in EXCEL else "parquet" if ending in PARQUET else "csv", "text_encoding"
+        )
+        if self.levels is None:
+            yield "real numbers have no levels (data.levels)", ("encoding",)
 
     @property
     def drawn_test(self) -> Count | None:

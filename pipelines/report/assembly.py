@@ -14,6 +14,7 @@ from ..data.prepared import Prepared
 from ..data.rows import Rows
 from ..evaluation.completions import Completions
 from ..evaluation.concerns import warnings
+from ..evaluation.few import sentences_about_blanks
 from ..evaluation.finished import cost_of, weights_digest
 from ..evaluation.latents import Latents
 from ..evaluation.measurements.neighbours import Neighbours
@@ -93,7 +94,10 @@ def _section(project: Project, data: Prepared, row: Row, entry: Entry, real: Exh
         search=_search(project, entry) if entry.space else None,
         distillation=_distillation(project, data, entry, history, by_class) if entry.teacher else None,
         scorecard=_scorecard(evaluated),
-        notes=warnings(collapse_concerns(row, data.event.classes), metrics.get("concerns", [])),
+        notes=[
+            *warnings(collapse_concerns(row, data.event.classes), metrics.get("concerns", [])),
+            *sentences_about_blanks(row),
+        ],
     )
 
 

@@ -35,6 +35,7 @@ def table(group: str) -> str:
 
 def _row(metric: Metric) -> str:
     words = metric.help if not metric.source else f"{metric.help} {metric.source[:1].upper()}{metric.source[1:]}."
+    words += f" Blank of fewer than {metric.least} examples." if metric.least else ""
     cells = (f"`{metric.name}`", metric.reading, BETTER[metric.better], words)
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n"
 

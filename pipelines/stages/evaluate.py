@@ -10,6 +10,7 @@ import torch
 
 from models.contract import Completion, Family
 
+from ..evaluation.few import sentences_about_blanks, without_few
 from ..evaluation.finished import METRICS, weights_digest, write_cost
 from ..evaluation.measurements import abilities, cost, sample_quality, scores, table_quality, use
 from ..evaluation.measurements.neighbours import nearest_training_examples
@@ -37,18 +38,16 @@ def run(project: Project, entry: Entry) -> None:
         of_scores, each_score = scores.measure(subject)
         of_samples, blocks = sample_quality.measure(subject)
         of_rows, card = table_quality.judge(subject)
+        measured = {**of_scores, **of_samples, **of_codes, **of_completions, **use.measure(subject)}
+        of_enough = without_few(measured, len(subject.test))
         metrics = {
             "entry": entry.name,
             "model": entry.model,
             "objective": None,
             "objective_name": name_of_objective(type(family), subject.event),
-            **of_scores,
-            **of_samples,
+            **of_enough,
             **of_rows,
-            **of_codes,
-            **of_completions,
             "completion_approximation": family.approximation if isinstance(family, Completion) else None,
-            **use.measure(subject),
             **cost.measure(subject),
             **abilities.measure(subject),
             "data_digest": subject.data.digest,
@@ -68,6 +67,8 @@ def run(project: Project, entry: Entry) -> None:
         write_json(folder / METRICS, metrics)
         run.log_metrics(metrics)
         run.log_artifact(folder)
+    for sentence in sentences_about_blanks(metrics):
+        print(f"evaluate@{entry.name}: {sentence}")
     objective = f"{metrics['objective_name']} {_shown(metrics['objective'], 4)}"
     print(f"evaluate@{entry.name}: {objective}, fid {_shown(metrics['fid'], 3)}; see {folder}")
 

@@ -11,6 +11,7 @@ from ..data.prepared import Prepared
 from ..data.publishing import publish
 from ..data.sources.finding import counted
 from ..errors import UserError
+from ..evaluation.metrics.enough import sentence_about_few
 from ..files import write_json, write_text
 from ..params.checks import misfits, section_digest, too_few
 from ..params.plan import SECTION, SUMMARY
@@ -50,8 +51,8 @@ def summary(data: Prepared) -> dict[str, Any]:
 
 def _check(project: Project, data: Prepared) -> None:
     """Families and counts that do not fit the examples are refused before anything is trained on them."""
-    params = project.params
-    wrong = [*misfits(params, data.event), *too_few(params, data.meta["counts"]["test"])]
+    params, counts = project.params, data.meta["counts"]
+    wrong = [*misfits(params, data.event), *too_few(params, counts["val"], counts["test"])]
     if wrong:
         raise UserError("\n".join(wrong))
 
@@ -64,6 +65,9 @@ def _tell(project: Project, data: Prepared) -> None:
     if names:
         of_class = [sum(of_split[number] for of_split in meta["class_counts"].values()) for number in range(len(names))]
         print(f"prepare: {len(names):,} classes: {counted(zip(names, of_class, strict=True))}")
+    few = sentence_about_few(meta["counts"]["test"])
+    if few:
+        print(f"prepare: {few}")
     counts = ", ".join(f"{count:,} {name}" for name, count in meta["counts"].items())
     print(f"prepare: {counts} examples of shape {tuple(meta['shape'])} in {data.folder}")
     print(f"prepare: look at them in {project.root / 'report' / 'data.html'}")

@@ -21,8 +21,9 @@ from ..rows import Rows, RowsWriter
 from ..sources import Source
 from ..sources.finding import some
 from .duplicates import duplicates
-from .splitting import ROWS, Dealt, deal, find_rare
+from .splitting import ROWS, Dealt, deal, find_rare, part_counts
 from .transforms import Transform, transform_for
+from .twins import sentences_of_twins
 from .typing_rows import Typed
 
 KINDS = {1: "vector", 2: "sequence", 3: "image"}
@@ -45,6 +46,7 @@ def write(folder: Path, source: Source, data: Settings) -> Prepared:
         rare, said = found
         renumber = rare.numbers()
         source = replace(source, class_names=rare.names(source.class_names), decisions=[*source.decisions, *said])
+    source = _without_single_class(source, dealt)
     transform = _transform(source, data)
     if transform.needs_fit:
         train = [each for each in dealt if each.part is source.parts["train"]]
@@ -61,6 +63,23 @@ def write(folder: Path, source: Source, data: Settings) -> Prepared:
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return Prepared(folder, meta)
+
+
+def _without_single_class(source: Source, dealt: list[Dealt]) -> Source:
+    """The source without labels if all examples that are left have the same one: one label is none."""
+    if not source.class_names:
+        return source
+    counts = np.zeros(len(source.class_names) + 1, np.int64)
+    for each in dealt:
+        of_part = part_counts(each.part)[0]
+        kept = of_part if each.dropped is None else of_part[~each.dropped[: len(of_part)]]
+        counts[: len(kept)] += kept
+    present = np.flatnonzero(counts)
+    if len(present) != 1:
+        return source
+    said = f"All are of one class, {source.class_names[present[0]]}: there are no labels."
+    meta = {**source.meta, "label": None} if "label" in source.meta else source.meta
+    return replace(source, class_names=[], decisions=[*source.decisions, said], meta=meta)
 
 
 def _transform(source: Source, data: Settings) -> Transform:
@@ -92,7 +111,7 @@ def _write_splits(
                         f"{each.part.x.name}: holds NaN or infinite numbers: remove those rows from the source"
                     )
                 x[split].append(transformed)
-                if numbers is not None:
+                if numbers is not None and classes:
                     now = numbers if renumber is None else renumber[numbers]
                     labels[split].append(now)
                     counts[split] += np.bincount(now, minlength=classes)
@@ -153,6 +172,8 @@ def _meta(
     typed = isinstance(transform, Typed)
     columns = transform.columns if isinstance(transform, Typed) else _columns_of(splits["train"], source)
     decisions = [*source.decisions, *transform.decisions, *([] if typed else _coarse(columns))]
+    if source.channels == "columns" and columns:
+        decisions += sentences_of_twins(splits["train"], columns, data)
     decisions += [
         f"{count:,} examples of {pair.replace(' in ', ' also stand in ')}."
         for pair, count in in_common.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import zipfile
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from ...files import file_digest
 from ...params.data_section import Arrays, SplitNames
 from ..rows import CHUNK_BYTES, Rows, RowsWriter
 from . import Part, Source
+from .array_alpha import ALPHA, WAY_OUT, on_background
 from .array_scaling import WAYS, Rescaling, rescaling, span
 from .finding import coded, existing, find, in_order, put, some
 
@@ -26,23 +28,39 @@ def read(data: Arrays, root: Path, spool: Path) -> Source:
     labels = {split: _open(path, name, data, spool) for split, name in data.labels or () if name is not None}
     if labels and labels.keys() != arrays.keys():
         raise UserError(f"params.yaml: data.labels: must name the same splits as data.arrays: {', '.join(arrays)}")
-    kinds = {split: _shape(rows, data) for split, rows in arrays.items()}
-    if len(set(kinds.values())) > 1:
-        raise UserError(f"{path}: the splits have different shapes: {', '.join(map(str, kinds.values()))}")
-    shape, levels = kinds["train"], _levels(arrays, data)
-    scaled = None if levels is None else rescaling(data, levels, arrays["train"])
-    parts = {
-        split: Part(_arranged(rows, shape, levels, data, spool / f"{split}_x.npy", scaled))
-        for split, rows in arrays.items()
-    }
-    decisions = [scaled.sentence()] if scaled else []
+    arrays, data, said = on_background(arrays, data, spool)
+    arranged = as_examples(path, arrays, data, spool)
+    _complain_of_unread(arranged.rows["train"], arrays["train"], data)
+    parts = {split: Part(rows) for split, rows in arranged.rows.items()}
     class_names: list[str] = []
     if labels:
         parts, class_names = _labelled(parts, labels, data, spool)
     used = sorted({rows.path for rows in (*arrays.values(), *labels.values())}) if path.is_dir() else [path]
     checksums = {file.name: file_digest(file) for file in used}
-    columns, channels = _meaning(shape, data)
-    return Source(parts, levels, channels, class_names, columns, decisions, checksums)
+    columns, channels = _meaning(parts["train"].x.shape[1:], data)
+    return Source(parts, arranged.levels, channels, class_names, columns, [*said, *arranged.decisions], checksums)
+
+
+@dataclass(frozen=True)
+class Arranged:
+    """The examples of each split, how many levels they have, and what was done to them."""
+
+    rows: dict[str, Rows]
+    levels: int | None
+    decisions: list[str]
+
+
+def as_examples(path: Path, arrays: dict[str, Rows], data: Arrays, spool: Path) -> Arranged:
+    """The arrays of a file in the shape and with the levels that the parameters say."""
+    kinds = {split: _shape(rows, data) for split, rows in arrays.items()}
+    if len(set(kinds.values())) > 1:
+        raise UserError(f"{path}: the splits have different shapes: {', '.join(map(str, kinds.values()))}")
+    shape, levels = kinds["train"], _levels(arrays, data)
+    scaled = None if levels is None else rescaling(data, levels, arrays["train"])
+    rows = {
+        split: _arranged(rows, shape, levels, data, spool / f"{split}_x.npy", scaled) for split, rows in arrays.items()
+    }
+    return Arranged(rows, levels, [scaled.sentence()] if scaled else [])
 
 
 def _only(path: Path, data: Arrays) -> str:
@@ -118,6 +136,11 @@ def _shape(rows: Rows, data: Arrays) -> tuple[int, ...]:
         what = f"{len(rows)} rows of {rows.dtype}"
         raise UserError(f"{rows.name}: {what} are not allowed: must be integers or real numbers, in one row or more")
     if data.shape is not None:
+        if len(data.shape) == 3 and data.shape[0] not in (1, 3):
+            way_out = f"; {WAY_OUT}" if data.shape[0] in ALPHA else ""
+            raise UserError(
+                f"params.yaml: data.shape: {list(data.shape)} is not allowed: images have 1 or 3 channels{way_out}"
+            )
         if np.prod(shape, dtype=int) != np.prod(data.shape):
             raise UserError(f"params.yaml: data.shape: {list(data.shape)} does not fit rows of shape {list(shape)}")
         return data.shape
@@ -129,9 +152,20 @@ def _shape(rows: Rows, data: Arrays) -> tuple[int, ...]:
         raise UserError(
             f"{rows.name}: an array of shape {rows.shape} is not allowed: must be (N, D), (N, H, W), or"
             " (N, C, H, W) with 1 or 3 channels; set data.shape, or data.layout to channels_last"
-            + ("; put see-through images on a background first" if len(shape) == 3 and shape[0] in (2, 4) else "")
+            + (f"; {WAY_OUT}" if len(shape) == 3 and shape[0] in ALPHA else "")
         )
     return shape
+
+
+def _complain_of_unread(x: Rows, rows: Rows, data: Arrays) -> None:
+    """A UserError for options that do not concern what the arrays turned out to be."""
+    wrong = []
+    if data.layout != "channels_first" and len(rows.shape) != 4:
+        wrong.append(f"data.layout: is not read: {rows.name} has the shape {rows.shape}, without channels; remove it")
+    if data.columns is not None and len(x.shape) != 2:
+        wrong.append(f"data.columns: is not read: {rows.name} holds no vectors; remove it")
+    if wrong:
+        raise UserError(f"params.yaml: {'; '.join(wrong)}")
 
 
 def _levels(arrays: dict[str, Rows], data: Arrays) -> int | None:

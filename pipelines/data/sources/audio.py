@@ -96,6 +96,7 @@ class _Done:
         self.rates: dict[int, int] = {}
         self.mixed = self.clipped = self.padded = self.dropped = self.trimmed = 0
         self.without: list[Path] = []
+        self.silent: list[Path] = []
         self.faults = Faults("audio")
 
     def add(self, path: Path, recording: Recording, data: Audio) -> None:
@@ -109,6 +110,8 @@ class _Done:
             self.dropped += data.short == "drop"
         if not len(recording.windows):
             self.without.append(path)
+        elif recording.windows.min() == recording.windows.max():
+            self.silent.append(path)
 
     def sentences(self, files: int, data: Audio) -> list[str]:
         hop = data.hop or data.window
@@ -136,6 +139,9 @@ class _Done:
             said.append(f"The last window of {self.padded:,} recordings was filled with silence.")
         if self.dropped:
             said.append(f"The ends of {self.dropped:,} recordings, shorter than a window, were dropped.")
+        if self.silent:
+            names = some(path.name for path in self.silent)
+            said.append(f"{len(self.silent):,} recordings are one level throughout, as silence is: {names}.")
         if self.without:
             said.append(f"{len(self.without):,} recordings gave no window: {some(path.name for path in self.without)}.")
         return said

@@ -22,6 +22,7 @@ from typing import IO, Any
 import pyarrow as pa
 
 from ...errors import UserError
+from .east_asian import readings
 from .foreign import members
 
 BLOCK = 1 << 18  # bytes that are decoded at once
@@ -185,11 +186,18 @@ def _undecodable(how: Reading, error: UnicodeDecodeError, lines: int) -> str:
     data = bytes(error.object)
     line = lines + data.count(b"\n", 0, error.start) + 1
     byte = data[error.start] if error.start < len(data) else data[-1]
-    likely = likely_encoding(data, error.start)
-    word = word_at(data, error.start).decode(likely, "replace").strip("\x00")
+    where = f"{how.path}: line {line}, byte 0x{byte:02x}: is no {how.encoding}"
+    eastern = {} if data.startswith(tuple(MARKS)) or 0 in data[:200] else readings(data, error.start)
+    if len(eastern) > 1:
+        read = ", ".join(f"in {name} it reads {word!r}" for name, word in eastern.items())
+        return f"{where}; {read}: write under data in params.yaml the one that is right: " + " or ".join(
+            f"{how.encoding_key}: {name}" for name in eastern
+        )
+    likely = next(iter(eastern), None) or likely_encoding(data, error.start)
+    word = eastern.get(likely) or word_at(data, error.start).decode(likely, "replace").strip("\x00")
     return (
-        f"{how.path}: line {line}, byte 0x{byte:02x}: is no {how.encoding}; in {likely} it reads {word!r}: if that is"
-        f" right, write under data in params.yaml: {how.encoding_key}: {likely}"
+        f"{where}; in {likely} it reads {word!r}: if that is right, write under data in params.yaml:"
+        f" {how.encoding_key}: {likely}"
     )
 
 

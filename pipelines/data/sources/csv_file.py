@@ -8,7 +8,8 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,9 @@ HEAD, LONGEST = 1 << 16, 1 << 24  # characters that are looked at first, and at 
 TRAILING = "Cells with blanks at their end, which were left out: {count}."
 UNNAMED = "The file has no line with names: its columns are called column_1 to column_{width}."
 SEPARATED = "The first line says what separates cells, and was followed: {line}."
+SHORT = "Lines with fewer cells than the {width} columns, whose other cells were taken for gaps: {count}."
 WIDE = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")
+UNCLOSED = re.compile(r"EOF inside string starting at row (\d+)")
 SKIPPED = re.compile(r"line (\d+): expected (\d+) fields, saw (\d+)")
 
 
@@ -137,14 +140,29 @@ class CsvFile:
             self.said[UNNAMED.replace("{width}", str(len(names)))] += 1
         as_texts = names if self.data.thousands else texts
         with refusing(self.path), reading.opened() as characters, self._parser(characters, as_texts, rows) as chunks:
-            row = 0
+            row, ends_with_gaps = 0, False
             for chunk in self._whole(chunks):
+                ends_with_gaps |= bool(chunk.iloc[:, -1].isna().any())
                 frame = self._cells(chunk[wanted].reset_index(drop=True), set(texts), characters.blanks_behind)
                 if not row:
                     check_style(self.path, frame, self.data)
                 layout.check_repeated(self.path, frame, row)
                 row += len(frame)
                 yield frame, characters.position / max(1, self.path.stat().st_size)
+        if ends_with_gaps and self._short_lines:
+            self.said[SHORT.replace("{width}", str(len(names)))] += self._short_lines
+
+    @cached_property
+    def _short_lines(self) -> int:
+        """How many lines have fewer cells than there are columns. Pandas does not say."""
+        names, separator, reading = self._layout
+        quiet, count = replace(reading, said=Counter()), 0
+        with refusing(self.path), quiet.opened() as characters, suppress(csv.Error):  # a cell of many characters
+            if separator == r"\s+":
+                return sum(0 < len(line.split()) < len(names) for line in _lines(characters))
+            for row in csv.reader(_lines(characters), delimiter=separator, skipinitialspace=separator != " "):
+                count += 0 < len(row) < len(names)
+        return count
 
     def _parser(self, characters: Characters, as_texts: Sequence[str], rows: int, bad: Any = "error") -> Any:
         names, separator, _ = self._layout
@@ -169,7 +187,12 @@ class CsvFile:
         try:
             yield from chunks
         except pd.errors.ParserError as error:
-            found = WIDE.search(str(error))
+            found, unclosed = WIDE.search(str(error)), UNCLOSED.search(str(error))
+            if unclosed is not None:
+                line = int(unclosed[1]) + 1 - self._layout[2].before.count("\n")
+                raise UserError(
+                    f"{self.path}: a quotation mark in line {line} is never closed: close or remove it"
+                ) from None
             if found is None:
                 raise
             lines = self._too_wide()
@@ -212,6 +235,16 @@ class CsvFile:
         elif not self.data.thousands:
             return column
         return column if as_text else typed(column, self.data)
+
+
+def _lines(characters: Characters) -> Iterator[str]:
+    """The lines, each with its end, whatever ends them."""
+    rest = ""
+    while more := characters.read(HEAD):
+        *lines, rest = (rest + more.replace("\r\n", "\n").replace("\r", "\n")).split("\n")
+        yield from (f"{line}\n" for line in lines)
+    if rest:
+        yield rest
 
 
 def _line(names: Sequence[str], separator: str) -> str:

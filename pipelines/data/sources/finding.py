@@ -30,11 +30,12 @@ def existing(path: Path, key: str = "data.path") -> Path:
 
 @dataclass(frozen=True)
 class Found:
-    """The files of a folder in order of their paths: those that are wanted, and those that are passed over."""
+    """What a folder holds, in order of the paths: the files that are wanted, and what is passed over."""
 
     paths: list[Path]
     others: list[Path]
     hidden: int
+    empty: list[Path]  # folders without any file, in themselves or below
 
 
 def find(folder: Path, suffixes: Sequence[str]) -> list[Path]:
@@ -58,7 +59,11 @@ def look(folder: Path, suffixes: Sequence[str]) -> Found:
         raise UserError(
             f"params.yaml: data.path: {folder}: holds no {', '.join(suffixes)} files, nor do its subfolders{instead}"
         )
-    return Found(wanted, others, len(there) - len(seen))
+    holding = {place for path in there for place in path.parents}
+    places = [Path(place) for place, _, _ in os.walk(folder)]
+    empty = [path for path in places if path not in holding and not _hidden(path.relative_to(folder))]
+    outermost = [path for path in sorted(empty) if path.parent in holding or path.parent == folder]
+    return Found(wanted, others, len(there) - len(seen), outermost)
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -94,6 +99,19 @@ def some(names: Iterable[Any]) -> str:
     listed = [str(name) for name in names]
     more = f" and {len(listed) - NAMED} more" if len(listed) > NAMED else ""
     return ", ".join(listed[:NAMED]) + more
+
+
+def quoted(name: str) -> str:
+    """A name as it can stand in a list of YAML."""
+    return name if name.replace("_", "a").replace(" ", "a").isalnum() and not name[0].isdigit() else repr(name)
+
+
+def differing_in_capitals(names: Iterable[str]) -> list[list[str]]:
+    """The groups of names that are the same but for capitals."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(name.casefold(), []).append(name)
+    return [sorted(group) for group in groups.values() if len(group) > 1]
 
 
 def put(spool: Path, name: str, array: np.ndarray) -> Rows:
@@ -139,6 +157,6 @@ def in_order(names: Iterable[str]) -> list[str]:
     if len(listed) > CLASSES:
         raise UserError(f"params.yaml: data: {len(listed):,} different labels: at most {CLASSES:,} are allowed")
     try:
-        return sorted(listed, key=float)
+        return sorted(listed, key=lambda name: (float(name), name))
     except ValueError:
         return sorted(listed)

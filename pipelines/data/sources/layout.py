@@ -98,6 +98,11 @@ def named(path: Path, rows: Sequence[Sequence[str]], data: Table) -> list[str]:
             f"{path}: its first line seems to hold values, not the names of columns ({_short(first)}): {WRITE}:"
             " header: false, or header: [the names]; or header: true if they are names"
         )
+    if "header" not in data.model_fields_set and _is_title(rows):
+        raise UserError(
+            f"{path}: its first line seems to be a title ({_short([cell for cell in first if cell])}), and the names of"
+            " columns to stand below: remove the lines above the names"
+        )
     return [name or f"Unnamed: {number}" for number, name in enumerate(first)]  # as Pandas calls it
 
 
@@ -108,6 +113,13 @@ def _has_names(rows: Sequence[Sequence[str]], gaps: Sequence[str]) -> bool:
         return False
     columns = ([row[number] for row in below if number < len(row)] for number in range(len(first)))
     return any(column and all(map(PLAIN.fullmatch, column)) for column in columns)
+
+
+def _is_title(rows: Sequence[Sequence[str]]) -> bool:
+    """Are most cells of the first line empty, and those of the second words above numbers?"""
+    if len(rows) < 3 or sum(map(bool, rows[0])) > len(rows[0]) / 2:
+        return False
+    return all(rows[1]) and len(rows[1]) == len(rows[0]) and _has_names(rows[1:], ())
 
 
 def _are_values(rows: Sequence[Sequence[str]]) -> bool:
@@ -142,9 +154,20 @@ def _short(cells: Sequence[str]) -> str:
 
 def check_widths(path: Path, names: Sequence[str], rows: Sequence[Sequence[str]], first_line: int) -> None:
     """A UserError if the first row has more cells than there are names."""
-    if len(rows[0]) <= len(names):
+    wide = [first_line + number for number, row in enumerate(rows) if len(row) > len(names)]
+    if not wide:
         return
-    if len(rows[0]) == len(names) + 1 and all(row[-1] == "" for row in rows if len(row) > len(names)):
+    if len(rows[0]) <= len(names):
+        return  # all such lines are named when the file is read
+    if 2 * len(wide) < len(rows):
+        which = f"line {wide[0]} has" if len(wide) == 1 else f"lines {some(wide)} have"
+        raise UserError(
+            f"{path}: {which} more cells than the {len(names)} columns: put cells that hold a separator into quotation"
+            " marks, or mend the lines; only the first lines were looked at"
+        )
+    if len(names) == 1 and len(wide) == len(rows):
+        why = f"the only cell of the first ({names[0]}) may be a title: remove it"
+    elif len(rows[0]) == len(names) + 1 and all(row[-1] == "" for row in rows if len(row) > len(names)):
         why = "a separator stands at the end of each line: remove it, or put one at the end of the names, too"
     elif len(rows[0]) == len(names) + 1:
         why = "the first cell may be the name of a row, as R writes it: give that column a name in the first line"

@@ -14,7 +14,7 @@ from ...errors import UserError
 from ...params.file_options import LabelTable
 from ...params.file_sections import Files
 from ..prepared import SPLITS
-from .finding import Found, by_ending, coded, counted, in_order, look, some
+from .finding import Found, by_ending, coded, counted, differing_in_capitals, in_order, look, some
 from .folders import Folders, deeper, label_level, without
 from .label_table import read_labels
 from .official import matching, official_splits
@@ -76,6 +76,10 @@ def listed(data: Files, root: Path, suffixes: Sequence[str]) -> Listing:
         counts = Counter(texts)
         each = counted((name, counts[name]) for name in in_order(counts))
         decisions.append(f"The files are of {len(counts):,} classes: {each}.")
+        alike = differing_in_capitals(counts)
+        if alike:
+            pairs = some(" and ".join(names) for names in alike)
+            decisions.append(f"Classes whose names differ in capitals alone are different ones: {pairs}.")
     paths = [path for path, mark in zip(found.paths, chosen, strict=True) if mark]
     labels = None if texts is None else np.array(texts, object)
     return Listing(paths, splits, labels, decisions, [*paths, *([table] if table else [])])
@@ -93,6 +97,9 @@ def _passed_over(found: Found, table: Path | None, folder: Path) -> list[str]:
     empty = sorted({path.parent.relative_to(folder).as_posix() for path in others if path.parent not in used})
     if empty:
         said.append(f"Nothing is read from {len(empty):,} folders that hold only such files: {some(empty)}.")
+    if found.empty:
+        names = some(path.relative_to(folder).as_posix() for path in found.empty)
+        said.append(f"Nothing is read from {len(found.empty):,} folders that hold no files: {names}.")
     return said
 
 

@@ -21,6 +21,7 @@ from pyarrow import types
 
 from ...errors import UserError
 from ...params.table_sections import Table
+from .finding import quoted
 from .foreign import refuse
 from .refusing import refusing
 
@@ -29,6 +30,10 @@ INDEX_LEFT_OUT = "{name}, the index without a name that pandas wrote, was left o
 COUNT_LEFT_OUT = "{name}, an index of pandas that counts the rows, was left out: it is no column of the file."
 DIGITS = "Column {name}: decimals with more digits than a float64 keeps, which were rounded: {count}."
 ZONE = "Column {name}: times of the zone {zone} were read as UTC."
+ORDERED = (
+    "Column {name} has an order in the file, of which no use is made: if it means one, write columns:"
+    " {{name}: {type: ordered, order: [{order}]}}."
+)
 SECONDS = "Column {name}: {what} were read as seconds."
 
 Nullable = {
@@ -107,6 +112,9 @@ class ParquetFile:
         if isinstance(values, pa.ExtensionArray):
             values = values.storage
         if types.is_dictionary(values.type):
+            if values.type.ordered:
+                order = ", ".join(map(str, values.dictionary.to_pylist()))
+                self.said[ORDERED.replace("{name}", name).replace("{order}", order)] = 1
             values = values.dictionary_decode()
         for applies, convert in CONVERSIONS if values.type not in Nullable else ():
             if applies(values.type):
@@ -162,11 +170,6 @@ def _plain(kind: pa.DataType) -> pa.DataType:
 
 def _is_single(kind: pa.DataType) -> bool:
     return kind in Nullable or types.is_floating(kind) or any(applies(kind) for applies, _ in CONVERSIONS)
-
-
-def quoted(name: str) -> str:
-    """A name as it can stand in a list of YAML."""
-    return name if name.replace("_", "a").replace(" ", "a").isalnum() and not name[0].isdigit() else repr(name)
 
 
 def without_gaps(frame: pd.DataFrame, data: Table) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""CSV and Parquet tables: chosen columns as vectors of real numbers, read a chunk of rows at a time."""
+"""CSV and Parquet tables: chosen columns as vectors of real numbers, or as pixels, read a chunk of rows at a time."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_bool_dtype, is_numeric_dtype
+from pandas.api.types import is_bool_dtype, is_numeric_dtype, is_string_dtype
 
 from ...errors import UserError
 from ...params.table_sections import Table
 from ...progress import progress
 from ..rows import Rows, RowsWriter
+from ..tables.looking import CODE
 from . import Part, Source
 from .choosing import Choice, choose
-from .finding import CLASSES, checksum, existing, in_order, some
+from .finding import CLASSES, checksum, existing, in_order, quoted, some
 from .frames import TableFile, sentences, table_files
+from .pixel_columns import as_pixels, channels_of, pixel_hint, pixels
 
 WHOLE = r"^(-?\d+)\.0*$"
 
@@ -28,21 +30,34 @@ def read(data: Table, root: Path, spool: Path) -> Source:
     files = {"train": table_files(root / data.path, data)}
     if data.test_path is not None:
         files["test"] = table_files(existing(root / data.test_path, "data.test_path"), data)
-    table = _Columns(choose(files["train"][0].header, data), data)
+    choice, said = choose(files["train"][0].header, data), list[str]()
+    if data.shape is not None:
+        choice, said = pixels(choice, data)
+    table = _Columns(choice, data)
     for some_files in files.values():
         table.look(some_files)
     parts = {split: table.write(split, some_files, spool) for split, some_files in files.items()}
     every = [file for some_files in files.values() for file in some_files]
-    return Source(
-        parts,
-        None,
-        "columns",
-        table.class_names,
-        table.names,
-        [*table.sentences(), *sentences(every)],
-        checksum([file.path for file in every], root),
-        {"fill": data.missing == "mean"},
-    )
+    said += [*table.sentences(), *sentences(every), *_codes(files["train"][0], choice)]
+    sums = checksum([file.path for file in every], root)
+    if data.shape is not None:
+        parts, levels, more = as_pixels(files["train"][0].path, parts, data, spool)
+        return Source(parts, levels, channels_of(data.shape), table.class_names, [], [*said, *more], sums)
+    said += pixel_hint(table.names, all(low >= 0 and table.high[name] <= 255 for name, low in table.low.items()))
+    return Source(parts, None, "columns", table.class_names, table.names, said, sums, {"fill": data.missing == "mean"})
+
+
+def _codes(file: TableFile, choice: Choice) -> list[str]:
+    """What is said of columns that begin with values that look like codes, and were read as numbers."""
+    names = [name for name in choice.columns if name not in choice.categorical]
+    first = next((frame for frame, _ in file.frames(names, "all")), pd.DataFrame()) if file.written else pd.DataFrame()
+    written = [name for name in first if is_string_dtype(first[name]) and first[name].str.fullmatch(CODE).any()]
+    if not written:
+        return []
+    return [
+        f"Values of {some(written)} begin with zeros, as codes do, and were read as numbers: if they are codes, write"
+        " them under data.categorical, or remove types: false."
+    ]
 
 
 @dataclass
@@ -78,12 +93,26 @@ class _Columns:
                 self.dropped += int((~whole).sum())
         if self.dropped == self.rows:
             raise UserError(f"params.yaml: data.missing: drop: every row misses a value, in {some(self.missing)}")
-        for name in self.choice.columns:
-            if name not in self.choice.categorical and self.low[name] == self.high[name]:
-                raise UserError(
-                    f"{files[0].path}: column {name!r} is constant, {self.low[name]:g} in all rows: it has no density;"
-                    f" leave it out with data.exclude: [{name}]"
-                )
+        if self.data.shape is None:
+            self._check_constant(files[0].path)
+
+    def _check_constant(self, path: Path) -> None:
+        """A UserError names all columns that never vary."""
+        names = [name for name in self.choice.columns if name not in self.choice.categorical]
+        constant = [name for name in names if self.low[name] == self.high[name]]
+        if not constant:
+            return
+        hint = "".join(f"; {each}" for each in pixel_hint(self.choice.columns, whole=True))
+        if len(constant) == 1:
+            (name,) = constant
+            raise UserError(
+                f"{path}: column {name!r} is constant, {self.low[name]:g} in all rows: it has no density; leave it out"
+                f" with data.exclude: [{name}]{hint}"
+            )
+        raise UserError(
+            f"{path}: {len(constant):,} columns are constant in all rows and have no density; leave them out with"
+            f" data.exclude: [{', '.join(map(quoted, constant))}]{hint}"
+        )
 
     def _look_at(self, column: pd.Series[Any], where: str, first_row: int, name: str) -> np.ndarray:
         """Note what a column holds, and give the rows in which its value is there."""
@@ -114,7 +143,8 @@ class _Columns:
                 self.data.missing == "mean" and name in self.choice.categorical
             ):
                 row = first_row + int((~there).argmax())
-                what = "drop" if name in self.choice.categorical else "drop or mean"
+                names = name in self.choice.categorical or self.data.shape is not None
+                what = "drop" if names else "drop or mean"
                 raise UserError(f"{where}, row {row}: a value is missing (NaN); set data.missing to {what}")
             self.missing[name] = self.missing.get(name, 0) + int((~there).sum())
         return there
@@ -162,9 +192,8 @@ class _Columns:
 
     def sentences(self) -> list[str]:
         """What was decided about the table."""
-        said = [
-            f"{len(self.choice.columns)} columns of {self.rows:,} rows were read: {', '.join(self.choice.columns)}."
-        ]
+        shown = some(self.choice.columns) if self.data.shape is not None else ", ".join(self.choice.columns)
+        said = [f"{len(self.choice.columns)} columns of {self.rows:,} rows were read: {shown}."]
         for name, how in self.choice.categorical.items():
             known = self._categories(name)
             said.append(f"Column {name} has {len(known)} categories, as {how.replace('_', '-')}: {some(known)}.")

@@ -22,12 +22,13 @@ from ..rows import Rows, RowsWriter
 from ..tables.deciding import Decided, decide, marks_of_gaps
 from ..tables.looking import Look
 from ..tables.typed_rows import NAMED, as_texts, encode
-from ..tables.wording import said_of_marks, sentences_about
+from ..tables.wording import said_of_marks, sentence_about_total, sentences_about
 from . import Part, Source
 from .choosing import Choice, choose, resolved
 from .finding import CLASSES, checksum, existing, in_order, some
 from .frames import TableFile, open_table, sentences, table_files
 from .number_style import as_numbers
+from .pixel_columns import pixel_hint
 
 COARSE = 100  # steps of float32 within a standard deviation, below which too little is left of a number
 LOOKING = "looking at"
@@ -43,13 +44,14 @@ def read(data: Table, root: Path, spool: Path) -> Source:
     header = every[0].header
     choice = choose(header, data)
     options = resolved(data.told, choice.columns, header)
-    looks, labels, whole_rows = _look(files, choice, data, options)
+    last: dict[str, Any] = {}
+    looks, labels, whole_rows = _look(files, choice, data, options, last)
     marks = marks_of_gaps(looks.values())
     if marks:
         data = data.model_copy(update={"missing_values": [*data.missing_values, *marks]})
         files = {split: [replace(file, data=data) for file in some_files] for split, some_files in files.items()}
         every = [file for some_files in files.values() for file in some_files]
-        looks, labels, whole_rows = _look(files, choice, data, options)
+        looks, labels, whole_rows = _look(files, choice, data, options, last)
     decided = decide(list(looks.values()), options)
     kept = [each for each in decided if each.type is not None]
     if not kept:
@@ -61,6 +63,9 @@ def read(data: Table, root: Path, spool: Path) -> Source:
     writer = _Writer(choice, data, types, in_order(labels), np.dtype(np.float32 if plain else np.float64))
     parts = {split: writer.write(split, some_files, spool) for split, some_files in files.items()}
     said = [*sentences_about(decided, looks, writer.dropped, data), *said_of_marks(marks), *sentences(every)]
+    whole = all(look.numeric and look.decimals == 0 and 0 <= look.low <= look.high <= 255 for look in looks.values())
+    said += sentence_about_total(last)
+    said += pixel_hint(choice.columns, whole)
     meta = {
         "types": list(types.values()),
         "why": [each.why for each in kept],
@@ -73,9 +78,16 @@ def read(data: Table, root: Path, spool: Path) -> Source:
 
 
 def _look(
-    files: Mapping[str, Sequence[TableFile]], choice: Choice, data: Table, options: Mapping[str, ColumnOptions]
+    files: Mapping[str, Sequence[TableFile]],
+    choice: Choice,
+    data: Table,
+    options: Mapping[str, ColumnOptions],
+    last: dict[str, Any],
 ) -> tuple[dict[str, Look], set[str], int]:
-    """Look at every column of every row; also the labels that there are, and the count of rows without a gap."""
+    """Look at every column of every row; also the labels that there are, and the count of rows without a gap.
+
+    The `last` row is filled in.
+    """
     looks = {name: Look(name, options[name].format if name in options else None) for name in choice.columns}
     rng, labels, whole_rows, unlabelled = np.random.default_rng(data.seed), set[str](), 0, 0
     for number, chunk in (
@@ -84,6 +96,7 @@ def _look(
         for name, look in looks.items():
             look.see(chunk[name], data, rng, new=number > 0)
         whole_rows += len(chunk.dropna(subset=choice.columns))
+        last.update((str(name), value) for name, value in chunk.iloc[-1].items())
         if choice.label is not None:
             unlabelled += int(chunk[choice.label].isna().sum())
             labels |= set(as_texts(chunk[choice.label].dropna()).unique())

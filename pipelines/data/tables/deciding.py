@@ -18,6 +18,7 @@ from ...errors import UserError
 from ...params.table_sections import ColumnOptions
 from ..sources.finding import some
 from .looking import BOOLEANS, Look
+from .odd_texts import complain_of_texts
 from .typed_rows import as_text
 
 EXACT = 1 << 24  # integers up to which float32 has all
@@ -63,6 +64,7 @@ def _decide(look: Look, option: ColumnOptions) -> Decided:
     if look.infinite:
         raise ValueError(f"{look.infinite:,} of {look.there:,} numbers are infinite: mend the file, or leave_out")
     if asked is None:
+        complain_of_texts(look)
         left = _left_out(look)
         if left is not None:
             return Decided(look.name, None, left)
@@ -89,6 +91,8 @@ def _left_out(look: Look) -> str | None:
         return f"it is constant, {_shown(value)} in all {look.rows:,} rows"
     if look.there < FEW:
         return None
+    if not look.numeric and look.numbers > look.there / 2:
+        return None  # numbers beside a few texts are asked about
     all_differ = look.distinct == look.there or (look.distinct is None and look.rising)
     if look.numeric and not look.zero_led and look.decimals == 0:
         dense = look.high - look.low + 1 <= DENSE * look.there
@@ -96,7 +100,7 @@ def _left_out(look: Look) -> str | None:
         if all_differ and (dense or named):
             return "it numbers the rows: whole numbers that all differ"
         return None
-    if look.numeric or look.dates:
+    if (look.numeric and not look.zero_led) or look.dates:
         return None
     if all_differ:
         return "its texts all differ, as identifiers do"
@@ -113,7 +117,7 @@ def _found(look: Look) -> tuple[str, str]:
     if _boolean(look):
         return "boolean", f"all values are {' or '.join(map(str, look.values or ()))}"
     if look.numeric and look.zero_led:
-        return "category", "its numbers begin with zeros, as codes do"
+        return "category", "its numbers begin with zeros or a plus, or have 17 digits or more, as codes do"
     if look.numeric:
         return _found_number(look)
     if look.dates:
@@ -148,7 +152,7 @@ def _boolean(look: Look) -> bool:
     if look.stored == {"bool"}:
         return True
     known = {str(value).lower() for value in look.values or ()}
-    return not look.numeric and len(known) == 2 and any(known == set(pair) for pair in BOOLEANS)
+    return not look.numeric and len(look.values or ()) == 2 and any(known == set(pair) for pair in BOOLEANS)
 
 
 def _number(look: Look, kind: str, option: ColumnOptions) -> dict[str, Any]:
@@ -205,7 +209,7 @@ def _names(look: Look, kind: str, option: ColumnOptions) -> dict[str, Any]:
 def in_order(names: Collection[str]) -> list[str]:
     """Names sorted, those that are all numbers by their value."""
     try:
-        return sorted(names, key=float)
+        return sorted(names, key=lambda name: (float(name), name))
     except ValueError:
         return sorted(names)
 

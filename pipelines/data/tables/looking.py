@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
+from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_integer_dtype, is_numeric_dtype
 
 from ...params.table_sections import Table
 from ..sources.number_style import as_numbers, hint
@@ -19,17 +19,20 @@ SAMPLED = 100_000  # numbers that say how a column is spread
 DECIMALS = 6
 FIRST = 20  # values by which most formats of dates can be ruled out
 BOOLEANS = (("true", "false"), ("yes", "no"), ("t", "f"), ("y", "n"))
-ZERO_LED = r"[+-]?0\d+"
-DATES = tuple(
-    f"{day}{between}{time}"
-    for day in (
-        "%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%d-%b-%Y", "%d %B %Y", "%b %d, %Y"
-    )
-    for between, time in (
-        ("", ""), (" ", "%H:%M"), (" ", "%H:%M:%S"), ("T", "%H:%M:%S"), (" ", "%H:%M:%S.%f"), ("T", "%H:%M:%S.%f"),
-        ("T", "%H:%M:%S%z"), (" ", "%H:%M:%S%z"),
-    )
+CODE = r"[+-]?0\d+|\+\d{7,}|[+-]?\d{17,}"  # 00123, +4930123456, and what float64 would round
+ROUNDED = 1 << 53  # integers from which float64 has not all
+DAYS = (
+    "%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%d-%b-%Y", "%d %B %Y", "%b %d, %Y",
+    "%d.%m.%y", "%d/%m/%y", "%m/%d/%y", "%d-%b-%y",
 )  # fmt: skip
+TIMES = (
+    ("", ""), (" ", "%H:%M"), (" ", "%H:%M:%S"), ("T", "%H:%M:%S"), (" ", "%H:%M:%S.%f"), ("T", "%H:%M:%S.%f"),
+    ("T", "%H:%M:%S%z"), (" ", "%H:%M:%S%z"), ("T", "%H:%M:%S.%f%z"), (" ", "%H:%M:%S.%f%z"), ("T", "%H:%M"),
+)  # fmt: skip
+DATES = (
+    *(f"{day}{between}{time}" for day in DAYS for between, time in TIMES),
+    *("%H:%M:%S", "%H:%M", "%I:%M %p", "%Y-%m", "%b %Y", "%B %Y", "%m/%Y"),
+)
 
 
 @dataclass
@@ -103,6 +106,8 @@ class Look:
             self.numeric = False
             self._count(there.astype(bool).astype(str))
             return
+        if is_integer_dtype(there) and bool((there.abs() >= ROUNDED).any()):
+            there = there.astype(str)  # float64 would make some of them equal
         written = not is_numeric_dtype(there)
         self.stored.add("text" if written else "number")
         numbers = (as_numbers(there, data) if written else there).to_numpy(np.float64, na_value=np.nan)
@@ -120,10 +125,10 @@ class Look:
         if odd.any():
             self.hint = self.hint or hint(texts[odd], data)
             self.odd.update(Counter(texts[odd].iloc[:MOST].tolist()))
-        if (odd.any() or texts.str.fullmatch(ZERO_LED).any()) and not self.written_as_text:
+        if (odd.any() or texts.str.fullmatch(CODE).any()) and not self.written_as_text:
             self.values = None if self.values is None else Counter({_text(key): n for key, n in self.values.items()})
         self.numeric &= not odd.any()
-        self.zero_led |= bool(texts.str.fullmatch(ZERO_LED).any())
+        self.zero_led |= bool(texts.str.fullmatch(CODE).any())
         if not self.numeric and self.dates != {}:
             self._see_dates(pd.Series(texts.unique()))
 

@@ -140,7 +140,8 @@ def seconds(column: pd.Series[Any], form: str | None) -> np.ndarray:
 
 def _dates(numbers: np.ndarray, gap: np.ndarray, kind: Type) -> pd.Series[Any]:
     rounded = np.rint(np.where(gap, 0, numbers) * 1e6).astype(np.int64) * 1000  # to microseconds
-    dates = pd.Series(pd.to_datetime(rounded)).mask(gap)
+    zone = kind["format"] is not None and "%z" in kind["format"]
+    dates = pd.Series(pd.to_datetime(rounded, utc=zone)).mask(gap)
     return dates if kind["format"] is None else dates.dt.strftime(kind["format"]).astype(object).mask(gap, None)
 
 

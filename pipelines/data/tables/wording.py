@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
 from ...params.table_sections import Table
-from ..sources.finding import some
+from ..sources.finding import differing_in_capitals, some
 from .deciding import GAPS, REPEATED, Decided
 from .looking import Look
 from .typed_rows import allowed
@@ -20,6 +23,8 @@ PLURAL = {
     "ordered": "ordered categories",
     "date": "dates",
 }
+
+TOTAL = re.compile(r"(grand )?totals?|sums?|summe|gesamt|insgesamt|averages?|means?|mittelwert", re.IGNORECASE)
 
 
 def sentences_about(decided: Sequence[Decided], looks: Mapping[str, Look], dropped: int, data: Table) -> list[str]:
@@ -47,7 +52,7 @@ def sentences_about(decided: Sequence[Decided], looks: Mapping[str, Look], dropp
         )
         said.append(f"Missing values are {how} ({gaps}).")
     said += [_repeated(looks[each.name]) for each in decided if each.type and _repeats(looks[each.name], each.type)]
-    return [*said, *_suspected_gaps(decided), *_only_in_test(decided, looks)]
+    return [*said, *_suspected_gaps(decided), *_alike(decided), *_only_in_test(decided, looks)]
 
 
 def _about(name: str, kind: Mapping[str, Any], why: str) -> list[str]:
@@ -60,6 +65,13 @@ def _about(name: str, kind: Mapping[str, Any], why: str) -> list[str]:
         said.append(f"Column {name} has heavy tails: it is modelled on the scale of its quantiles.")
     if kind["kind"] == "date" and "would fit too" in why:
         said.append(f"Column {name}: {why}; its format can be given in data.columns.")
+    if kind["kind"] == "date" and "%y" in (kind["format"] or "") and kind.get("levels"):
+        first, last = (
+            pd.Timestamp(int(kind["low"] + k * kind["step"]), unit="s").year for k in (0, kind["levels"] - 1)
+        )
+        said.append(f"Column {name}: years of two digits were read as {first} to {last}.")
+    if kind["kind"] == "date" and "%z" in (kind["format"] or ""):
+        said.append(f"Column {name}: times were read as UTC, and come back with the zone +0000.")
     if kind["kind"] == "integer" and kind["decimals"] is None:
         said.append(f"Column {name}: {why}.")
     return said
@@ -88,6 +100,32 @@ def _suspected_gaps(decided: Sequence[Decided]) -> list[str]:
         f" [{text!r}]."
         for text, names in found.items()
     ]
+
+
+def sentence_about_total(last: Mapping[str, Any]) -> list[str]:
+    """What is said of a last row that may be the sum of those above."""
+    found = [name for name, value in last.items() if isinstance(value, str) and TOTAL.fullmatch(value.strip())]
+    if not found:
+        return []
+    return [
+        f"The last row may be a total, since its {found[0]} is {last[found[0]]!r}, and was read like the others: if it"
+        " is one, remove it from the file."
+    ]
+
+
+def _alike(decided: Sequence[Decided]) -> list[str]:
+    """Names that differ in capitals alone, and are told apart."""
+    said = []
+    for each in decided:
+        alike = differing_in_capitals(str(value) for value in (each.type or {}).get("values", ()))
+        if alike:
+            pairs = some(" and ".join(map(repr, names)) for names in alike)
+            lines = json.dumps({alike[0][1]: alike[0][0]}, ensure_ascii=False)
+            said.append(
+                f"Of column {each.name} names that differ in capitals alone are different ones ({pairs}); if they mean"
+                f" the same, write replace: {lines}."
+            )
+    return said
 
 
 def _only_in_test(decided: Sequence[Decided], looks: Mapping[str, Look]) -> list[str]:

@@ -15,8 +15,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from .metric_catalogue import METRICS
+
 RARE = 0.01  # share of test examples that lie nearer to a training example than what counts as copied
-ENOUGH = round(1 / RARE)  # test examples, of which fewer have no such percentile
+ENOUGH = METRICS["copied"].least  # test examples, of which fewer have no such percentile
 
 
 def memorisation(samples: np.ndarray, test: np.ndarray, train: np.ndarray) -> float:

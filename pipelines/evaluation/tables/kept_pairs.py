@@ -21,10 +21,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..metrics.metric_catalogue import METRICS
 from .column_kinds import Columns, encoded, with_gaps_coded
 from .column_shapes import mean_of
 
-FEWEST = 100  # real rows that must agree
+FEWEST = METRICS["pairs_kept"].least  # real rows that must agree
 REPEATED = 5  # times that a value must be seen that determines another, on the average
 BY_CHANCE = 0.95  # share of rows that keep a relation by chance, from which it says nothing
 FIRST_LOOK = 1000  # rows, which refute most relations

@@ -19,10 +19,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..metrics.metric_catalogue import METRICS
 from .boosted_trees import Matrix, classifier, matrices, regressor
 from .column_kinds import ROWS, Columns, encoded, numeric, sampled
 
-FEWEST = 100  # rows to learn from, and to be judged by
+FEWEST = METRICS["synthetic_score"].least  # rows to learn from, and to be judged by
 CLASSES = 30  # that can be learnt in reasonable time
 OF_CLASSES, OF_NUMBERS = ("accuracy", "f1", "f1_minority", "auc"), ("r2",)
 

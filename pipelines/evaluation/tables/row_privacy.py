@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from ..metrics.metric_catalogue import METRICS
 from .closest_records import Closest, Copies, closest, copies
 from .column_kinds import ROWS, Columns
 from .membership import Membership, membership
 from .record_distances import neighbours
 
-FEWEST = 20  # rows of each table, of which fewer have no 5th percentile
+FEWEST = METRICS["closer_to_train"].least  # rows of each table, of which fewer have no 5th percentile
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from ..few import too_few_reason
 from .column_kinds import ROWS, Columns, sampled
 from .column_shapes import Shapes, column_shapes
 from .kept_pairs import KeptPairs, kept_pairs
@@ -133,12 +134,12 @@ def _numbers(of: Judgement) -> dict[str, Number]:
     few = "no pair of columns has both values and a trend"
     near, copied, member = of.privacy.closest, of.privacy.copies, of.privacy.membership
     numbers: dict[str, Number] = {
-        "column_shapes": ("higher", of.shapes.mean, "no column has values"),
-        "pair_trends": ("higher", of.trends.mean, few),
-        "associated_pair_trends": ("higher", of.trends.associated_mean, few),
+        "column_shapes": _of_enough("column_shapes", of, of.shapes.mean, "no column has values"),
+        "pair_trends": _of_enough("pair_trends", of, of.trends.mean, few),
+        "associated_pair_trends": _of_enough("pair_trends", of, of.trends.associated_mean, few),
         "two_sample_auc": ("half", of.told_apart.auc, of.told_apart.reason),
-        "category_coverage": ("higher", of.coverage.categories, "no column is a category"),
-        "range_coverage": ("higher", of.coverage.ranges, "no column is a number that varies"),
+        "category_coverage": _of_enough("category_coverage", of, of.coverage.categories, "no column is a category"),
+        "range_coverage": _of_enough("range_coverage", of, of.coverage.ranges, "no column is a number that varies"),
         "pairs_kept": ("higher", of.kept_pairs.mean, of.kept_pairs.reason),
         "closer_to_train": ("half", near.closer.value if near else None, of.privacy.reason),
         "near_copies": ("expected", near.near.value if near else None, of.privacy.reason),
@@ -149,3 +150,9 @@ def _numbers(of: Judgement) -> dict[str, Number]:
         reason = of.target.reason or "it is not defined for this target"
         numbers |= {f"learnt_{name}": ("higher", value, reason) for name, value in of.target.on_synthetic.items()}
     return numbers
+
+
+def _of_enough(metric: str, of: Judgement, value: float | None, reason: str) -> Number:
+    """The number, if there are rows enough for its metric; else blank."""
+    few = too_few_reason(metric, min(of.shapes.real_rows, of.shapes.synthetic_rows))
+    return "higher", None if few else value, few or reason

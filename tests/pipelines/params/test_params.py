@@ -125,7 +125,7 @@ BAD: dict[str, tuple[Changes, str]] = {
     ),
     "key of a source": (
         {"data": {"source": "csv", "path": "x", "test_count": 0.1, "colunms": ["a"]}},
-        "data.colunms: is no key that is known here; did you mean 'columns'?; allowed are: categorical, *",
+        "data.colunms: is no key that is known here; did you mean 'columns'?; allowed are: *categorical, *",
     ),
     "key of a part of a source": (
         {"data": {"source": "npz", "path": "x", "test_count": 0.1, "arrays": {"train": "x", "tset": "y"}}},

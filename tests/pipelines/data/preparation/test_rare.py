@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 
@@ -140,3 +141,34 @@ def test_every_split_holds_every_class_whenever_that_can_be(seed: int) -> None:
     names = [f"c{number}" for number in range(classes)]
     needs = _needs(counts, {"val": val, "test": test}, data, "examples", names, None)
     assert (needs > 0).all() and (needs.sum(1) == counts).all() and needs.sum(0)[1:].tolist() == [val, test]
+
+
+@pytest.mark.parametrize("source", ["csv", "parquet"])
+@pytest.mark.parametrize("types", [True, False])
+def test_rare_labels_of_tables(tmp_path: Path, source: str, types: bool) -> None:
+    rng = np.random.default_rng(0)
+    names = np.array(["cat"] * 40 + ["dog"] * 40 + ["emu"] * 2 + ["fox"])
+    frame = pd.DataFrame({"a": rng.normal(size=83), "b": rng.normal(size=83), "animal": names})
+    path = tmp_path / f"x.{source}"
+    frame.to_csv(path, index=False) if source == "csv" else frame.to_parquet(path)
+    how = {"source": source, "path": path.name, "label": "animal", "types": types, "val_count": 8, "test_count": 8}
+    line = refusal(tmp_path, **how)
+    assert "emu (2), fox (1)" in line and "set data.rare to train" in line
+    kept = prepared(tmp_path, **how, rare="train")
+    assert [kept.meta["class_counts"][split][2:] for split in ("train", "val", "test")] == [[2, 1], [0, 0], [0, 0]]
+    assert (
+        "2 rare classes, 3 examples, went to the training split as a whole: emu (2), fox (1)." in kept.meta["decisions"]
+    )
+    left = prepared(tmp_path, **how, rare="drop")
+    assert left.meta["class_names"] == ["cat", "dog"] and sum(left.meta["counts"].values()) == 80
+    assert "2 rare classes, 3 examples, were left out: emu (2), fox (1)." in left.meta["decisions"]
+
+
+def test_rare_labels_of_arrays(tmp_path: Path) -> None:
+    labels = np.array(["cat"] * 40 + ["dog"] * 40 + ["emu"] * 2)
+    np.savez(tmp_path / "x.npz", x=np.random.default_rng(0).normal(size=(82, 3)), y=labels)
+    how: dict[str, Any] = {"source": "npz", "path": "x.npz", "arrays": {"train": "x"}, "labels": {"train": "y"}}
+    how |= {"val_count": 8, "test_count": 8}
+    assert "class 'emu' has 2 examples" in refusal(tmp_path, **how)
+    assert prepared(tmp_path, **how, rare="train").meta["class_counts"]["train"][2] == 2
+    assert prepared(tmp_path, **how, rare="drop").meta["class_names"] == ["cat", "dog"]

@@ -724,10 +724,12 @@ def test_a_sheet_of_excel(tmp_path: Path) -> None:
 
 def test_sheets_are_chosen_by_name(tmp_path: Path) -> None:
     path = excel(tmp_path / "x.xlsx", [["a"], [1]], [["b"], [2]])
-    assert columns(path) == {"a": [1]} and columns(path, sheet="second") == {"b": [2]}
-    assert said(path) == ["The sheet first was read, the first of first, second."] and said(path, sheet="second") == []
+    assert columns(path) == {"a": [1]}
+    assert columns(path, source="xlsx", sheet="second") == {"b": [2]}
+    assert said(path) == ["The sheet first was read, the first of first, second."]
+    assert said(path, source="xlsx", sheet="second") == []
     line = "params.yaml: data.sheet: 'third' is no sheet of x.xlsx; there are: first, second"
-    assert refusal(path, sheet="third") == line
+    assert refusal(path, source="xlsx", sheet="third") == line
 
 
 @pytest.mark.parametrize(
@@ -848,3 +850,77 @@ def test_characters_and_lines_that_blocks_cut(
     found = columns(write(tmp_path / "x.csv", "\n".join(lines)), ["a"], **given)
     cells = [line.rsplit(between, 1)[0].strip('"') for line in lines[1:] if not line.startswith("#")]
     assert found["a"] == cells and found["b"][-1] == 5
+
+
+# Lines that are too short, marks that are not closed, titles
+
+
+@pytest.mark.parametrize(
+    ("text", "given"),
+    [
+        ("a,b,c\n1,2,3\n4,5\n6\n7,8,\n9,,\n", {}),
+        ("a;b;c\r\n1;2;3\r\n4;5\r\n6\r\n7;8;\r\n", {"separator": ";"}),
+        ("a::b::c\n1::2::3\n4::5\n6\n7::8::\n", {"separator": "::"}),
+        ("a b c\n1 2 3\n4 5\n6\n7  8 9\n", {"separator": r"\s+"}),
+        ("1,2,3\n4,5\n6\n7,8,\n", {"header": ["a", "b", "c"]}),
+        ("a,b,c\n1,2,3\n4,5\n6", {}),
+        ('a,b,c\n"x\ny",2,3\n"x, y",5\n6\n', {}),
+    ],
+)
+def test_lines_with_too_few_cells_are_counted(tmp_path: Path, text: str, given: dict[str, Any]) -> None:
+    path = write(tmp_path / "x.csv", text)
+    assert "Lines with fewer cells than the 3 columns, whose other cells were taken for gaps: 2." in said(path, **given)
+
+
+def test_cells_that_are_empty_are_no_short_lines(tmp_path: Path) -> None:
+    assert said(write(tmp_path / "x.csv", "a,b,c\n1,2,\n4,,\n,,\n")) == []
+
+
+def test_a_quotation_mark_that_is_never_closed_has_a_line(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.csv", 'a,b\n1,x\n2,"y\n3,z\n')
+    assert refusal(path) == "x.csv: a quotation mark in line 3 is never closed: close or remove it"
+
+
+def test_a_title_above_the_names_is_recognised(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.csv", "Report of 2020\na,b\n1,2\n3,4\n")
+    assert refusal(path).endswith("the only cell of the first (Report of 2020) may be a title: remove it")
+    path = write(tmp_path / "x.csv", "Report of 2020,\na,b\n1,2\n3,4\n")
+    assert "its first line seems to be a title (Report of 2020)" in refusal(path)
+
+
+def test_lines_here_and_there_with_too_many_cells_are_no_names_of_rows(tmp_path: Path) -> None:
+    rows = "".join("1,2,3,4\n" if row in (3, 8) else "1,2,3\n" for row in range(12))
+    assert "lines 5, 10 have more cells than the 3 columns" in refusal(write(tmp_path / "x.csv", f"a,b,c\n{rows}"))
+    rows = "".join("1,2,3,4\n" if row in (0, 8) else "1,2,3\n" for row in range(12))
+    assert "lines 2, 10 have more cells than the 3 columns" in refusal(write(tmp_path / "x.csv", f"a,b,c\n{rows}"))
+
+
+EASTERN = [
+    ("shift_jis", "身長,都市\n1,東京\n2,さっぽろ\n", "身長"),
+    ("euc_jp", "名前,都市\n1,さっぽろ\n2,カタカナ\n", "名前"),
+    ("gb18030", "身高,城市\n1,北京\n2,上海\n3,广州\n", "身高"),
+    ("big5", "身高,城市\n1,臺北\n2,高雄\n", "身高"),
+    ("euc_kr", "키,도시\n1,서울\n2,부산\n3,대구\n", "키"),
+]
+
+
+@pytest.mark.parametrize(("encoding", "text", "word"), EASTERN, ids=[each[0] for each in EASTERN])
+def test_encodings_of_east_asia_are_named(tmp_path: Path, encoding: str, text: str, word: str) -> None:
+    path = write(tmp_path / "x.csv", text, encoding)
+    line = refusal(path)
+    assert f"in {encoding} it reads {word!r}" in line and f"encoding: {encoding}" in line
+    assert next(iter(columns(path, encoding=encoding))) == word
+
+
+def test_where_encodings_cannot_be_told_apart_all_are_listed(tmp_path: Path) -> None:
+    line = refusal(write(tmp_path / "x.csv", "身長,都市\n1,東京\n", "euc_jp"))
+    assert "in euc_kr it reads '옴캣', in euc_jp it reads '身長', in gb18030 it reads" in line
+    assert "the one that is right: encoding: euc_kr or encoding: euc_jp or encoding: gb18030" in line
+
+
+def test_much_korean_is_korean_alone(tmp_path: Path) -> None:
+    rows = "".join(
+        f"{number},{name}\n"
+        for number, name in enumerate(["서울", "부산", "대구", "인천", "광주", "대전", "울산", "세종"])
+    )
+    assert refusal(write(tmp_path / "x.csv", f"번호,도시\n{rows}", "euc_kr")).endswith("encoding: euc_kr")
