@@ -308,7 +308,7 @@ def test_a_perfect_prediction_is_the_truth(prediction: str) -> None:
     x_0, epsilon = torch.rand(2, 40, 1, 8, 8, dtype=torch.float64, generator=seeded()) * 1.8 - 0.9
     t = torch.arange(1, 41)
     target = model.schedule.target(prediction, x_0, t, epsilon)
-    torch.testing.assert_close(model._origin(target, model.schedule.noised(x_0, t, epsilon), t, clip=True), x_0)
+    torch.testing.assert_close(model.process.origin(target, model.schedule.noised(x_0, t, epsilon), t, clip=True), x_0)
 
 
 def test_v_is_the_velocity_on_a_circle() -> None:
