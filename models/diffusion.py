@@ -62,13 +62,14 @@ from .contract import (
     UnsuitableEvent,
     Width,
 )
+from .diffusion_completion import completed
 from .diffusion_networks import TimedMLP, UNet
 from .diffusion_sampler import Sampler
 from .diffusion_schedule import Schedule
 from .diffusion_states import process_of, units_of
-from .diffusion_streams import further_seeds, seeds_of
+from .diffusion_streams import seeds_of
 from .dropout import dropping
-from .layers.draws import categorical, chosen_labels
+from .layers.draws import chosen_labels
 from .layers.labels import one_hot
 from .layers.precision import at_least_float32
 from .noise import Noise, uniform_rows
@@ -177,7 +178,8 @@ class Diffusion(Family, Density, Completion):
             # of 0.02 in ε̂ moved the mean of samples by 1.65 standard deviations.
             raise UnsuitableEvent(
                 "prediction: epsilon is not allowed with schedule: cosine for vectors and tables: where hardly any"
-                " signal is left, small errors of the noise would move samples far; take prediction: v, or schedule: linear"
+                " signal is left, small errors of the noise would move samples far; take prediction: v, or schedule:"
+                " linear"
             )
         self.units = units_of(event)
         least = config.least_noise
@@ -352,10 +354,9 @@ class Diffusion(Family, Density, Completion):
         temperature: float = 1.0,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Known-region replacement: in each step, known numbers go to x_s by the true x_0, and others by x̂_0.
+        """Known-region replacement: in each step, what is known goes to x_s by the true x_0, and the rest by x̂_0.
 
-        What the steps of a walk cost at what is known, by the equations of the bound, is -log p(known | walk, y) or
-        more, on average: by that one of several `walks` is drawn, and by p(y) besides where labels are unknown.
+        Of several `walks`, and of all classes if labels are unknown, one is drawn: see `diffusion_completion.py`.
         """
         x, known = x.to(self._device), known.to(self._device).expand(len(x), *self.event.shape)
         u = uniform_rows(len(x), 2, generator).to(self._device)
@@ -366,38 +367,9 @@ class Diffusion(Family, Density, Completion):
         for sampler, these, several in ((ways[0], given, walks), (ways[1], ~given, 1)):
             for part in these.nonzero()[:, 0].split(max(1, ROWS // (classes * several))):
                 chosen = None if labels is None else labels[part.to(labels.device)].to(self._device)
-                drawn[part] = self._completed(sampler, x_0[part], places[part], chosen, u[part], temperature, several)
+                some = x_0[part], places[part], chosen, u[part]
+                drawn[part] = completed(sampler, *some, temperature, several, self.classes, self.joint)
         return torch.where(known, x, self.units.quantise(drawn))
-
-    def _completed(
-        self,
-        sampler: Sampler,
-        x_0: Tensor,
-        known: Tensor,
-        labels: Tensor | None,
-        u: Tensor,
-        temperature: float,
-        walks: int,
-    ) -> Tensor:
-        """x_0 (n, *shape), what is not known drawn by uniform numbers u (n, 2), and labels, too, if there are none.
-
-        Of the walks of each class, one is drawn by p(y) times how likely it makes what is known.
-        """
-        seeds, draws_labels = further_seeds(seeds_of(u[:, 1]), walks), labels is None and self.classes > 0
-        n, C = len(x_0), self.classes if draws_labels else 1
-        if walks * C == 1:
-            return sampler.walk(seeds[:, 0], one_hot(labels, self.classes), temperature, x_0, known)[0]
-        x_0, known = (each.repeat_interleave(walks * C, 0) for each in (x_0, known))
-        if draws_labels:
-            labels = torch.arange(C, device=x_0.device).repeat(n * walks)
-        elif labels is not None:
-            labels = labels.repeat_interleave(walks)
-        context = one_hot(labels, self.classes)
-        walked, total = sampler.walk(seeds.flatten().repeat_interleave(C), context, temperature, x_0, known)
-        likely = -total.view(n, walks, C)
-        likely = self.joint(likely) if draws_labels else likely
-        chosen = categorical(likely.flatten(1).softmax(1), u[:, 0])
-        return walked.unflatten(0, (n, walks * C))[torch.arange(n, device=chosen.device), chosen]
 
     @property
     def _walks(self) -> int:

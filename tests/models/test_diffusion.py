@@ -18,7 +18,7 @@ from models.diffusion import Diffusion, DiffusionConfig
 from models.diffusion_bound import cost, log_decoder, prior
 from models.diffusion_networks import Attention, Block, TimedMLP, UNet
 from models.diffusion_schedule import Schedule, betas
-from models.diffusion_streams import normal_stream, seeds_of
+from models.diffusion_streams import further_seeds, normal_stream, seeds_of
 from models.noise import Noise
 
 from .cases import IMAGE, VECTOR, Case, batch, examples
@@ -391,6 +391,16 @@ def test_streams_are_standard_normal_whichever_rows_are_asked_for() -> None:
     uniform = (torch.arange(len(ordered)) + 0.5) / len(ordered)
     assert (torch.special.ndtr(ordered) - uniform).abs().max() < 1.6 / len(ordered) ** 0.5  # Kolmogorov & Smirnov
     for one, other in ((z[1:], z[:-1]), (z[:, 1:], z[:, :-1]), (z[..., 1:], z[..., :-1])):
+        assert (one * other).mean().abs() < 4 / one.numel() ** 0.5
+
+
+def test_further_seeds_have_streams_of_their_own() -> None:
+    seeds = seeds_of(torch.arange(200) / 200)
+    several = further_seeds(seeds, 3)
+    assert torch.equal(several[:, 0], seeds) and several.unique().numel() == 600
+    assert torch.equal(several[5:7], further_seeds(seeds[5:7], 3))
+    first, second, third = (normal_stream(each, 0, 50) for each in several.T)
+    for one, other in ((first, second), (second, third), (first, third), (first[:, 1:], second[:, :-1])):
         assert (one * other).mean().abs() < 4 / one.numel() ** 0.5
 
 
