@@ -313,19 +313,19 @@ def test_parts_of_a_batch_are_walked_alike(options: dict[str, Any], monkeypatch:
 
 
 @pytest.mark.parametrize(
-    ("sampler", "steps", "width"), [("ancestral", 200, 0.07), ("ddim", 50, 0.08), ("dpm_solver", 50, 0.04)]
+    ("sampler", "steps", "width"), [("ancestral", 150, 0.1), ("ddim", 50, 0.1), ("dpm_solver", 50, 0.06)]
 )
 def test_samples_of_the_best_network_are_those_of_the_data(sampler: Any, steps: int, width: float) -> None:
     """Numbers may go a smooth path while names are drawn: shares, what goes with what, and widths are right."""
     model = small(MIXED, timesteps=1000, schedule="cosine", sampler=sampler, sampler_steps=steps)
     model.network = OfMixture(model)
-    x = model.sample(8000, generator=seeded())
-    assert (x[:, 1] == 0).double().mean().item() == pytest.approx(0.3, abs=0.02)
+    x = model.sample(4000, generator=seeded())
+    assert (x[:, 1] == 0).double().mean().item() == pytest.approx(0.3, abs=0.03)
     assert ((x[:, 0] < -0.45) == (x[:, 1] == 0)).double().mean() > 0.999
     for name in (0, 1):
         y = x[x[:, 1] == name, 0].double()
         assert y.mean().item() == pytest.approx(MEANS[name].item(), abs=0.02)
-        assert y.std().item() / STD == pytest.approx(1, abs=width + 0.03)
+        assert y.std().item() / STD == pytest.approx(1, abs=width)
 
 
 def test_names_of_few_steps_have_the_frequencies_of_many() -> None:
@@ -396,15 +396,15 @@ def test_completions_keep_what_is_known_and_see_nothing_of_what_is_not(condition
 
 
 def test_what_is_known_decides_what_is_drawn() -> None:
-    model = small(MIXED, timesteps=200, schedule="cosine")
+    model = small(MIXED, timesteps=80, schedule="cosine")
     model.network = OfMixture(model)
-    c = torch.arange(200) % 2
+    c = torch.arange(80) % 2
     x = torch.stack([MEANS[c].float(), c.float()], 1)
     names = model.complete(x, torch.tensor([True, False]), generator=seeded())
-    assert (names[:, 1] == c).double().mean() > 0.98
+    assert (names[:, 1] == c).double().mean() > 0.95
     numbers = model.complete(x, torch.tensor([False, True]), generator=seeded())
-    assert ((numbers[:, 0] < -0.45) == (c == 0)).double().mean() > 0.98
-    assert numbers[c == 1, 0].std().item() == pytest.approx(STD, rel=0.25)
+    assert ((numbers[:, 0] < -0.45) == (c == 0)).double().mean() > 0.95
+    assert numbers[c == 1, 0].std().item() == pytest.approx(STD, rel=0.4)
 
 
 def test_unknown_labels_are_drawn_from_what_is_known() -> None:
