@@ -11,6 +11,8 @@ import numpy as np
 # The distribution function of a column: at each of the rising values t the share F(t) of the examples that lie below.
 Distribution = tuple[tuple[float, float], ...]
 
+FEW = 20  # integers of so many levels have a probability for each
+
 
 @dataclass(frozen=True)
 class Column:
@@ -33,6 +35,11 @@ class Column:
     def of(cls, fields: Mapping[str, Any]) -> Column:
         """The column that an object of a config.json or of a meta.json describes."""
         return cls(**{**fields, "distribution": tuple((at, share) for at, share in fields.get("distribution", ()))})
+
+    @property
+    def by_level(self) -> bool:
+        """Is each level an outcome with a probability of its own: a name, or one of few integers?"""
+        return self.names or 0 < (self.levels or 0) <= FEW
 
     @property
     def shares(self) -> list[float]:

@@ -17,7 +17,17 @@ weighted error:
               its density for vectors
 
 Shapes: x (N, *event), and x_0, x_t, ε, v alike: integers on the scale -1 … 1, vectors standardised. The network is a
-U-Net for images and sequences, an MLP for vectors; t and the label shift its features.
+U-Net for images and sequences, an MLP for vectors and tables; t and the label shift its features.
+
+Rows of a table are numbers and names at once (TabDDPM). Numbers are brought to the scales of their columns, integers
+made continuous by noise and gaps an outcome at the upper end (`layers/tables/table_units.py`), and noised as vectors
+are. Names and integers of few levels become one-hot, with a place for a gap, and are noised by multinomial diffusion
+(`diffusion_names.py`). One network sees all of a row: x_0, x_t (N, numbers + Σ K); it predicts the noise of numbers and
+logits of names. The simple loss is the mean error of the numbers plus the mean T L_{t-1} of the names; the terms of the
+bound add up, with the log-determinant of the numbers' scales. Steps of names are always draws from their posterior.
+
+At temperature T numbers have T times the noise, and each step of names draws from probabilities to the power of 1/T;
+names at the start are uniform at every T.
 
 The sampler takes steps of which `eta` says how random they are (`diffusion_sampler.py`). For integers x̂_0 is clipped to
 their range, in the bound as in the sampler, so that both are of one model: that of all T ancestral steps without
@@ -26,7 +36,8 @@ label: ε̂ = (1 + w) ε̂(x_t, y) - w ε̂(x_t).
 
 Ho, Jain & Abbeel, "Denoising Diffusion Probabilistic Models", 2020 (arXiv:2006.11239); cosine: Nichol & Dhariwal, 2021
 (arXiv:2102.09672); v: Salimans & Ho, 2022 (arXiv:2202.00512); DDIM: Song, Meng & Ermon, 2021 (arXiv:2010.02502);
-guidance: Ho & Salimans, 2022 (arXiv:2207.12598); min-SNR: Hang et al., 2023 (arXiv:2303.09556).
+guidance: Ho & Salimans, 2022 (arXiv:2207.12598); min-SNR: Hang et al., 2023 (arXiv:2303.09556); tables: Kotelnikov et
+al., "TabDDPM", 2023 (arXiv:2209.15421).
 """
 
 from __future__ import annotations
@@ -36,7 +47,7 @@ from typing import Literal, Self
 import torch
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass as validated
-from torch import Tensor, nn
+from torch import Tensor
 
 from .contract import (
     STRICT,
@@ -51,21 +62,21 @@ from .contract import (
     UnsuitableEvent,
     Width,
 )
-from .diffusion_bound import cost, prior
+from .diffusion_completion import completed
 from .diffusion_networks import TimedMLP, UNet
 from .diffusion_sampler import Sampler
 from .diffusion_schedule import Schedule
+from .diffusion_states import process_of, units_of
 from .diffusion_streams import seeds_of
 from .dropout import dropping
-from .layers.draws import categorical, chosen_labels
-from .layers.inputs import network_input, standardiser
+from .layers.draws import chosen_labels
 from .layers.labels import one_hot
 from .layers.precision import at_least_float32
-from .layers.units import from_centred
-from .noise import uniform_rows
+from .noise import Noise, uniform_rows
 
 MANY_STEPS = 200  # from which on ancestral samples are as wide as they should be
 ROWS = 512  # examples, or steps of examples, in one pass of the network
+WALKS = 16  # for each completion of a row
 
 
 @validated(frozen=True, config=STRICT)
@@ -80,14 +91,16 @@ class DiffusionConfig(FamilyConfig):
 
     least_noise: float | None = Field(default=None, ge=0, lt=1)
     """√β_1 is at least this: first steps of hardly any noise are far apart in SNR, and cost bits for nothing. Null: 3/8
-    of a bin for integers, less noise than that hides nothing; 0.02 for vectors, in standard deviations of the data."""
+    of a bin for integers, less noise than that hides nothing; 0.02 for vectors and numbers of tables, in standard
+    deviations of the data."""
 
     prediction: Literal["epsilon", "v"] = "epsilon"
     """What the network predicts: the noise ε, or the velocity v, better where there is little signal."""
 
     loss: Literal["simple", "min_snr", "bound"] = "simple"
     """The unweighted error of the prediction; that of x̂_0 weighted by the signal-to-noise ratio, but by no more than 5,
-    so that steps with hardly any noise do not outweigh the others; or the variational bound in nats per dimension."""
+    so that steps with hardly any noise do not outweigh the others; or the variational bound in nats per dimension. The
+    names of a table have the bound in all three."""
 
     width: int = Field(default=32, ge=1)
     """Features of the U-Net at the full resolution, doubled below it."""
@@ -108,18 +121,22 @@ class DiffusionConfig(FamilyConfig):
     """The share of the features inside of each block that is dropped in training; for small data."""
 
     hidden: tuple[Width, ...] = Field(default=(256, 256, 256), min_length=1, strict=False)
-    """Widths of the hidden layers of the MLP, which models vectors; equal neighbours make residual layers."""
+    """Widths of the hidden layers of the MLP, for vectors and tables; equal neighbours make residual layers."""
 
     sampler: Literal["auto", "ancestral", "ddim", "dpm_solver"] = "auto"
     """Draw each step; or, with `ddim`, as much of it as `eta` says; or none, with `dpm_solver`, of the second order.
     `auto` is `dpm_solver` below 200 steps, with which `ancestral` samples are too narrow, and else `ancestral`, as for
-    completions."""
+    completions. Names are drawn in each step of every sampler."""
 
     sampler_steps: int | None = Field(default=None, ge=1)
     """Steps of the sampler, evenly spaced over 1 … T; null takes all."""
 
     eta: float = Field(default=0.0, ge=0, le=1)
     """η of DDIM: 0 is deterministic, 1 is ancestral sampling. Only for `sampler: ddim`."""
+
+    walks: int | None = Field(default=None, ge=1)
+    """Walks for each completion, of which one is drawn by how likely it makes what is known: steps do not look
+    ahead to that. Null: 16 for rows of a table, of which a known name may decide about numbers; 1 for others."""
 
     guidance: float = Field(default=0.0, ge=0)
     """w of classifier-free guidance when sampling; 0 samples the conditional model itself. It needs `label_dropout`."""
@@ -150,6 +167,7 @@ class Diffusion(Family, Density, Completion):
 
     Config = DiffusionConfig
     parallel_sampling = True  # T passes, whatever D is
+    typed_columns = True
     approximation = "in each step the known numbers are put in place, with as much noise as the others still have"
     config: DiffusionConfig
 
@@ -159,21 +177,26 @@ class Diffusion(Family, Density, Completion):
             # x̂_0 = (x_t - √(1-ᾱ_t) ε̂) / √ᾱ_t, where √ᾱ_T is 2e-5, and nothing clips it as it does integers: an error
             # of 0.02 in ε̂ moved the mean of samples by 1.65 standard deviations.
             raise UnsuitableEvent(
-                "prediction: epsilon is not allowed with schedule: cosine for vectors: where hardly any signal is left,"
-                " small errors of the noise would move samples far; take prediction: v, or schedule: linear"
+                "prediction: epsilon is not allowed with schedule: cosine for vectors and tables: where hardly any"
+                " signal is left, small errors of the noise would move samples far; take prediction: v, or schedule:"
+                " linear"
             )
-        self.units = standardiser(event)
+        self.units = units_of(event)
         least = config.least_noise
         if least is None:
             least = 0.02 if event.levels is None else 0.75 / event.levels
         self.schedule = Schedule(config.schedule, config.timesteps, least**2)
-        self.network: nn.Module
-        if event.kind == "vector":
-            self.network = TimedMLP(event.dimensions, config.hidden, self.classes, config.dropout)
-        else:
-            unet = config.width, config.levels, config.blocks, config.attention
-            self.network = UNet(event.shape, *unet, self.classes, config.attention_levels, config.dropout)
+        self.process = process_of(event, self.units, self.schedule, config.prediction)
+        self.network = self._network(self.process.shape)
         self.compiled = False  # are the steps of sampling compiled?
+
+    def _network(self, shape: tuple[int, ...]) -> TimedMLP | UNet:
+        """An MLP for flat states, a U-Net for those with an order in space or time."""
+        config = self.config
+        if len(shape) == 1:
+            return TimedMLP(shape[0], config.hidden, self.classes, config.dropout)
+        unet = config.width, config.levels, config.blocks, config.attention
+        return UNet(shape, *unet, self.classes, config.attention_levels, config.dropout)
 
     @property
     def bound(self) -> str | None:
@@ -191,8 +214,7 @@ class Diffusion(Family, Density, Completion):
         return self.config.sampler_steps or self.config.timesteps
 
     def initialise(self, x: Tensor, labels: Tensor | None, generator: torch.Generator) -> None:
-        if self.units is not None:
-            self.units.initialise(x)
+        self.units.initialise(x)
 
     # Training
 
@@ -207,30 +229,29 @@ class Diffusion(Family, Density, Completion):
         context = one_hot(batch.labels, self.classes)
         if context is not None and self.config.label_dropout:
             context = context * (batch.noise.uniform() >= self.config.label_dropout)[:, None]
-        x_0 = self.start(batch.x)
-        epsilon = batch.noise.normal(*self.event.shape).to(x_0)
+        x_0 = self.start(batch.x, batch.noise)
+        epsilon = self._noise(batch.noise).to(x_0)
         with dropping(self, batch.noise):
             if self.config.loss == "bound":
                 steps = self.config.timesteps * self._bound_term(x_0, t, epsilon, context, clip=False)
-                return (prior(self.schedule, x_0) + steps).mean() / self.event.dimensions
-            errors = self._errors(x_0, t, epsilon, context)
-        if self.config.loss == "min_snr":
-            errors = errors * self.schedule.min_snr(self.config.prediction, t).to(errors)
-        return errors.mean()
+                return (self.process.prior(x_0) + steps).mean() / self.event.dimensions
+            return self._errors(x_0, t, epsilon, context, self.config.loss == "min_snr").mean()
 
-    def _errors(self, x_0: Tensor, t: Tensor, epsilon: Tensor, context: Tensor | None) -> Tensor:
-        """The mean squared errors (N,) of the network's prediction at timesteps t (N,)."""
-        output = self._output(self.schedule.noised(x_0, t, epsilon), t, context)
-        difference = output - self.schedule.target(self.config.prediction, x_0, t, epsilon)
-        return difference.square().flatten(1).mean(1)
+    def _errors(
+        self, x_0: Tensor, t: Tensor, epsilon: Tensor, context: Tensor | None, weighted: bool = False
+    ) -> Tensor:
+        """The mean errors (N,) of the network's prediction at timesteps t (N,)."""
+        x_t = self.process.noised(x_0, t, epsilon)
+        return self.process.errors(self._output(x_t, t, context), x_0, x_t, t, epsilon, weighted)
+
+    def _noise(self, noise: Noise) -> Tensor:
+        """ε (N, *shape), the noise of one timestep."""
+        return self.process.noise(noise.normal(*self.process.shape))
 
     def diagnostics(self, batch: Batch) -> dict[str, float]:
         """The unweighted error of the prediction, as in the simple loss, and L_0 in nats per dimension."""
-        x_0, context = self.start(batch.x), one_hot(batch.labels, self.classes)
-        t, epsilon = (
-            self.schedule.random_timesteps(batch.noise),
-            batch.noise.normal(*self.event.shape).to(x_0),
-        )
+        x_0, context = self.start(batch.x, batch.noise), one_hot(batch.labels, self.classes)
+        t, epsilon = self.schedule.random_timesteps(batch.noise), self._noise(batch.noise).to(x_0)
         decoded = self._bound_term(x_0, torch.ones_like(t), epsilon, context, clip=True)
         return {
             "prediction_error": self._errors(x_0, t, epsilon, context).mean().item(),
@@ -239,13 +260,9 @@ class Diffusion(Family, Density, Completion):
 
     # The network
 
-    def start(self, x: Tensor) -> Tensor:
-        """x_0 (N, *event) of examples: integers on the scale -1 … 1, vectors standardised."""
-        return network_input(x, self.event, self.units).to(self._dtype)
-
-    def _finish(self, x_0: Tensor) -> Tensor:
-        """The examples nearest to x_0, as they are stored."""
-        return from_centred(x_0, self.event) if self.units is None else self.units.quantise(x_0)
+    def start(self, x: Tensor, noise: Noise | None = None) -> Tensor:
+        """x_0 (N, *shape) of examples; numbers that have to be made continuous are, by noise if there is any."""
+        return self.units(x, noise)[0].to(self._dtype)
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -270,14 +287,6 @@ class Diffusion(Family, Density, Completion):
         known, unknown = self._output(x_t.repeat(2, *[1] * (x_t.dim() - 1)), t.repeat(2), both).chunk(2)
         return (1 + w) * known - w * unknown, known
 
-    def _origin(self, output: Tensor, x_t: Tensor, t: Tensor, clip: bool) -> Tensor:
-        """x̂_0 by the network's output; `clip` brings it into the range of integers."""
-        x_0 = self.schedule.origin(self.config.prediction, output, x_t, t)
-        if not clip or self.event.levels is None:
-            return x_0
-        end = 1 - 1 / self.event.levels
-        return x_0.clamp(-end, end)
-
     # The bound
 
     def log_likelihood(self, batch: Batch) -> Tensor:
@@ -287,25 +296,26 @@ class Diffusion(Family, Density, Completion):
         several classes are likely. They share ε and t, so that little of it is left: on digits, with 8 of 1000 steps
         drawn, the bias was 0.001 bits per dimension, and with 20 it was 0.0001.
         """
-        x_0, context = self.start(batch.x), one_hot(batch.labels, self.classes)
+        context = one_hot(batch.labels, self.classes)
+        x_0, log_det = self.units(batch.x, batch.noise)
+        x_0 = x_0.to(self._dtype)
         t, weights = self.schedule.drawn(self.scoring_passes, batch.noise)
-        total = prior(self.schedule, x_0).double()
+        total = self.process.prior(x_0).double()
         at_once = max(1, ROWS // len(x_0))
         for steps, weight in zip(t.split(at_once), weights.split(at_once), strict=True):
             k = len(steps)
-            epsilon = torch.cat([batch.noise.normal(*self.event.shape) for _ in range(k)]).to(x_0)
+            epsilon = torch.cat([self._noise(batch.noise) for _ in range(k)]).to(x_0)
             many = None if context is None else context.repeat(k, 1)
             repeated = x_0.repeat(k, *[1] * (x_0.dim() - 1))
             terms = self._bound_term(repeated, steps.flatten(), epsilon, many, clip=True)
             total = total + (weight[:, None] * terms.double().view(k, -1)).sum(0)
-        log_det = 0.0 if self.units is None else self.units(batch.x)[1]
         return log_det - total.to(x_0)
 
     def _bound_term(self, x_0: Tensor, t: Tensor, epsilon: Tensor, context: Tensor | None, clip: bool) -> Tensor:
         """L_{t-1} (N,) in nats at timesteps t (N,), L_0 where t is 1."""
-        x_t = self.schedule.noised(x_0, t, epsilon)
-        guess = self._origin(self._output(x_t, t, context), x_t, t, clip)
-        return cost(self.schedule, self.event.levels, x_0, guess, t, t - 1).flatten(1).sum(1)
+        x_t = self.process.noised(x_0, t, epsilon)
+        guess = self.process.origin(self._output(x_t, t, context), x_t, t, clip)
+        return self.process.cost(x_0, guess, x_t, t, t - 1).flatten(1).sum(1)
 
     # Sampling and completion
 
@@ -325,11 +335,11 @@ class Diffusion(Family, Density, Completion):
         labels = chosen_labels(labels, self.label_shares, u[:, 0])
         labels = None if labels is None else labels.to(self._device)
         context, sampler = one_hot(labels, self.classes), self._sampler()
-        x_0 = torch.empty(n, *self.event.shape, device=self._device, dtype=self._dtype)
+        x_0 = torch.empty(n, *self.process.shape, device=self._device, dtype=self._dtype)
         for part in (slice(i, i + ROWS) for i in range(0, n, ROWS)):
             some = None if context is None else context[part]
             x_0[part], _ = sampler.walk(seeds_of(u[part, 1]), some, temperature)
-        return self._finish(x_0)
+        return self.units.quantise(x_0)
 
     def completes_exactly(self, known: Tensor) -> bool:
         """Only where there is nothing to complete, or nothing to go by: steps do not look ahead to what is known."""
@@ -344,36 +354,27 @@ class Diffusion(Family, Density, Completion):
         temperature: float = 1.0,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Known-region replacement: in each step, known numbers go to x_s by the true x_0, and others by x̂_0.
+        """Known-region replacement: in each step, what is known goes to x_s by the true x_0, and the rest by x̂_0.
 
-        Unknown labels are drawn from p(y | known), of which the walk of each class bounds the likelihood: what its
-        steps cost at the known numbers, by the equations of the bound, is -log p(known | y) or more, on average.
+        Of several `walks`, and of all classes if labels are unknown, one is drawn: see `diffusion_completion.py`.
         """
         x, known = x.to(self._device), known.to(self._device).expand(len(x), *self.event.shape)
         u = uniform_rows(len(x), 2, generator).to(self._device)
-        candidates = self.classes if labels is None and self.classes else 1
+        classes, walks = self.classes if labels is None and self.classes else 1, self._walks
         x_0 = self.start(torch.where(known, x, 0))  # whatever stands for what is missing
-        drawn = torch.empty_like(x_0)
-        rows, given = max(1, ROWS // candidates), known.flatten(1).any(1)
-        for sampler, these in ((self._sampler(completes=True), given), (self._sampler(), ~given)):
-            for part in these.nonzero()[:, 0].split(rows):
+        drawn, places = torch.empty_like(x_0), self.process.mask(known)
+        given, ways = known.flatten(1).any(1), (self._sampler(completes=True), self._sampler())
+        for sampler, these, several in ((ways[0], given, walks), (ways[1], ~given, 1)):
+            for part in these.nonzero()[:, 0].split(max(1, ROWS // (classes * several))):
                 chosen = None if labels is None else labels[part.to(labels.device)].to(self._device)
-                drawn[part] = self._completed(sampler, x_0[part], known[part], chosen, u[part], temperature)
-        return torch.where(known, x, self._finish(drawn))
+                some = x_0[part], places[part], chosen, u[part]
+                drawn[part] = completed(sampler, *some, temperature, several, self.classes, self.joint)
+        return torch.where(known, x, self.units.quantise(drawn))
 
-    def _completed(
-        self, sampler: Sampler, x_0: Tensor, known: Tensor, labels: Tensor | None, u: Tensor, temperature: float
-    ) -> Tensor:
-        """x_0 (n, *event), what is not known drawn by uniform numbers u (n, 2), and labels, too, if there are none."""
-        seeds = seeds_of(u[:, 1])
-        if labels is not None or not self.classes:
-            return sampler.walk(seeds, one_hot(labels, self.classes), temperature, x_0, known)[0]
-        n, C = len(x_0), self.classes
-        every = torch.arange(C, device=x_0.device).repeat(n)
-        x_0, known, seeds = (each.repeat_interleave(C, 0) for each in (x_0, known, seeds))
-        walked, total = sampler.walk(seeds, one_hot(every, C), temperature, x_0, known)
-        label = categorical(self.joint(-total.view(n, C)).softmax(1), u[:, 0])
-        return walked.unflatten(0, (n, C))[torch.arange(n, device=label.device), label]
+    @property
+    def _walks(self) -> int:
+        """Of each completion."""
+        return self.config.walks or (WALKS if self.event.kind == "table" else 1)
 
     def _sampler(self, completes: bool = False) -> Sampler:
         name, steps = self.config.sampler, self.sampling_passes
@@ -381,10 +382,10 @@ class Diffusion(Family, Density, Completion):
             name = "dpm_solver" if steps < MANY_STEPS and not completes else "ancestral"
         eta = {"ancestral": 1.0, "ddim": self.config.eta, "dpm_solver": 0.0}[name]
         second = name == "dpm_solver"
-        return Sampler(self.schedule, self.event, steps, eta, self._guess, self._dtype, self.compiled, second)
+        return Sampler(self.schedule, self.process, steps, eta, self._guess, self._dtype, self.compiled, second)
 
     def _guess(self, x_t: Tensor, t: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        """x̂_0 of x_t (n, *event) at a timestep t (), with guidance and without."""
+        """x̂_0 of x_t (n, *shape) at a timestep t (), with guidance and without."""
         guided, plain = self._guided(x_t, t.expand(len(x_t)), context)
-        guess = self._origin(guided, x_t, t, clip=True)
-        return guess, guess if plain is guided else self._origin(plain, x_t, t, clip=True)
+        guess = self.process.origin(guided, x_t, t, clip=True)
+        return guess, guess if plain is guided else self.process.origin(plain, x_t, t, clip=True)

@@ -10,7 +10,9 @@ first order; DPM-Solver++(2M) to the second, by a step of DDIM with an x̂_0 tha
 
     x̂_0 + h/(2 h') (x̂_0 - x̂_0'),   h = λ_s - λ_t,   λ = ½ log ᾱ/(1 - ᾱ)      (the last step, where h = ∞: x̂_0)
 
-with x̂_0' and h' of the step before.
+with x̂_0' and h' of the step before. Names of tables are drawn in every step from q(x_s | x_t, x̂_0), whatever η is, and
+numbers beside them go on as they would alone: a deterministic step of numbers and a draw of names keep q(x_t) together.
+Of a number and a name of known distribution 50 steps of the second order had half the error of DDIM's.
 
 Song, Meng & Ermon, "Denoising Diffusion Implicit Models", 2021 (arXiv:2010.02502); Lu et al., "DPM-Solver++", 2022
 (arXiv:2211.01095).
@@ -18,18 +20,18 @@ Song, Meng & Ermon, "Denoising Diffusion Implicit Models", 2021 (arXiv:2010.0250
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from .contract import Event
-from .diffusion_bound import cost
+from .diffusion_process import Process
 from .diffusion_schedule import Schedule
 from .diffusion_streams import normal_stream
 
-# x̂_0 (n, *event) of x_t, t () and the context (n, C): with guidance, and that of the model itself.
+# x̂_0 (n, *shape) of x_t, t () and the context (n, C): with guidance, and that of the model itself.
 Guess = Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor]]
 
 
@@ -39,7 +41,7 @@ class Sampler:
     def __init__(
         self,
         schedule: Schedule,
-        event: Event,
+        process: Process,
         steps: int,
         eta: float,
         guess: Guess,
@@ -48,7 +50,7 @@ class Sampler:
         second_order: bool = False,
     ) -> None:
         self.second_order = second_order
-        self.schedule, self.event, self.steps, self.eta, self.guess = schedule, event, steps, eta, guess
+        self.schedule, self.process, self.steps, self.eta, self.guess = schedule, process, steps, eta, guess
         self.dtype = dtype  # of the examples under way
         self.step = torch.compile(self._step) if compiled else self._step
 
@@ -60,27 +62,29 @@ class Sampler:
         x_0: Tensor | None = None,
         known: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """From noise to x̂_0 (n, *event), passing through what is known of x_0; and the cost of that (n,), in nats.
+        """From noise to x̂_0 (n, *shape), passing through what is known of x_0; and the cost of that (n,), in nats.
 
         `seeds` (n,) are those of the noise of each example.
         """
 
         def noise(block: int) -> Tensor:
-            z = temperature * normal_stream(seeds, block, self.event.dimensions)
-            return z.to(self.dtype).view(-1, *self.event.shape)
+            z = normal_stream(seeds, block, math.prod(self.process.shape)).view(-1, *self.process.shape)
+            return self.process.noise(z, temperature).to(self.dtype)
 
         grid = torch.tensor(self.schedule.grid(self.steps), device=seeds.device)
-        x = noise(0)
+        latest = noise(0)
+        x = self.process.settle(latest)
         if x_0 is not None and known is not None:
-            x = torch.where(known, self.schedule.noised(x_0, grid[0], x), x)
+            x = torch.where(known, self.process.noised(x_0, grid[0], latest), x)
         total = torch.zeros(len(x), dtype=torch.float64, device=x.device)
         slopes, before = self._slopes(grid).to(x), None
         for block, (t, s) in enumerate(pairwise(grid), 1):
-            x, step_cost, std, guess = self.step(x, t, s, context, x_0, known, before, slopes[block - 1])
+            law, step_cost, std, guess = self.step(x, t, s, context, x_0, known, before, slopes[block - 1])
             before = guess if self.second_order else None
             total += step_cost
-            if block < len(grid) - 1 and self.eta:
-                x = x + std * noise(block)
+            if self.process.always_draws or (block < len(grid) - 1 and self.eta):
+                law = law + std * noise(block)
+            x = self.process.settle(law)
         return x, total
 
     def _slopes(self, grid: Tensor) -> Tensor:
@@ -101,13 +105,13 @@ class Sampler:
         before: Tensor | None,
         slope: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Mean (n, *event) and standard deviation of x_s, the cost of the known numbers (n,), and x̂_0 (n, *event)."""
+        """Mean (n, *shape) and scale of x_s, the cost of what is known (n,), and x̂_0 (n, *shape)."""
         guess, plain = self.guess(x_t, t, context)
         total = torch.zeros(len(x_t), dtype=torch.float64, device=x_t.device)
         if x_0 is not None and known is not None:
-            costs = cost(self.schedule, self.event.levels, x_0, plain, t, s)
+            costs = self.process.cost(x_0, plain, x_t, t, s)
             total = torch.where(known, costs, 0.0).double().flatten(1).sum(1)
             guess = torch.where(known, x_0, guess)
-        believed = guess if before is None else guess + slope * (guess - before)
-        mean, std = self.schedule.step(believed, x_t, t, s, self.eta)
+        believed = guess if before is None else self.process.onward(guess, before, slope)
+        mean, std = self.process.step(believed, x_t, t, s, self.eta)
         return mean, total, std, guess

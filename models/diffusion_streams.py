@@ -22,6 +22,12 @@ def seeds_of(u: Tensor) -> Tensor:
     return _mix((u.double() * 2**53).long())
 
 
+def further_seeds(seeds: Tensor, count: int) -> Tensor:
+    """Seeds (n, count): those given (n,), and more that are made of them, at positions before their streams."""
+    more = -torch.arange(1, count, device=seeds.device)
+    return torch.cat([seeds[:, None], _mix(seeds[:, None] + more * GAMMA)], 1)
+
+
 def normal_stream(seeds: Tensor, block: int, width: int) -> Tensor:
     """Standard normal numbers (n, width), float64: the block of that number of the streams of the seeds (n,)."""
     position = torch.arange(1 + block * width, 1 + (block + 1) * width, device=seeds.device)

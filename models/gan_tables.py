@@ -37,7 +37,6 @@ from .layers.draws import categorical
 from .layers.labels import known
 from .layers.precision import at_least_float32
 from .layers.tables.choices import Choices
-from .layers.tables.column_outputs import FEW
 from .layers.tables.table_numbers import TableNumbers
 from .layers.workers import rows_of_all_workers
 
@@ -54,9 +53,7 @@ class TableRows(nn.Module):
 
     def __init__(self, event: Event, classes: int) -> None:
         super().__init__()
-        columns = tuple(
-            replace(each, names=each.names or 0 < (each.levels or 0) <= FEW) for each in event.columns or ()
-        )
+        columns = tuple(replace(each, names=each.by_level) for each in event.columns or ())
         self.numbers = TableNumbers(replace(event, columns=columns))
         self.choices = Choices(columns)
         self.seen = Event((self.numbers.total,), None)

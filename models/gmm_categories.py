@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from .columns import Column
 from .layers.draws import categorical
 from .layers.lookup import sum_into_rows, sum_of_rows
-from .layers.tables.column_outputs import by_level
 
 
 class Categories(nn.Module):
@@ -37,14 +36,14 @@ class Categories(nn.Module):
 
     def __init__(self, K: int, columns: Sequence[Column]) -> None:
         super().__init__()
-        of = [d for d, column in enumerate(columns) if by_level(column) or column.gaps]
+        of = [d for d, column in enumerate(columns) if column.by_level or column.gaps]
         shares = [_shares(columns[d]) for d in of]
         counts = [len(each) for each in shares]
         buffers = {
             "of": torch.tensor(of, dtype=torch.long),  # which of the D columns
             "first": torch.tensor([sum(counts[:c]) for c in range(len(counts))], dtype=torch.long),
             "count": torch.tensor(counts, dtype=torch.long),
-            "listed": torch.tensor([by_level(columns[d]) for d in of], dtype=torch.bool),
+            "listed": torch.tensor([columns[d].by_level for d in of], dtype=torch.bool),
             "gap": torch.tensor([n - (columns[d].gaps > 0) for d, n in zip(of, counts, strict=True)], dtype=torch.long),
             "shares": torch.tensor([share for each in shares for share in each]),
             "column": torch.tensor([c for c, count in enumerate(counts) for _ in range(count)], dtype=torch.long),
@@ -116,4 +115,4 @@ class Categories(nn.Module):
 
 def _shares(column: Column) -> list[float]:
     """Those of a column's outcomes among the training examples: of all levels, or of values and of the gap."""
-    return column.shares if by_level(column) else [1 - column.gaps, column.gaps]
+    return column.shares if column.by_level else [1 - column.gaps, column.gaps]

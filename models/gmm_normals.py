@@ -28,7 +28,6 @@ from .gmm_components import Sums
 from .layers.bins import log_gaussian_interval
 from .layers.lookup import sum_into_rows, sum_of_rows
 from .layers.normal import log_normal_density
-from .layers.tables.column_outputs import by_level
 from .layers.tables.marginals import Marginals
 from .layers.truncated import truncated_moments
 
@@ -69,7 +68,7 @@ class ColumnNormals(nn.Module):
 
     def __init__(self, K: int, columns: Sequence[Column]) -> None:
         super().__init__()
-        of = [d for d, column in enumerate(columns) if not by_level(column)]
+        of = [d for d, column in enumerate(columns) if not column.by_level]
         mine = [columns[d] for d in of]
         self.marginals = Marginals(mine) if mine else None
         buffers = {

@@ -18,7 +18,7 @@ from models.diffusion import Diffusion, DiffusionConfig
 from models.diffusion_bound import cost, log_decoder, prior
 from models.diffusion_networks import Attention, Block, TimedMLP, UNet
 from models.diffusion_schedule import Schedule, betas
-from models.diffusion_streams import normal_stream, seeds_of
+from models.diffusion_streams import further_seeds, normal_stream, seeds_of
 from models.noise import Noise
 
 from .cases import IMAGE, VECTOR, Case, batch, examples
@@ -308,7 +308,7 @@ def test_a_perfect_prediction_is_the_truth(prediction: str) -> None:
     x_0, epsilon = torch.rand(2, 40, 1, 8, 8, dtype=torch.float64, generator=seeded()) * 1.8 - 0.9
     t = torch.arange(1, 41)
     target = model.schedule.target(prediction, x_0, t, epsilon)
-    torch.testing.assert_close(model._origin(target, model.schedule.noised(x_0, t, epsilon), t, clip=True), x_0)
+    torch.testing.assert_close(model.process.origin(target, model.schedule.noised(x_0, t, epsilon), t, clip=True), x_0)
 
 
 def test_v_is_the_velocity_on_a_circle() -> None:
@@ -391,6 +391,16 @@ def test_streams_are_standard_normal_whichever_rows_are_asked_for() -> None:
     uniform = (torch.arange(len(ordered)) + 0.5) / len(ordered)
     assert (torch.special.ndtr(ordered) - uniform).abs().max() < 1.6 / len(ordered) ** 0.5  # Kolmogorov & Smirnov
     for one, other in ((z[1:], z[:-1]), (z[:, 1:], z[:, :-1]), (z[..., 1:], z[..., :-1])):
+        assert (one * other).mean().abs() < 4 / one.numel() ** 0.5
+
+
+def test_further_seeds_have_streams_of_their_own() -> None:
+    seeds = seeds_of(torch.arange(200) / 200)
+    several = further_seeds(seeds, 3)
+    assert torch.equal(several[:, 0], seeds) and several.unique().numel() == 600
+    assert torch.equal(several[5:7], further_seeds(seeds[5:7], 3))
+    first, second, third = (normal_stream(each, 0, 50) for each in several.T)
+    for one, other in ((first, second), (second, third), (first, third), (first[:, 1:], second[:, :-1])):
         assert (one * other).mean().abs() < 4 / one.numel() ** 0.5
 
 

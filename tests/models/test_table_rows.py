@@ -47,6 +47,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "realnvp": {"hidden": [16]},
     "glow": {"depth": 1, "hidden": [16]},
     "nsf": {"hidden": [16]},
+    "diffusion": {"timesteps": 10, "hidden": [16], "prediction": "v"},
 }
 
 

@@ -24,13 +24,6 @@ from ..draws import categorical
 from ..precision import at_least_float32
 from .marginals import Marginals
 
-FEW = 20  # integers of so many levels have a probability for each
-
-
-def by_level(column: Column) -> bool:
-    """Has each level of the column a probability of its own? So it is of names, and of integers of few levels."""
-    return column.names or 0 < (column.levels or 0) <= FEW
-
 
 class Group(ABC):
     """The distributions of C columns of a kind. Each reads the first of P network outputs, as many as it needs."""
@@ -175,17 +168,17 @@ class TableOutput(Output):
 
     def __init__(self, event: Event, components: int) -> None:
         columns = event.columns or ()
-        by_name = [by_level(column) for column in columns]
+        named = [column.by_level for column in columns]
         makers: tuple[Callable[[Sequence[Column]], Group], ...] = (
             lambda some: Numbers(some, components),
             Names,
         )
         self.groups: list[tuple[Group, Tensor]] = []
         for kind, make in enumerate(makers):
-            places = [d for d, named in enumerate(by_name) if named == bool(kind)]
+            places = [d for d, each in enumerate(named) if each == bool(kind)]
             if places:
                 self.groups.append((make([columns[d] for d in places]), torch.tensor(places)))
-        self.alone = [ColumnOutput(makers[named]([column])) for column, named in zip(columns, by_name, strict=True)]
+        self.alone = [ColumnOutput(makers[each]([column])) for column, each in zip(columns, named, strict=True)]
         self.size = max(group.size for group, _ in self.groups)
 
     def starts(self, numbers: int) -> Tensor:
