@@ -90,7 +90,7 @@ def toy(profile: str, data: dict[str, Any], keep: tuple[str, ...] = (), drop: tu
         block["distill" if "distill" in block else "train"].update(work)
         block.pop("search", None)
     raw["defaults"]["distill"] = {"val_samples": 8}
-    sizes = {"samples": 24, "references": 20, "scored": 10, "neighbours": 3, "speed_batch": 4, "speed_runs": 1}
+    sizes = {"samples": 50, "references": 50, "scored": 10, "neighbours": 3, "speed_batch": 4, "speed_runs": 1}
     raw["evaluate"].update({**sizes, "classifier": {**work, "width": 4}})
     return raw
 
