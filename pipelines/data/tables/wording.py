@@ -36,7 +36,7 @@ def sentences_about(decided: Sequence[Decided], looks: Mapping[str, Look], dropp
             by_kind.setdefault(each.type["kind"], []).append(each.name)
     listed = "; ".join(f"{PLURAL[kind]}: {', '.join(names)}" for kind, names in by_kind.items())
     said = [f"{sum(map(len, by_kind.values()))} columns of {rows:,} rows have types. {listed}."]
-    said += [f"Column {each.name} is left out: {each.why}." for each in decided if each.type is None]
+    said += _left_out(decided)
     for each in decided:
         if each.type is not None:
             said += _about(each.name, each.type, each.why)
@@ -51,7 +51,8 @@ def sentences_about(decided: Sequence[Decided], looks: Mapping[str, Look], dropp
             else "filled with the mean of the training rows"
         )
         said.append(f"Missing values are {how} ({gaps}).")
-    said += [_repeated(looks[each.name]) for each in decided if each.type and _repeats(looks[each.name], each.type)]
+    said += _heavy([each.name for each in decided if (each.type or {}).get("heavy")])
+    said += _repeated([looks[each.name] for each in decided if each.type and _repeats(looks[each.name], each.type)])
     return [*said, *_suspected_gaps(decided), *_alike(decided), *_only_in_test(decided, looks)]
 
 
@@ -61,8 +62,6 @@ def _about(name: str, kind: Mapping[str, Any], why: str) -> list[str]:
     if kind.get("pool"):
         rare, count = [text for text, _ in kind["pool"]], sum(count for _, count in kind["pool"])
         said.append(f"Of column {name} the {len(rare):,} rarest categories ({count:,} rows) are one: {some(rare)}.")
-    if kind.get("heavy"):
-        said.append(f"Column {name} has heavy tails: it is modelled on the scale of its quantiles.")
     if kind["kind"] == "date" and "would fit too" in why:
         said.append(f"Column {name}: {why}; its format can be given in data.columns.")
     if kind["kind"] == "date" and "%y" in (kind["format"] or "") and kind.get("levels"):
@@ -82,11 +81,35 @@ def _repeats(look: Look, kind: Mapping[str, Any]) -> bool:
     return kind["kind"] == "real" and look.distinct is not None and look.there >= REPEATED * look.distinct
 
 
-def _repeated(look: Look) -> str:
-    return (
-        f"Column {look.name} has {look.distinct:,} different numbers in {look.there:,} rows, and no step divides them:"
-        " as real numbers they have no density that is bounded; write ordered if they are few enough."
-    )
+def _repeated(looks: Sequence[Look]) -> list[str]:
+    if not looks:
+        return []
+    counted = ", ".join(f"{look.name} ({look.distinct:,} in {look.there:,} rows)" for look in looks)
+    return [
+        f"Few different numbers that no step divides: {counted}. As real numbers they have no density that is bounded;"
+        " write ordered in data.columns if they are few enough."
+    ]
+
+
+def _left_out(decided: Sequence[Decided]) -> list[str]:
+    """Each reason once, with all the columns that it is true of."""
+    by_reason: dict[str, list[str]] = {}
+    for each in decided:
+        if each.type is None:
+            by_reason.setdefault(each.why, []).append(each.name)
+    return [
+        f"Column {names[0]} is left out: {why}."
+        if len(names) == 1
+        else f"{len(names):,} columns are left out ({', '.join(names)}), for each of them: {why}."
+        for why, names in by_reason.items()
+    ]
+
+
+def _heavy(names: Sequence[str]) -> list[str]:
+    if not names:
+        return []
+    subject = f"Column {names[0]} has" if len(names) == 1 else f"Columns {', '.join(names)} have"
+    return [f"{subject} heavy tails: modelled on the scale of quantiles."]
 
 
 def _suspected_gaps(decided: Sequence[Decided]) -> list[str]:

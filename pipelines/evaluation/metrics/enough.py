@@ -15,6 +15,6 @@ def sentence_about_few(test: int) -> str:
     if not blank:
         return ""
     return (
-        f"{test:,} test examples are few: numbers that mean nothing of fewer than {', '.join(map(str, blank))} will be"
-        " blank, and the report says which."
+        f"{test:,} test examples are few: what takes {' or '.join(map(str, blank))} to mean something will be blank,"
+        " and the report says which."
     )

@@ -128,7 +128,7 @@ def test_all_that_is_too_few_is_said_at_once(tmp_path: Path) -> None:
 
 def test_few_test_rows_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     prepared(tmp_path, csv(tmp_path, numbers(30), test_count=15))
-    assert "prepare: 15 test examples are few: numbers that mean nothing of fewer than 20, 50, 100 will be blank" in (
+    assert "prepare: 15 test examples are few: what takes 20 or 50 or 100 to mean something will be blank" in (
         capsys.readouterr().out
     )
 

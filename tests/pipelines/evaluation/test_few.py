@@ -62,7 +62,7 @@ def test_a_sentence_for_each_count_that_is_needed() -> None:
 
 def test_what_a_small_test_split_means_is_said_beforehand() -> None:
     assert sentence_about_few(15) == (
-        "15 test examples are few: numbers that mean nothing of fewer than 20, 50, 100 will be blank, and the report"
+        "15 test examples are few: what takes 20 or 50 or 100 to mean something will be blank, and the report"
         " says which."
     )
     assert sentence_about_few(100) == ""
