@@ -141,8 +141,10 @@ def plan() -> None:
     memory = Memory(project.root, "plan", READ)
     if not memory.fresh:
         from .params.checks import complain_of_misfits  # imports PyTorch
+        from .tracking.requirements import complain_of_requirements
 
         complain_of_misfits(project.root, project.params)
+        complain_of_requirements(project.params)
         if write_plan(project.root, project.params):
             print("plan: dvc.yaml was written from params.yaml")
         memory.remember()

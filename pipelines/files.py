@@ -29,12 +29,16 @@ def unique_beside(path: Path) -> Path:
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes the place of `path`, on failure it is removed.
 
-    A full disk is an OSError with ENOSPC and the name of the file, whichever library met it.
+    Whoever may read new files of the folder may read this one, also if a library keeps what it writes to itself, as
+    safetensors does. A full disk is an OSError with ENOSPC and the name of the file, whichever library met it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = unique_beside(path)
     try:
+        temporary.touch()
+        ordinary = temporary.stat().st_mode
         yield temporary
+        temporary.chmod(ordinary)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -29,7 +29,8 @@ import models
 from pipelines.errors import UserError
 from pipelines.tracking import writer
 from pipelines.tracking.records import Record
-from pipelines.tracking.registry import Decision, register
+from pipelines.tracking.champion import Decision, Rules
+from pipelines.tracking.registry import Offer, register
 from pipelines.tracking.stage_run import add_metrics, relayed, stage_run
 from pipelines.tracking.store import Store, connect, public, tracking_uri
 from pipelines.tracking.writer import writing
@@ -254,7 +255,9 @@ def enter(
 ) -> Decision:
     folder = save(root / "model", mean=mean)
     metrics = {"objective": objective, "objective_name": "nll", "fid": None, **more}
-    return register(root, "genera", "toy", folder, metrics, 0.1, {"data_digest": "d", **(tags or {})}, code)
+    return register(
+        root, "genera", "toy", folder, metrics, Rules(0.1), {"data_digest": "d", **(tags or {})}, Offer(code=code)
+    )
 
 
 def champion(store: Store) -> int:
@@ -549,7 +552,7 @@ def test_damaged_models_are_refused(root: Path, code: Path, damage: str) -> None
     else:
         save_file({"other": torch.zeros(1)}, weights)
     with pytest.raises(UserError, match="dvc repro") as caught:
-        register(root, "genera", "toy", folder, {}, 0.0, {}, code)
+        register(root, "genera", "toy", folder, {}, Rules(), {}, Offer(code=code))
     assert "\n" not in str(caught.value)
 
 
@@ -577,7 +580,8 @@ def test_a_model_offers_what_its_family_can(root: Path, code: Path) -> None:
     import mlflow
 
     folder = save(root / "model", "plain", conditional=False)
-    register(root, "genera", "plain", folder, {"objective": 1.0, "objective_name": "fid"}, 0.0, {}, code)
+    metrics = {"objective": 1.0, "objective_name": "fid"}
+    register(root, "genera", "plain", folder, metrics, Rules(), {}, Offer(code=code))
     mlflow.set_tracking_uri(tracking_uri(root))
     try:
         model = mlflow.pyfunc.load_model("models:/genera-plain@champion")
