@@ -17,7 +17,7 @@ from .data_section import Data, Digits
 from .section import Input, Place, Section, Seed
 
 NAME = r"^[a-z][a-z0-9_-]{0,99}$"  # of entries and projects: DVC splits at dots, a shell at spaces, paths at slashes
-PREFIX = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$"  # of registered models, whose names MLflow puts into addresses
+PREFIX = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$"  # of registered models, whose names MLflow puts into addresses
 
 
 class Loop(Section):

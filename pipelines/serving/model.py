@@ -91,14 +91,16 @@ class Unread(logging.Filter):
 
 
 def load_package(folder: Path) -> ModuleType:
-    """Import the package in `folder` under a name made of its content, once per process."""
+    """Import the package in `folder` under a name made of its content, once per process while its files are there."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
         content = path.read_bytes()
         digest.update(f"{path.relative_to(folder).as_posix()}:{len(content)}:".encode() + content)
     name = f"_genera_{digest.hexdigest()[:16]}"
-    if name in sys.modules:
+    if name in sys.modules and Path(str(sys.modules[name].__file__)).is_file():
         return sys.modules[name]
+    for known in [each for each in sys.modules if each == name or each.startswith(f"{name}.")]:
+        del sys.modules[known]  # of a folder that is gone, so that the modules it has not imported cannot be
     spec = importlib.util.spec_from_file_location(
         name, folder / "__init__.py", submodule_search_locations=[str(folder)]
     )

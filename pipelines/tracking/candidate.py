@@ -66,6 +66,7 @@ class Candidate:
 
     @property
     def measurements(self) -> dict[str, Any]:
-        """What was measured of it, its objective under its own name, too."""
+        """What was measured of it, its objective under its own name."""
+        others = {name: value for name, value in self.metrics.items() if name != "objective"}
         name, value = self.metrics.get("objective_name"), self.metrics.get("objective")
-        return {**self.metrics, **({} if not name or value is None else {name: value})}
+        return {**others, **({} if not name or value is None else {name: value})}

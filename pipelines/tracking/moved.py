@@ -10,6 +10,8 @@ import sqlite3
 import sys
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from ..errors import UserError
 
@@ -42,9 +44,8 @@ def follow(database: Path, root: Path, experiment: str) -> None:
             count = sum(_replaced(opened, table, column, old, new) for table, column in PLACES)
     except sqlite3.Error as error:
         raise UserError(f"{database}: {error}; mend it, or set MLFLOW_TRACKING_URI to another store") from None
-    print(
-        f"tracking: the project was at {Path(old).parent}: {count} paths in {database} now lead here", file=sys.stderr
-    )
+    place = Path(url2pathname(urlsplit(old).path)).parent
+    print(f"tracking: the project was at {place}: {count} paths in {database} now lead here", file=sys.stderr)
 
 
 def _location(opened: sqlite3.Connection, experiment: str) -> str | None:

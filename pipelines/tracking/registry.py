@@ -18,7 +18,7 @@ from .champion import Decision, Rules, decide
 from .lineage import link, params_of, training_run
 from .package import CONFIG, SCRIPT, WEIGHTS, package
 from .store import Store, connect, failures, public, reason
-from .versions import is_whole, out_of_reach, versions
+from .versions import LOGGED_MODEL, is_whole, out_of_reach, versions
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel
@@ -159,7 +159,7 @@ def _create(store: Store, candidate: Candidate) -> ModelVersion:
         candidate.name,
         logged.artifact_location,  # `models:/…` would be looked up in MLflow's global store, which may be another
         trained,
-        tags=candidate.version_tags,
+        tags={**candidate.version_tags, LOGGED_MODEL: logged.model_id},
         description=card,
         model_id=logged.model_id,
     )

@@ -12,6 +12,8 @@ from .store import Store, public, reason
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
+LOGGED_MODEL = "logged_model"  # the tag of a version with the identifier of its model: databases keep no other
+
 
 def versions(store: Store, name: str) -> list[ModelVersion]:
     """Every version of a registered model, latest first."""
@@ -48,8 +50,9 @@ def out_of_reach(store: Store, place: str, error: Exception) -> UserError:
 
 def measured(store: Store, version: ModelVersion) -> dict[str, float]:
     """What was measured of a version, by name: the metrics of its logged model, of older ones those of its run."""
-    if version.model_id:
-        return {metric.key: metric.value for metric in store.client.get_logged_model(version.model_id).metrics or ()}
+    model = version.tags.get(LOGGED_MODEL)
+    if model is not None:
+        return {metric.key: metric.value for metric in store.client.get_logged_model(model).metrics or ()}
     return dict(store.client.get_run(version.run_id).data.metrics) if version.run_id else {}
 
 
