@@ -54,7 +54,7 @@ def usage(candidate: Candidate, answering: Answering) -> str:
             'Over HTTP; the answer is `{"predictions": {"sample": […], "seed": 7, …}}`:',
             "```sh",
             f"mlflow models serve -m {uri} --env-manager local -p {PORT}",
-            f"curl -s http://127.0.0.1:{PORT}/invocations -H 'Content-Type: application/json' -d '{body}'",
+            f"curl -s http://127.0.0.1:{PORT}/invocations -H 'Content-Type: application/json' \\\n  -d '{body}'",
             "```",
             "",
         ]

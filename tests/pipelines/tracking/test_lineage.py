@@ -41,7 +41,7 @@ def entered(root: Path, code: Path, **offered: Any) -> Any:
     """The version of a toy after this work."""
     offer = Offer(origin=worked(root), picture=PNG, **offered)
     named = {"objective_name": "val_nll_bits_per_dim", **MEASURED, **SPEEDS, "best_step": 3}
-    enter(root, code, 0.0, 1.2, offer=offer, **named)
+    enter(root, code, 0.0, 1.2, {"data_digest": DIGEST}, offer=offer, **named)
     return connect(root, "genera").client.get_model_version("genera-toy", "1")
 
 
@@ -69,7 +69,8 @@ def test_a_version_leads_to_its_runs_its_data_and_its_measurements(root: Path, c
 
 def test_a_run_that_measured_a_model_has_it_as_input_and_each_measurement_once(root: Path, code: Path) -> None:
     version, store = entered(root, code), connect(root, "genera")
-    (run,) = store.client.search_runs([store.experiment], "tags.stage = 'evaluate'")
+    (found,) = store.client.search_runs([store.experiment], "tags.stage = 'evaluate'")
+    run = store.client.get_run(found.info.run_id)
     assert [each.model_id for each in run.inputs.model_inputs] == [version.tags["logged_model"]]
     for name in (*MEASURED, *SPEEDS):
         if name != "nll_kind":
@@ -147,3 +148,18 @@ def test_names_begin_with_the_prefix(root: Path, code: Path, prefix: str | None)
     enter(root, code, 0.0, 1.0, offer=Offer(prefix=prefix))
     (model,) = connect(root, "genera").client.search_registered_models()
     assert model.name == f"{prefix or 'genera'}-toy"
+
+
+def test_a_server_answers_the_request_of_the_card(root: Path, code: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fastapi.testclient import TestClient
+    from mlflow.pyfunc import scoring_server
+
+    version = entered(root, code)
+    (line,) = [line.strip() for line in version.description.splitlines() if line.strip().startswith("-d '")]
+    body = line.removeprefix("-d '").removesuffix("'")
+    monkeypatch.setenv("_MLFLOW_IS_IN_SERVING_ENVIRONMENT", "true")  # as `mlflow models serve` does
+    with TestClient(scoring_server.init(mlflow.pyfunc.load_model(version.source))) as server:
+        answer = server.post("/invocations", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 200, answer.text
+    said = answer.json()["predictions"]
+    assert said["seed"] == 7 and len(said["sample"]) == 2
