@@ -121,11 +121,11 @@ def _limits(candidate: Candidate, answering: Answering) -> str:
     metrics, tasks, lines = candidate.metrics, answering.tasks, list[str]()
     if "log_prob" not in tasks:
         lines.append("It has no likelihood: it cannot say how likely an example is, nor score anomalies.")
-    elif metrics.get("nll_kind") == "exact":
+    elif metrics.get("nll_kind", "exact" if answering.family.bound is None else "bound") == "exact":
         lines.append("Its likelihoods are exact.")
     else:
-        bound = metrics.get("nll_bound") or answering.family.bound
-        lines.append(f"Its likelihoods are lower bounds ({bound}), so that its NLL is an upper bound." if bound else "")
+        kind = f" ({metrics['nll_bound']})" if metrics.get("nll_bound") else ""
+        lines.append(f"Its likelihoods are lower bounds{kind}, so that its NLL is an upper bound.")
     if "encode" not in tasks:
         lines.append("It has no codes: it cannot encode or decode.")
     if "complete" not in tasks:

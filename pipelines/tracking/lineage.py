@@ -57,7 +57,8 @@ def _restored(store: Store, candidate: Candidate, key: str) -> str:
     log_params(store, run_id, params_of(candidate))
     now, history, metrics = int(time.time() * 1000), candidate.folder / HISTORY, candidate.folder / METRICS
     if history.is_file():
-        rows = [row.dropna().to_dict() for _, row in pd.read_csv(history).iterrows()]
+        table = pd.read_csv(history)
+        rows = [{str(name): value for name, value in row.dropna().items()} for _, row in table.iterrows()]
         log_points(store, run_id, points(rows, now))
     if metrics.is_file():
         measured = read_json(metrics)

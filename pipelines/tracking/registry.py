@@ -17,7 +17,7 @@ from .candidate import Candidate, Origin
 from .champion import Decision, Rules, decide
 from .lineage import link, params_of, training_run
 from .package import CONFIG, SCRIPT, WEIGHTS, package
-from .store import Store, connect, failures, public, reason
+from .store import Store, connect, failures, patient, public, reason
 from .versions import LOGGED_MODEL, is_whole, out_of_reach, versions
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _on_new_data(store: Store, version: ModelVersion, again: Callable[[Path], fl
     from mlflow.artifacts import download_artifacts
 
     assert again is not None  # or nobody would ask
-    with tempfile.TemporaryDirectory(prefix="genera-champion-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="genera-champion-") as scratch, patient():
         folder = download_artifacts(artifact_uri=version.source, dst_path=scratch, tracking_uri=store.uri)
         return again(Path(folder))
 
@@ -207,7 +207,8 @@ def _log_model(store: Store, run_id: str, candidate: Candidate) -> tuple[LoggedM
                 run_id=run_id,
             )
             try:
-                store.client.log_model_artifacts(logged.model_id, str(folder))
+                with patient():
+                    store.client.log_model_artifacts(logged.model_id, str(folder))
             except Exception as error:  # where files go is a plug-in (S3, Azure, …) with errors of its own
                 raise out_of_reach(store, logged.artifact_location, error) from error
         status = "READY"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 PATIENCE = 4  # seconds to wait for a server's answer
+TRANSFER = 600  # the same, while it passes on a file to where files are kept
+TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 SQLITE = "sqlite:///"
 _CREDENTIALS = re.compile("(?<=://)[^/]+@")
 
@@ -28,7 +32,7 @@ _SWITCHES = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": str(PATIENCE),
+    TIMEOUT: str(PATIENCE),
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_UV_AUTO_DETECT": "false",  # or every model would get a copy of this project's uv.lock
@@ -64,6 +68,19 @@ def quiet() -> None:
     # They tell of migrations, of retries, and that an environment made by uv has no pip.
     for name in ("alembic", "urllib3.connectionpool", "mlflow.utils.environment"):
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+@contextmanager
+def patient() -> Iterator[None]:
+    """Within, answers may take as long as large files do, unless the user has set how long."""
+    ours = os.environ.get(TIMEOUT) == str(PATIENCE)
+    if ours:
+        os.environ[TIMEOUT] = str(TRANSFER)
+    try:
+        yield
+    finally:
+        if ours:
+            os.environ[TIMEOUT] = str(PATIENCE)
 
 
 def failures() -> tuple[type[Exception], ...]:

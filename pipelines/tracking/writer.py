@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UserError
 from .left_behind import owner_tag
 from .records import Record, Run, Write
-from .store import Store, connect, failures, reason
+from .store import Store, connect, failures, patient, reason
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -242,10 +242,11 @@ def log_points(store: Store, run_id: str, metrics: list[Metric]) -> None:
 
 def log_files(store: Store, run_id: str, path: Path, stage: str) -> None:
     """Record a file, or a folder under the name of the stage."""
-    if path.is_dir():
-        store.client.log_artifacts(run_id, str(path), stage)
-    else:
-        store.client.log_artifact(run_id, str(path))
+    with patient():
+        if path.is_dir():
+            store.client.log_artifacts(run_id, str(path), stage)
+        else:
+            store.client.log_artifact(run_id, str(path))
 
 
 def points(rows: list[dict[str, Any]], milliseconds: int) -> list[Metric]:

@@ -151,15 +151,13 @@ def test_names_begin_with_the_prefix(root: Path, code: Path, prefix: str | None)
 
 
 def test_a_server_answers_the_request_of_the_card(root: Path, code: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fastapi.testclient import TestClient
-    from mlflow.pyfunc import scoring_server
+    from mlflow.pyfunc.scoring_server import invocations
 
     version = entered(root, code)
     (line,) = [line.strip() for line in version.description.splitlines() if line.strip().startswith("-d '")]
     body = line.removeprefix("-d '").removesuffix("'")
     monkeypatch.setenv("_MLFLOW_IS_IN_SERVING_ENVIRONMENT", "true")  # as `mlflow models serve` does
-    with TestClient(scoring_server.init(mlflow.pyfunc.load_model(version.source))) as server:
-        answer = server.post("/invocations", content=body, headers={"Content-Type": "application/json"})
-    assert answer.status_code == 200, answer.text
-    said = answer.json()["predictions"]
+    answer = invocations(body, "application/json", mlflow.pyfunc.load_model(version.source), None)
+    assert answer.status == 200, answer.response
+    said = json.loads(answer.response)["predictions"]
     assert said["seed"] == 7 and len(said["sample"]) == 2
