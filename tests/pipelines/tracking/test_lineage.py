@@ -115,11 +115,7 @@ def test_the_card_has_what_a_person_needs(root: Path, code: Path) -> None:
     assert "lower bounds" in text and '"task": "complete"' in text
     address = f"ajax-api/2.0/mlflow/logged-models/{model_id}/artifacts/files?artifact_file_path=artifacts%2F{PICTURE}"
     assert f"]({address})" in text
-    mlflow.set_tracking_uri(tracking_uri(root))
-    try:
-        files = Path(mlflow.artifacts.download_artifacts(f"models:/{model_id}/artifacts"))
-    finally:
-        mlflow.set_tracking_uri(None)
+    files = Path(mlflow.artifacts.download_artifacts(f"{version.source}/artifacts", tracking_uri=tracking_uri(root)))
     assert (files / PICTURE).read_bytes() == PNG
     whole = (files / FILE).read_text()
     assert f"]({PICTURE})" in whole and '"width": 1.5' in whole and "| `temperature` |" in whole

@@ -114,3 +114,14 @@ def test_runs_of_which_nothing_is_known_are_left_alone(root: Path, monkeypatch: 
     assert has_died({**mark(), "started": "1"}) and not has_died({**mark(), "host": "", "started": "1"})
     monkeypatch.setattr(left_behind, "machine", lambda: "")
     left_behind.end_left_behind(store.client, store.experiment)
+
+
+def test_the_experiment_is_the_projects_unless_the_environment_names_another(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = {}
+    for variable in ("", "of the team"):
+        monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", variable)
+        store = connect(root, "genera")
+        named[variable] = store.client.get_experiment(store.experiment).name
+    assert named == {"": "genera", "of the team": "of the team"}

@@ -47,7 +47,7 @@ def test_a_project_on_a_real_server_has_all_that_one_on_a_file_has(
             mlflow.set_tracking_uri(server.uri)
             model = mlflow.pyfunc.load_model("models:/genera-toy@champion")
             assert len(model.predict(None, params={"task": "sample", "n": 3})) == 3
-            picture = mlflow.artifacts.download_artifacts(f"models:/{found[0].model_id}/artifacts/samples.png")
+            picture = mlflow.artifacts.download_artifacts(f"{version.source}/artifacts/samples.png")
             assert Path(picture).read_bytes() == PNG
     finally:
         mlflow.set_tracking_uri(None)
