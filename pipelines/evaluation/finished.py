@@ -75,20 +75,11 @@ def cost_of(folder: Path, weights: str) -> dict[str, Any]:
 
     DVC restores models without what they cost: that is a matter of the machine, and no output of a stage.
     """
-    measured = _cost(folder, weights)
-    return {name: value for name, value in measured.items() if name not in ("run", "weights")}
-
-
-def run_of_cost(folder: Path, weights: str) -> str | None:
-    """Our key of the tracking run that made or measured the model whose weights have this digest, if it is known."""
-    run = _cost(folder, weights).get("run")
-    return None if run is None else str(run)
-
-
-def _cost(folder: Path, weights: str) -> dict[str, Any]:
-    """The content of cost.json; nothing where it is of another model, or absent."""
-    measured = dict(read_json(folder / COST)) if (folder / COST).is_file() else {}
-    return measured if measured.get("weights") == weights else {}
+    if not (folder / COST).is_file():
+        return {}
+    measured = dict(read_json(folder / COST))
+    measured.pop("run", None)
+    return measured if measured.pop("weights", None) == weights else {}
 
 
 def weights_digest(folder: Path) -> str:

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from ..data.prepared import Prepared
-from ..evaluation.finished import cost_of, run_of_cost, weights_digest
+from ..evaluation.finished import COST, cost_of, weights_digest
 from ..evaluation.measurements.subject import Subject
 from ..evaluation.results import result
 from ..evaluation.shown import columns
-from ..files import write_json
+from ..files import read_json, write_json
 from ..params.entry import Entry
 from ..params.project import Project
 from ..report.pictures import image_grid
@@ -98,8 +98,14 @@ def _origin(project: Project, entry: Entry, data: Prepared) -> Origin:
     """The runs that trained and evaluated the entry, as its cost.json files name them, and its data set."""
     made, evaluated = project.made(entry), project.artifacts("evaluate", entry)
     weights = weights_digest(made)
-    runs = run_of_cost(made, weights), run_of_cost(evaluated, weights)
+    runs = _run_of(made, weights), _run_of(evaluated, weights)
     return Origin(*runs, described(data), cost_of(evaluated, weights))
+
+
+def _run_of(folder: Path, weights: str) -> str | None:
+    """Our key of the run that made or measured the model whose weights have this digest, if it is known here."""
+    cost = read_json(folder / COST) if (folder / COST).is_file() else {}
+    return cost.get("run") if cost.get("weights") == weights else None
 
 
 def _picture(project: Project, entry: Entry, data: Prepared) -> bytes | None:
