@@ -112,7 +112,7 @@ def ui(
 ) -> None:
     """Show MLflow's page on the runs and models of the project, and hand its models to clients."""
     from .params.project import Project
-    from .tracking.page import serve
+    from .tracking.mlflow_page import serve
 
     project = Project.here()
     serve(project.root, project.params.name, host, port)

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from .errors import UserError
 
 # How numpy and safetensors say that the disk is full: neither says it with an errno.
 FULL = re.compile(r"os error (28|122)\b|\d+ requested and \d+ written")
+OWN = 0o600  # the permissions of a file that its owner alone may read
 
 
 def unique_beside(path: Path) -> Path:
@@ -35,10 +37,9 @@ def replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = unique_beside(path)
     try:
-        temporary.touch()
-        ordinary = temporary.stat().st_mode
         yield temporary
-        temporary.chmod(ordinary)
+        if stat.S_IMODE(temporary.stat().st_mode) == OWN:
+            temporary.chmod(_ordinary_mode(path))
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -48,6 +49,16 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _ordinary_mode(path: Path) -> int:
+    """The permissions of a new file beside `path`."""
+    sample = unique_beside(path)
+    sample.touch()
+    try:
+        return stat.S_IMODE(sample.stat().st_mode)
+    finally:
+        sample.unlink()
 
 
 @contextmanager

@@ -53,7 +53,16 @@ def package(candidate: Candidate, folder: Path, **origin: Any) -> str:
             pip_requirements=_requirements(candidate),
             mlflow_model=Model(**origin),
         )
+        _readable(folder)
         return description(candidate, served.answering, rows, _picture_address(origin.get("model_id", "")))
+
+
+def _readable(folder: Path) -> None:
+    """Let whoever may read the folder's ordinary files read its weights: safetensors keeps what it writes to itself."""
+    ordinary = (folder / "MLmodel").stat().st_mode
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(ordinary)
 
 
 def _picture_address(model_id: str) -> str:

@@ -129,6 +129,13 @@ def test_a_card_that_is_too_long_leaves_out_what_matters_least(root: Path, code:
     assert text.rstrip().endswith(f"The whole card is the artifact `{FILE}` of the logged model.")
 
 
+def test_weights_of_a_registered_model_are_as_readable_as_the_rest(root: Path, code: Path) -> None:
+    enter(root, code, 0.0, 1.0)
+    (weights,) = (root / "mlartifacts").rglob("model.safetensors")
+    (made,) = (root / "mlartifacts").rglob("MLmodel")
+    assert weights.stat().st_mode == made.stat().st_mode
+
+
 def test_weights_are_readable_by_whoever_may_read_new_files(tmp_path: Path) -> None:
     import torch
 

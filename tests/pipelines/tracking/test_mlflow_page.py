@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from pipelines.errors import UserError
-from pipelines.tracking.page import serve
+from pipelines.tracking.mlflow_page import serve
 from pipelines.tracking.store import connect
 
 from ...shell import HANGING
@@ -60,7 +60,7 @@ def page(root: Path, code: Path) -> Iterator[tuple[str, str]]:
     enter(root, code, 0.0, 2.0)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    call = "from pathlib import Path; from pipelines.tracking.page import serve;"
+    call = "from pathlib import Path; from pipelines.tracking.mlflow_page import serve;"
     call += f" serve(Path('.'), 'genera', '127.0.0.1', {port})"
     server = subprocess.Popen([sys.executable, "-c", call], cwd=root, stdout=subprocess.PIPE, text=True)
     try:
