@@ -78,6 +78,8 @@ def page(root: Path, code: Path) -> Iterator[tuple[str, str]]:
     finally:
         server.terminate()
         server.wait(HANGING)
+        if server.stdout is not None:
+            server.stdout.close()
 
 
 def test_clients_that_see_no_folder_load_models_from_it(
