@@ -29,8 +29,8 @@ lint: $(TESTS) ## check style, types and the layers
 	@mypy
 	@lint-imports
 
-ui: $(RUNS) ## show MLflow's page on http://127.0.0.1:5000
-	@mlflow server --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --host 127.0.0.1 --port 5000
+ui: $(RUNS) ## show MLflow's page on the project's runs and models, and hand models to clients
+	@genera ui
 
 bench: $(TESTS) ## time the project against its peers; results go to benchmarks/results
 	@$(UV) sync --quiet --frozen --group bench

@@ -34,7 +34,7 @@ import models
 from models.catalogue import build, family_class
 from models.contract import Event, Family
 from pipelines.evaluation.finished import write_model
-from pipelines.tracking.card import Candidate
+from pipelines.tracking.candidate import Candidate
 from pipelines.tracking.package import package
 
 from ._rows import Row, publish
@@ -65,7 +65,8 @@ def saved(name: str, config: dict[str, Any], folder: Path) -> Family:
     content = {"model": name, "config": config, "event": asdict(EVENT), "data": {}}
     write_model(folder / "made", family.state_dict(), content)
     code, scores = Path(models.__file__).parent, {"nll": [100.0], "draws": 1}
-    package(Candidate(f"bench-{name}", name, folder / "made", code, content, {}, {}, "", scores), folder / "saved")
+    candidate = Candidate(f"bench-{name}", "bench", name, folder / "made", code, content, {}, {}, "", scores)
+    package(candidate, folder / "saved")
     return family
 
 

@@ -106,6 +106,19 @@ def register() -> None:
 
 
 @app.command()
+def ui(
+    host: Annotated[str, typer.Option(help="The address that it listens to; 0.0.0.0 is every one.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Its port.")] = 5000,
+) -> None:
+    """Show MLflow's page on the runs and models of the project, and hand its models to clients."""
+    from .params.project import Project
+    from .tracking.mlflow_page import serve
+
+    project = Project.here()
+    serve(project.root, project.params.name, host, port)
+
+
+@app.command()
 def profile(
     name: Annotated[str, typer.Argument(help="A file of profiles/, without its ending: mnist, power, speech, …")],
     force: Annotated[bool, typer.Option(help="Replace changes of params.yaml that are not committed.")] = False,
@@ -141,8 +154,10 @@ def plan() -> None:
     memory = Memory(project.root, "plan", READ)
     if not memory.fresh:
         from .params.checks import complain_of_misfits  # imports PyTorch
+        from .tracking.requirements import complain_of_requirements
 
         complain_of_misfits(project.root, project.params)
+        complain_of_requirements(project.params)
         if write_plan(project.root, project.params):
             print("plan: dvc.yaml was written from params.yaml")
         memory.remember()

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from .errors import UserError
 
 # How numpy and safetensors say that the disk is full: neither says it with an errno.
 FULL = re.compile(r"os error (28|122)\b|\d+ requested and \d+ written")
+OWN = 0o600  # the permissions of a file that its owner alone may read
 
 
 def unique_beside(path: Path) -> Path:
@@ -29,12 +31,15 @@ def unique_beside(path: Path) -> Path:
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes the place of `path`, on failure it is removed.
 
-    A full disk is an OSError with ENOSPC and the name of the file, whichever library met it.
+    Whoever may read new files of the folder may read this one, also if a library keeps what it writes to itself, as
+    safetensors does. A full disk is an OSError with ENOSPC and the name of the file, whichever library met it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = unique_beside(path)
     try:
         yield temporary
+        if stat.S_IMODE(temporary.stat().st_mode) == OWN:
+            temporary.chmod(_ordinary_mode(path))
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -44,6 +49,16 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _ordinary_mode(path: Path) -> int:
+    """The permissions of a new file beside `path`."""
+    sample = unique_beside(path)
+    sample.touch()
+    try:
+        return stat.S_IMODE(sample.stat().st_mode)
+    finally:
+        sample.unlink()
 
 
 @contextmanager

@@ -15,11 +15,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from .errors import UserError
+from .process_mark import has_died, mark
 from .storage import Folder
 
 BEAT_SECONDS = 10.0  # between two signs of life
@@ -108,7 +108,7 @@ class Lease:
             not owner
             or owner["ended"]
             or owner["attempt"] == self._attempt  # which this process was started in place of
-            or _died_here(owner)
+            or has_died(owner)
             or silent > SILENT_SECONDS
         )
 
@@ -122,9 +122,7 @@ class Lease:
     def _content(self, ended: bool = False) -> bytes:
         content = {
             "who": self._who,
-            "host": _boot(),
-            "pid": os.getpid(),
-            "started": _started(os.getpid()),
+            **mark(),
             "attempt": self._attempt,
             "beats": self._beats,
             "ended": ended,
@@ -134,25 +132,3 @@ class Lease:
 
 def _token(name: str) -> int:
     return int(name.removeprefix("owner-").removesuffix(".json"))
-
-
-def _boot() -> str:
-    """A name for this machine and its present life, which no other has; empty where there is none."""
-    path = Path("/proc/sys/kernel/random/boot_id")
-    namespace = Path("/proc/self/ns/pid")  # a container has process numbers of its own
-    if not path.exists():
-        return ""
-    return f"{path.read_text().strip()} {os.readlink(namespace) if namespace.exists() else ''}"
-
-
-def _started(pid: int) -> str:
-    """When a process started, in the system's own count; empty if there is no such process, or that is not known."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
-        return ""
-
-
-def _died_here(owner: dict[str, Any]) -> bool:
-    """Was the owner a process of this machine, and is no more?"""
-    return bool(owner["host"]) and owner["host"] == _boot() and _started(owner["pid"]) != owner["started"]

@@ -17,6 +17,7 @@ from .data_section import Data, Digits
 from .section import Input, Place, Section, Seed
 
 NAME = r"^[a-z][a-z0-9_-]{0,99}$"  # of entries and projects: DVC splits at dots, a shell at spaces, paths at slashes
+PREFIX = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$"  # of registered models, whose names MLflow puts into addresses
 
 
 class Loop(Section):
@@ -411,18 +412,46 @@ class Evaluate(Section):
     """The classifier of the `features` stage, as far as it differs from `defaults.train`."""
 
 
+class Requirement(Section):
+    """What one measurement of a version must be, for the version to become the champion."""
+
+    min: float | None = None
+    """The least that it may be."""
+
+    max: float | None = None
+    """The most that it may be."""
+
+    within: float | None = Field(default=None, ge=0)
+    """By how much it may be worse than the champion's, in the direction in which it is better; 0 allows nothing."""
+
+    @model_validator(mode="after")
+    def _something(self) -> Requirement:
+        if self.min is None and self.max is None and self.within is None:
+            raise ValueError("give min, max or within")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError("min must be at most max")
+        return self
+
+
 class Register(Section):
     """How finished models enter the registry."""
 
     min_improvement: float = Field(default=0.0, ge=0)
     """The alias `champion` moves only if the validation metric is better than the champion's by more than this."""
 
+    require: dict[str, Requirement] = Field(default_factory=dict)
+    """What else a version must measure to become the champion, by the names of docs/metrics.md: `{fid: {max: 5.0}}`."""
+
+    prefix: str | None = Field(default=None, pattern=PREFIX)
+    """What the names of registered models begin with: `<prefix>-<entry>`; null takes the name of the project."""
+
 
 class Params(Section):
     """The whole of params.yaml."""
 
     project: str | None = Field(default=None, pattern=NAME)
-    """Name of MLflow's experiment, and what the names of registered models begin with; null takes the data's name."""
+    """Name of MLflow's experiment, and what the names of registered models begin with, unless `register.prefix` says
+    otherwise; null takes the data's name."""
 
     data: Data = Field(default_factory=Digits)
     """Which data is prepared, and how: the class of its `source` in data_section.py."""
@@ -441,6 +470,11 @@ class Params(Section):
     def name(self) -> str:
         """The name of the project."""
         return self.project or self.data.folder
+
+    @property
+    def prefix(self) -> str:
+        """What the names of registered models begin with."""
+        return self.register_.prefix or self.name
 
     def loop_of(self, entry: str) -> Train | Distill:
         """The settings that an entry is trained or distilled with: its own, and those that it inherits."""

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from ..errors import UserError
 from ..files import write_json, write_text
 from ..serving.carried import copy
-from .card import Candidate, model_card
+from .candidate import Candidate
+from .card import FILE, PICTURE, description, model_card
 from .store import quiet
 
 if TYPE_CHECKING:
@@ -22,25 +24,28 @@ if TYPE_CHECKING:
     from ..serving.model import ServedModel
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
+SHOWN = 5  # synthetic rows of a table, on its card
 SCRIPT = Path(__file__).parents[1] / "serving" / "model.py"
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "pydantic", "safetensors", "torch")
 
 
 def package(candidate: Candidate, folder: Path, **origin: Any) -> str:
-    """Write the model to a folder, as MLflow has it, with `origin` in its MLmodel; returns its card.
+    """Write the model to a folder, as MLflow has it, with `origin` in its MLmodel; returns its card, as pages show it.
 
     It is loaded as consumers will load it: a UserError says so if the files do not make a model.
     """
     quiet()
     import mlflow.pyfunc
+    import pandas as pd
     from mlflow.models import Model
 
     with tempfile.TemporaryDirectory(prefix="genera-package-") as scratch:
         paths = _carried(candidate, Path(scratch))
         served = _loaded(candidate, paths)
-        card = model_card(candidate, served.answering)
-        write_text(paths["card"], card)
-        examples = served.answering.answer(None, {"task": "sample", "n": 2, "seed": 1})
+        examples = served.answering.answer(None, {"task": "sample", "n": SHOWN, "seed": 1})
+        rows = examples if isinstance(examples, pd.DataFrame) else None
+        write_text(paths["card"], model_card(candidate, served.answering, rows, PICTURE))
+        examples = examples[:2]
         mlflow.pyfunc.save_model(
             folder,
             python_model=SCRIPT,
@@ -50,7 +55,38 @@ def package(candidate: Candidate, folder: Path, **origin: Any) -> str:
             pip_requirements=_requirements(candidate),
             mlflow_model=Model(**origin),
         )
-    return card
+        _readable(folder)
+        return description(candidate, served.answering, rows, _picture_address(origin.get("model_id", "")))
+
+
+def _readable(folder: Path) -> None:
+    """Let whoever may read the folder's ordinary files read its weights: safetensors keeps what it writes to itself."""
+    ordinary = (folder / "MLmodel").stat().st_mode
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(ordinary)
+
+
+def _picture_address(model_id: str) -> str:
+    """Where MLflow's page finds the picture of samples: beside itself, on whatever server it is."""
+    path = f"artifacts/{PICTURE}"
+    return f"ajax-api/2.0/mlflow/logged-models/{model_id}/artifacts/files?artifact_file_path={quote(path, safe='')}"
+
+
+def parts_of(folder: Path) -> dict[str, Path]:
+    """Where each part of a model lies that MLflow saved in a folder."""
+    names = {"weights": WEIGHTS, "config": CONFIG, "code": "code", "scores": "scores.json"}
+    places = {name: folder / "artifacts" / each for name, each in names.items()}
+    return {name: path for name, path in places.items() if name != "scores" or path.is_file()}
+
+
+def load_served(paths: Mapping[str, Path]) -> ServedModel:
+    """The model of these parts, with the code that it carries."""
+    from ..serving.model import ServedModel
+
+    served = ServedModel()
+    served.load(paths)
+    return served
 
 
 def _carried(candidate: Candidate, scratch: Path) -> dict[str, Path]:
@@ -60,8 +96,11 @@ def _carried(candidate: Candidate, scratch: Path) -> dict[str, Path]:
         "weights": candidate.folder / WEIGHTS,
         "config": candidate.folder / CONFIG,
         "code": scratch / "code",
-        "card": scratch / "model_card.md",
+        "card": scratch / FILE,
     }
+    if candidate.picture is not None:
+        paths["picture"] = scratch / PICTURE
+        paths["picture"].write_bytes(candidate.picture)
     if candidate.scores is not None:
         paths["scores"] = scratch / "scores.json"
         write_json(paths["scores"], candidate.scores)
@@ -71,18 +110,14 @@ def _carried(candidate: Candidate, scratch: Path) -> dict[str, Path]:
 def _loaded(candidate: Candidate, paths: Mapping[str, Path]) -> ServedModel:
     from safetensors import SafetensorError
 
-    from ..serving.model import ServedModel
-
-    served = ServedModel()
     try:
-        served.load(paths)
+        return load_served(paths)
     except (SafetensorError, RuntimeError, LookupError, ValueError, TypeError) as error:
         why = " ".join(str(error).split())
         raise UserError(
             f"{candidate.folder}: {WEIGHTS} and {CONFIG} make no model ({why[:300]}); "
             "delete the folder and run `dvc repro` to make it again"
         ) from error
-    return served
 
 
 def _example(served: ServedModel, examples: np.ndarray | pd.DataFrame) -> tuple[Any, dict[str, Any]]:

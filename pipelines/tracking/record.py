@@ -35,11 +35,25 @@ def tracked(
         None if entry is None else entry.name,
         {"data_digest": data.digest},
         params,
-        {"name": data.folder.name, "digest": data.digest},
+        described(data),
         key,
         again,
     ) as run:
         yield run
+
+
+def described(data: Prepared) -> dict[str, str]:
+    """The data set as MLflow shows it: name, digest, where it came from, what an example is, and how many there are."""
+    meta = data.meta
+    number = "float32" if meta["levels"] is None else "uint8"
+    spec = {"type": "tensor", "tensor-spec": {"dtype": number, "shape": [-1, *meta["shape"]]}}
+    return {
+        "name": data.folder.name,
+        "digest": data.digest,
+        "source": str(meta.get("source", data.folder.name)),
+        "schema": json.dumps({"mlflow_tensorspec": {"features": json.dumps([spec]), "targets": None}}),
+        "profile": json.dumps({f"{split}_examples": count for split, count in meta.get("counts", {}).items()}),
+    }
 
 
 def _key(state: Folder) -> tuple[str, bool]:

@@ -13,7 +13,7 @@ class Run:
     """A run by a `key` of our own, under which it can be found again: MLflow's is not known before it has answered.
 
     `again` says that it may be there already, of a process that was killed, or has ended and gets something more.
-    `data` are its data set's name and digest.
+    `data` are its data set's `name` and `digest`, and its `source`, `schema` and `profile` as far as they are known.
     """
 
     key: str

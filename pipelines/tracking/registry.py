@@ -4,26 +4,45 @@ from __future__ import annotations
 
 import json
 import tempfile
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import UserError
 from ..files import file_digest, read_json, text_digest
 from ..serving.carried import answering_sources
-from .card import Candidate
-from .champion import Decision, decide, is_whole, versions
+from .candidate import Candidate, Origin
+from .champion import Decision, Rules, decide
+from .lineage import link, params_of, training_run
 from .package import CONFIG, SCRIPT, WEIGHTS, package
-from .records import Run
-from .stage_run import flatten, new_key, numbers, run_tags
-from .store import Store, connect, failures, public, reason
-from .writer import log_params, log_points, open_run, points
+from .store import Store, connect, failures, patient, public, reason
+from .versions import LOGGED_MODEL, is_whole, out_of_reach, versions
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel
     from mlflow.entities.model_registry import ModelVersion
+
+VERSIONS = "mlflow.modelVersions"  # the tag of a logged model by which MLflow's page shows its versions
+PROJECT, ENTRY = "genera_project", "genera_entry"  # tags of a registered model
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What else is known of a model that is to be registered, beside its files.
+
+    `scores` are those of held-out examples; `origin` names its runs; `picture` shows samples; `prefix` begins the name
+    in place of the project. `again` measures the model that MLflow saved in a folder on the new data. `code` is the
+    folder of the package `models`.
+    """
+
+    scores: Mapping[str, Any] | None = None
+    origin: Origin = field(default_factory=Origin)
+    picture: bytes | None = None
+    prefix: str | None = None
+    again: Callable[[Path], float] | None = None
+    code: Path | None = None
 
 
 def register(
@@ -32,29 +51,41 @@ def register(
     entry: str,
     folder: Path,
     metrics: Mapping[str, Any],
-    min_improvement: float,
+    rules: Rules,
     tags: Mapping[str, str],
-    code: Path | None = None,
-    scores: Mapping[str, Any] | None = None,
+    offer: Offer | None = None,
 ) -> Decision:
     """Register the model in `folder` as a version of `<project>-<entry>`, unless the registry has its content already.
 
-    The alias `champion` moves to a new version whose `objective` (lower is better) beats the champion's by more
-    than `min_improvement`, both being measured by the same `objective_name` on data of the same `data_digest` (a
-    tag). `code` is the folder of the package `models`, and `scores` are those of held-out examples. A UserError says
-    what is damaged or cannot be reached.
+    The alias `champion` moves to a new version whose `objective` (lower is better) beats the champion's by more than
+    the rules ask for, both being measured by the same `objective_name` on data of the same `data_digest` (a tag), or,
+    where the data changed, on the new data. A UserError says what is damaged or cannot be reached.
     """
-    name = f"{project}-{entry}"
-    candidate = _candidate(name, entry, folder, metrics, tags, code or _installed_models(), scores)
+    offer = offer or Offer()
+    name = f"{offer.prefix or project}-{entry}"
+    candidate = _candidate(name, project, entry, folder, metrics, tags, offer)
     store = connect(root, project)
+    if offer.again is not None:
+        rules = replace(rules, again=lambda version: _on_new_data(store, version, offer.again))
     try:
+        _make_model(store, candidate)
         version = _find(store, candidate)
         created = version is None
         if version is None:
-            version = _create(store, root, candidate)
-        return decide(store, version, min_improvement, created)
+            version = _create(store, candidate)
+        return decide(store, version, rules, created)
     except failures() as error:
         raise UserError(f"registry {public(store.uri)}: {name}: {reason(error, store.uri)}") from error
+
+
+def _on_new_data(store: Store, version: ModelVersion, again: Callable[[Path], float] | None) -> float:
+    """What the model of a version is worth on the new data."""
+    from mlflow.artifacts import download_artifacts
+
+    assert again is not None  # or nobody would ask
+    with tempfile.TemporaryDirectory(prefix="genera-champion-") as scratch, patient():
+        folder = download_artifacts(artifact_uri=version.source, dst_path=scratch, tracking_uri=store.uri)
+        return again(Path(folder))
 
 
 def content_digest(folder: Path, scores: Mapping[str, Any] | None = None) -> str:
@@ -68,12 +99,12 @@ def content_digest(folder: Path, scores: Mapping[str, Any] | None = None) -> str
 
 def _candidate(
     name: str,
+    project: str,
     entry: str,
     folder: Path,
     metrics: Mapping[str, Any],
     tags: Mapping[str, str],
-    code: Path,
-    scores: Mapping[str, Any] | None,
+    offer: Offer,
 ) -> Candidate:
     for path in (folder / WEIGHTS, folder / CONFIG):
         if not path.is_file():
@@ -84,8 +115,20 @@ def _candidate(
         raise UserError(
             f"{folder / CONFIG}: lacks {', '.join(missing)}; delete it and run `dvc repro` to make it again"
         )
-    digest = content_digest(folder, scores)
-    return Candidate(name, entry, folder.resolve(), code.resolve(), config, metrics, tags, digest, scores)
+    return Candidate(
+        name=name,
+        project=project,
+        entry=entry,
+        folder=folder.resolve(),
+        code=(offer.code or _installed_models()).resolve(),
+        config=config,
+        metrics=metrics,
+        tags=tags,
+        digest=content_digest(folder, offer.scores),
+        scores=offer.scores,
+        origin=offer.origin,
+        picture=offer.picture,
+    )
 
 
 def _installed_models() -> Path:
@@ -107,53 +150,68 @@ def _find(store: Store, candidate: Candidate) -> ModelVersion | None:
     )
 
 
-def _create(store: Store, root: Path, candidate: Candidate) -> ModelVersion:
-    """Record a run, log the model under it and create its version."""
-    tags = {**run_tags(root, "register", candidate.entry), **candidate.tags}
-    run_id = open_run(store, Run(new_key(), f"register@{candidate.entry}", tags), tags)
-    status = "FAILED"
-    try:
-        log_params(store, run_id, dict(flatten({"model": candidate.config["model"], **candidate.config["config"]})))
-        log_points(store, run_id, points([{**dict(numbers(candidate.metrics)), "step": 0}], int(time.time() * 1000)))
-        logged, card = _log_model(store, run_id, candidate)
-        _make_model(store, candidate.name)
-        version = store.client.create_model_version(
-            candidate.name,
-            logged.artifact_location,  # `models:/…` would be looked up in MLflow's global store, which may be another
-            run_id,
-            tags=candidate.version_tags,
-            description=card,
-            model_id=logged.model_id,
-        )
-        status = "FINISHED"
-        return version
-    finally:
-        store.client.set_terminated(run_id, status)
+def _create(store: Store, candidate: Candidate) -> ModelVersion:
+    """Log the model under the run that trained it, and create its version."""
+    trained = training_run(store, candidate)
+    logged, card = _log_model(store, trained, candidate)
+    link(store, candidate, logged.model_id, trained)
+    version = store.client.create_model_version(
+        candidate.name,
+        logged.artifact_location,  # `models:/…` would be looked up in MLflow's global store, which may be another
+        trained,
+        tags={**candidate.version_tags, LOGGED_MODEL: logged.model_id},
+        description=card,
+        model_id=logged.model_id,
+    )
+    known = json.dumps([{"name": candidate.name, "version": str(version.version)}])
+    store.client.set_logged_model_tags(logged.model_id, {VERSIONS: known})
+    return version
 
 
-def _make_model(store: Store, name: str) -> None:
-    """The registered model that versions belong to, made if there is none."""
+def _make_model(store: Store, candidate: Candidate) -> None:
+    """The registered model that versions belong to, made if there is none.
+
+    Raises `UserError` for one of another project: `a-b` of the project a, and b of the project `a-b`, have one name.
+    """
     from mlflow.exceptions import MlflowException
 
+    tags = {PROJECT: candidate.project, ENTRY: candidate.entry}
     try:
-        store.client.create_registered_model(name)
+        store.client.create_registered_model(candidate.name, tags)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
+        known = store.client.get_registered_model(candidate.name).tags
+        if any(known.get(tag, value) != value for tag, value in tags.items()):
+            raise UserError(
+                f"registry {public(store.uri)}: {candidate.name} is of the project {known.get(PROJECT)}, entry"
+                f" {known.get(ENTRY)}: give this project another name by `project` or `register.prefix` in params.yaml"
+            ) from None
 
 
 def _log_model(store: Store, run_id: str, candidate: Candidate) -> tuple[LoggedModel, str]:
     """Log the model with all that its consumers need; and its card."""
-    logged = store.client.create_logged_model(store.experiment, candidate.name, source_run_id=run_id)
-    with tempfile.TemporaryDirectory(prefix="genera-register-") as scratch:
-        folder = Path(scratch) / "model"
-        card = package(
-            candidate,
-            folder,
-            artifact_path=logged.artifact_location,
-            model_uuid=logged.model_id,
-            model_id=logged.model_id,
-            run_id=run_id,
-        )
-        store.client.log_model_artifacts(logged.model_id, str(folder))
-    return store.client.finalize_logged_model(logged.model_id, "READY"), card
+    logged = store.client.create_logged_model(
+        store.experiment, candidate.name, source_run_id=run_id, params=params_of(candidate), model_type="genera"
+    )
+    status: Literal["READY", "FAILED"] = "FAILED"
+    try:
+        with tempfile.TemporaryDirectory(prefix="genera-register-") as scratch:
+            folder = Path(scratch) / "model"
+            card = package(
+                candidate,
+                folder,
+                artifact_path=logged.artifact_location,
+                model_uuid=logged.model_id,
+                model_id=logged.model_id,
+                run_id=run_id,
+            )
+            try:
+                with patient():
+                    store.client.log_model_artifacts(logged.model_id, str(folder))
+            except Exception as error:  # where files go is a plug-in (S3, Azure, …) with errors of its own
+                raise out_of_reach(store, logged.artifact_location, error) from error
+        status = "READY"
+    finally:
+        logged = store.client.finalize_logged_model(logged.model_id, status)
+    return logged, card

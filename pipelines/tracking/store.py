@@ -5,17 +5,23 @@ from __future__ import annotations
 import logging
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UserError
 from ..files import unique_beside
+from .left_behind import end_left_behind
+from .moved import artifacts_of, follow
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 PATIENCE = 4  # seconds to wait for a server's answer
+TRANSFER = 600  # the same, while it passes on a file to where files are kept
+TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 SQLITE = "sqlite:///"
 _CREDENTIALS = re.compile("(?<=://)[^/]+@")
 
@@ -26,7 +32,7 @@ _SWITCHES = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": str(PATIENCE),
+    TIMEOUT: str(PATIENCE),
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_UV_AUTO_DETECT": "false",  # or every model would get a copy of this project's uv.lock
@@ -64,6 +70,19 @@ def quiet() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
+@contextmanager
+def patient() -> Iterator[None]:
+    """Within, answers may take as long as large files do, unless the user has set how long."""
+    ours = os.environ.get(TIMEOUT) == str(PATIENCE)
+    if ours:
+        os.environ[TIMEOUT] = str(TRANSFER)
+    try:
+        yield
+    finally:
+        if ours:
+            os.environ[TIMEOUT] = str(PATIENCE)
+
+
 def failures() -> tuple[type[Exception], ...]:
     """What MLflow raises when its store, its server or its disk fails."""
     quiet()
@@ -87,7 +106,8 @@ def reason(error: Exception, uri: str) -> str:
 def connect(root: Path, project: str) -> Store:
     """Open the store, making its database and the experiment if there are none; a UserError if that fails.
 
-    The experiment has the name of the project, unless MLFLOW_EXPERIMENT_NAME gives another.
+    The experiment has the name of the project, unless MLFLOW_EXPERIMENT_NAME gives another. Runs in it whose process
+    has died are ended.
     """
     uri = tracking_uri(root)
     if uri.startswith(("http://", "https://")):
@@ -95,15 +115,20 @@ def connect(root: Path, project: str) -> Store:
     quiet()
     from mlflow import MlflowClient
 
-    artifacts = None if "://" in uri and not uri.startswith(SQLITE) else (root.resolve() / "mlartifacts").as_uri()
+    artifacts = None if "://" in uri and not uri.startswith(SQLITE) else artifacts_of(root)
     experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME", "").strip() or project
     # The last two: a database without its driver, and an address that is none.
     expected: tuple[type[Exception], ...] = (*failures(), ImportError, ValueError)
     try:
         if uri.startswith(SQLITE):
-            _make_database(Path(public(uri).removeprefix(SQLITE)), experiment, artifacts)
+            database = Path(public(uri).removeprefix(SQLITE))
+            _make_database(database, experiment, artifacts)
+            if database.parent == root.resolve():
+                follow(database, root, experiment)
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-        return Store(uri, client, _experiment(client, experiment, artifacts))
+        found = _experiment(client, experiment, artifacts)
+        end_left_behind(client, found)
+        return Store(uri, client, found)
     except expected as error:
         raise UserError(
             f"MLflow at {public(uri)}: {reason(error, uri)}; mend it, or set MLFLOW_TRACKING_URI to another store"
@@ -170,4 +195,9 @@ def _experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:
             found = client.get_experiment_by_name(name)  # another process may have been faster
             if found is None:
                 raise
+    if found.lifecycle_stage == "deleted":
+        raise UserError(
+            f"MLflow's experiment {name!r} was deleted: bring it back with `mlflow experiments restore --experiment-id"
+            f" {found.experiment_id}`, or give another name by `project` in params.yaml or MLFLOW_EXPERIMENT_NAME"
+        )
     return str(found.experiment_id)

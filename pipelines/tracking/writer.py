@@ -6,6 +6,7 @@ a line says what was not written. A record that the store refuses is said at onc
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 import time
@@ -16,8 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
+from .left_behind import owner_tag
 from .records import Record, Run, Write
-from .store import Store, connect, failures, reason
+from .store import Store, connect, failures, patient, reason
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -158,11 +160,12 @@ class Writer:
         """MLflow's identifier of a run, which is made if there is none."""
         run = record.run
         if run.key not in self._ids:
-            found = _found(store, run.key) if run.again else None
+            found = run_of(store, run.key) if run.again else None
             if found is None:
                 self._ids[run.key] = self._created(store, record)
             else:
                 if not run.ended:
+                    set_tags(store, found, owner_tag())  # first: a run of a process that has died is ended
                     store.client.update_run(found, status="RUNNING")
                 known = store.client.get_metric_history(found, "objective")
                 self._last[found] = max((point.step for point in known), default=-1)
@@ -172,7 +175,7 @@ class Writer:
 
     def _created(self, store: Store, record: Record) -> str:
         run = record.run
-        tags = {**run.tags, KEY: run.key}
+        tags = {**run.tags, KEY: run.key, **owner_tag()}
         if run.parent is not None:
             tags["mlflow.parentRunId"] = self._ids[run.parent]
         return open_run(store, run, tags, record.milliseconds)
@@ -185,7 +188,7 @@ def _refused(error: Exception) -> bool:
     return isinstance(error, MlflowException) and error.get_http_status_code() < 500  # type: ignore[no-untyped-call]
 
 
-def _found(store: Store, key: str) -> str | None:
+def run_of(store: Store, key: str) -> str | None:
     """MLflow's identifier of the run with a key of ours."""
     runs = store.client.search_runs([store.experiment], f"tags.{KEY} = '{key}'", max_results=1)
     return str(runs[0].info.run_id) if runs else None
@@ -204,8 +207,15 @@ def open_run(store: Store, run: Run, tags: dict[str, str], milliseconds: int | N
 def _dataset(run: Run) -> Any:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    dataset = Dataset(run.data["name"], run.data["digest"][:36], "local", run.data["name"])  # 36: MLflow's limit
+    name, more = run.data["name"], {key: run.data[key] for key in ("schema", "profile") if key in run.data}
+    source = json.dumps({"uri": run.data.get("source", name)})
+    dataset = Dataset(name, dataset_digest(run.data["digest"]), "local", source, **more)
     return DatasetInput(dataset, [InputTag("mlflow.data.context", run.tags["stage"])])
+
+
+def dataset_digest(digest: str) -> str:
+    """What MLflow has of a digest: it takes 36 characters."""
+    return digest[:36]
 
 
 def set_tags(store: Store, run_id: str, tags: dict[str, str]) -> None:
@@ -232,10 +242,11 @@ def log_points(store: Store, run_id: str, metrics: list[Metric]) -> None:
 
 def log_files(store: Store, run_id: str, path: Path, stage: str) -> None:
     """Record a file, or a folder under the name of the stage."""
-    if path.is_dir():
-        store.client.log_artifacts(run_id, str(path), stage)
-    else:
-        store.client.log_artifact(run_id, str(path))
+    with patient():
+        if path.is_dir():
+            store.client.log_artifacts(run_id, str(path), stage)
+        else:
+            store.client.log_artifact(run_id, str(path))
 
 
 def points(rows: list[dict[str, Any]], milliseconds: int) -> list[Metric]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import subprocess
 import threading
@@ -27,8 +26,9 @@ from pipelines.stages.tune import Trials
 from pipelines.storage import Folder
 from pipelines.tracking.stage_run import stage_run
 
+from ..mlflow_server import Server, served, unasked_port
 from ..pipelines.cluster.test_cluster import Unheard
-from ..shell import HANGING, PROGRAMS, killed_tree, shell
+from ..shell import HANGING, killed_tree, shell
 from .conftest import PLAIN, STORE, Nodes, weights
 
 pytestmark = pytest.mark.cluster
@@ -138,11 +138,6 @@ def growing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             killed_tree(head.pid)
 
 
-def unasked_port() -> int:
-    """A port of those that nobody is given unasked."""
-    return random.SystemRandom().randrange(20_000, 32_000)
-
-
 def test_an_autoscaler_starts_what_is_asked_for(
     growing: None, work: Callable[[Path, float], Work], tmp_path: Path
 ) -> None:
@@ -154,47 +149,10 @@ def test_an_autoscaler_starts_what_is_asked_for(
     assert [result.failure for result in found] == [None] * 3
 
 
-class Server:
-    """MLflow's server on PostgreSQL, which can be stopped and started again on the same port."""
-
-    def __init__(self, database: str, folder: Path) -> None:
-        port = unasked_port()
-        self.uri, self._folder = f"http://127.0.0.1:{port}", folder
-        self._command = [PROGRAMS / "mlflow", "server", "--port", str(port), "--workers", "1"]
-        self._command += ["--backend-store-uri", database, "--artifacts-destination", str(folder / "files")]
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command, env=shell(), stdout=log, stderr=log, start_new_session=True, cwd=self._folder
-            )
-        deadline = time.monotonic() + HANGING
-        while subprocess.run(["curl", "-sf", f"{self.uri}/health"], check=False, capture_output=True).returncode:
-            assert self._process.poll() is None and time.monotonic() < deadline, (self._folder / "log").read_text()
-            time.sleep(0.5)
-
-    def stop(self) -> None:
-        assert self._process is not None
-        os.killpg(self._process.pid, 9)
-        self._process.wait(HANGING)
-
-
 @pytest.fixture
-def server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("server")
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))  # or pgserver warns of it when it is imported
-    import pgserver
-
-    database = pgserver.get_server(folder / "database")
-    try:
-        uri = database.get_uri().replace("postgresql://", "postgresql+psycopg://")
-        server = Server(uri, folder)
-        server.start()
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with served(tmp_path_factory.mktemp("server")) as server:
         yield server
-        server.stop()
-    finally:
-        database.cleanup()
 
 
 def test_a_tracking_server_that_is_away_for_half_a_minute_loses_nothing(

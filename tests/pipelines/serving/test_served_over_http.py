@@ -22,7 +22,7 @@ import pytest
 
 import models
 from pipelines.serving.answers.answering import Answering
-from pipelines.tracking.card import Candidate
+from pipelines.tracking.candidate import Candidate
 from pipelines.tracking.package import package
 from tests.pipelines.serving.test_served_rows import data, made, model  # noqa: F401
 
@@ -36,7 +36,9 @@ def saved(model: Answering, made: Path, tmp_path_factory: pytest.TempPathFactory
     """The folder that MLflow saved the model in."""
     config = json.loads((made / "config.json").read_text())
     scores = {"nll": list(np.linspace(5, 25, 101)), "draws": 1}
-    candidate = Candidate("people-made", "made", made, Path(models.__file__).parent, config, {}, {}, "", scores)
+    candidate = Candidate(
+        "people-made", "people", "made", made, Path(models.__file__).parent, config, {}, {}, "", scores
+    )
     folder = tmp_path_factory.mktemp("saved") / "model"
     card = package(candidate, folder)
     assert "`age`, `sex`, `price`, `joined`, `job`" in card and "| `where` | string list |" in card

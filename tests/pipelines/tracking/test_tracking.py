@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 import re
 import shutil
 import socket
-import sqlite3
 import subprocess
 import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -28,71 +24,16 @@ from safetensors.torch import save_file
 import models
 from pipelines.errors import UserError
 from pipelines.tracking import writer
+from pipelines.tracking.champion import Decision, Rules
 from pipelines.tracking.records import Record
-from pipelines.tracking.registry import Decision, register
+from pipelines.tracking.registry import Offer, register
 from pipelines.tracking.stage_run import add_metrics, relayed, stage_run
-from pipelines.tracking.store import Store, connect, public, tracking_uri
+from pipelines.tracking.store import connect, public, tracking_uri
 from pipelines.tracking.writer import writing
 
+from .toy_models import champion, enter, save
+
 HANGING = 300  # seconds that nobody would wait
-TOY = '''
-"""Independent normal numbers around learned means: every capability in a few lines."""
-from __future__ import annotations
-
-import torch
-from pydantic.dataclasses import dataclass
-from torch import Tensor, nn
-
-from .contract import STRICT, Batch, Completion, Density, Event, Family, FamilyConfig, Latent, Player
-from .noise import normal_rows
-
-
-@dataclass(frozen=True, config=STRICT)
-class ToyConfig(FamilyConfig):
-    width: float = 1.0
-    """Standard deviation."""
-
-
-class Plain(Family):
-    Config = ToyConfig
-    parallel_sampling = True
-    sampling_passes = 1
-
-    def __init__(self, config: ToyConfig, event: Event) -> None:
-        super().__init__(config, event)
-        self.mean = nn.Parameter(torch.zeros(max(self.classes, 1), event.dimensions))
-
-    def players(self) -> list[Player]:
-        return []
-
-    def sample(self, n, labels=None, temperature=1.0, generator=None) -> Tensor:
-        noise = normal_rows(n, self.event.dimensions, generator).float() * temperature * self.config.width
-        return self.decode(noise, labels).round().clamp(0, self.event.levels - 1).to(torch.uint8)
-
-    def _means(self, labels: Tensor | None) -> Tensor:
-        return self.mean[:1] if labels is None else self.mean[labels]
-
-    def encode(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        return x.flatten(1).float() - self._means(labels)
-
-    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        return (z + self._means(labels)).reshape(-1, *self.event.shape)
-
-
-class Toy(Plain, Density, Latent, Completion):
-    bound = None
-    scoring_passes = 1
-
-    def complete(self, x, known, labels=None, temperature=1.0, generator=None) -> Tensor:
-        return torch.where(known, x, self.sample(len(x), labels, temperature, generator))
-
-    def completes_exactly(self, known: Tensor) -> bool:
-        return True
-
-    def log_likelihood(self, batch: Batch) -> Tensor:
-        means = self._means(batch.labels)
-        return torch.distributions.Normal(means, self.config.width).log_prob(batch.x.flatten(1).float()).sum(1)
-'''
 CONSUMER = """
 import sys
 sys.path.insert(0, ".")
@@ -193,72 +134,6 @@ assert signature.outputs
 assert model.input_example is not None
 print("served")
 """
-
-
-@pytest.fixture(autouse=True, scope="module")
-def default_store() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        yield
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project's folder with a new store, which takes seconds to make."""
-    folder = tmp_path_factory.mktemp("made")
-    connect(folder, "genera")
-    return folder
-
-
-@pytest.fixture
-def root(made: Path, tmp_path: Path) -> Path:
-    """A project's folder with a store of its own: a copy, with its artifacts in its own folder."""
-    shutil.copy(made / "mlflow.db", tmp_path)
-    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database, database:
-        artifacts = (tmp_path / "mlartifacts").as_uri()
-        database.execute("UPDATE experiments SET artifact_location = ? WHERE name = 'genera'", [artifacts])
-    return tmp_path
-
-
-@pytest.fixture
-def code(tmp_path: Path) -> Path:
-    """A package of models with two families: `toy` does everything, `plain` only samples."""
-    folder = tmp_path / "code"
-    folder.mkdir()
-    for name in ("__init__.py", "columns.py", "contract.py", "dropout.py", "noise.py", "catalogue.py"):
-        shutil.copy(Path(models.__file__).parent / name, folder)
-    (folder / "toy.py").write_text(TOY)
-    catalogue = folder / "catalogue.py"
-    catalogue.write_text(catalogue.read_text() + '\nCATALOGUE = {"toy": "toy:Toy", "plain": "toy:Plain"}\n')
-    return folder
-
-
-def save(folder: Path, model: str = "toy", mean: float = 0.0, conditional: bool = True) -> Path:
-    """The output of a training: weights and configuration."""
-    folder.mkdir(parents=True, exist_ok=True)
-    rows = torch.arange(3.0)[:, None] if conditional else torch.zeros(1, 1)
-    save_file({"mean": (rows + mean).expand(-1, 4).contiguous()}, folder / "model.safetensors")
-    config = {"conditional": conditional, "width": 1.5}
-    event = {"shape": [1, 2, 2], "levels": 5, "classes": 3}
-    (folder / "config.json").write_text(json.dumps({"entry": "toy", "model": model, "config": config, "event": event}))
-    return folder
-
-
-def enter(
-    root: Path,
-    code: Path,
-    mean: float,
-    objective: float | None,
-    tags: Mapping[str, str] | None = None,
-    **more: Any,
-) -> Decision:
-    folder = save(root / "model", mean=mean)
-    metrics = {"objective": objective, "objective_name": "nll", "fid": None, **more}
-    return register(root, "genera", "toy", folder, metrics, 0.1, {"data_digest": "d", **(tags or {})}, code)
-
-
-def champion(store: Store) -> int:
-    return int(store.client.get_model_version_by_alias("genera-toy", "champion").version)
 
 
 def run_of(root: Path, key: str) -> Any:
@@ -549,7 +424,7 @@ def test_damaged_models_are_refused(root: Path, code: Path, damage: str) -> None
     else:
         save_file({"other": torch.zeros(1)}, weights)
     with pytest.raises(UserError, match="dvc repro") as caught:
-        register(root, "genera", "toy", folder, {}, 0.0, {}, code)
+        register(root, "genera", "toy", folder, {}, Rules(), {}, Offer(code=code))
     assert "\n" not in str(caught.value)
 
 
@@ -577,7 +452,8 @@ def test_a_model_offers_what_its_family_can(root: Path, code: Path) -> None:
     import mlflow
 
     folder = save(root / "model", "plain", conditional=False)
-    register(root, "genera", "plain", folder, {"objective": 1.0, "objective_name": "fid"}, 0.0, {}, code)
+    metrics = {"objective": 1.0, "objective_name": "fid"}
+    register(root, "genera", "plain", folder, metrics, Rules(), {}, Offer(code=code))
     mlflow.set_tracking_uri(tracking_uri(root))
     try:
         model = mlflow.pyfunc.load_model("models:/genera-plain@champion")
