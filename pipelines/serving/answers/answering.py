@@ -378,9 +378,14 @@ class Answering:
             return values
         if self.event.levels is None or self.event.kind != {"png": "image", "wav": "sequence"}[request.format]:
             self._only_arrays(request)
-        write, kind = {"png": (png, "image"), "wav": (wav, "sound")}[request.format]
-        files = [write(each, self.event.levels, self.data) for each in values]
+        kind = {"png": "image", "wav": "sound"}[request.format]
+        files = self.files(values, request.format)
         return pd.DataFrame({kind: files, **({} if names is None else {"label": names})})
+
+    def files(self, x: np.ndarray, form: str) -> list[bytes]:
+        """Images (N, C, H, W) of levels as PNG, or sounds (N, 1, T) of levels as WAV."""
+        write = {"png": png, "wav": wav}[form]
+        return [write(each, self.event.levels, self.data) for each in x]
 
     def _only_arrays(self, request: Request) -> None:
         if request.format != "array":
