@@ -51,7 +51,15 @@ def application(models: Sequence[Opened]) -> FastAPI:
     """The page for these models as an ASGI application. Requests for any other host's name are refused."""
     system = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
     mono = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
-    colour = gr.themes.colors.blue
+    theme = gr.themes.Base(
+        primary_hue=gr.themes.colors.blue, neutral_hue=gr.themes.colors.slate, font=system, font_mono=mono
+    ).set(
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_400",
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_400",
+        block_radius="*radius_lg",
+    )
     app = gr.mount_gradio_app(
         FastAPI(docs_url=None, redoc_url=None, openapi_url=None),
         build(models),
@@ -63,8 +71,8 @@ def application(models: Sequence[Opened]) -> FastAPI:
         max_file_size=LARGEST,
         ssr_mode=False,
         mcp_server=False,
-        theme=gr.themes.Base(primary_hue=colour, neutral_hue=gr.themes.colors.slate, font=system, font_mono=mono),
-        css=STYLE.read_text(encoding="utf-8"),
+        theme=theme,
+        head=f"<style>{STYLE.read_text(encoding='utf-8')}</style>",  # Gradio narrows what it is given as `css`
     )
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
     app.add_middleware(Guard)

@@ -90,7 +90,11 @@ def _text(value: Any) -> str:
 def from_cells(opened: Opened, lines: Sequence[Sequence[Any]]) -> Example:
     """The row that such a table is: blank cells are gaps."""
     wrong: list[str] = []
-    row = {str(name): _value(opened, str(name), text, wrong) for name, text in lines}
+    known = {*opened.columns, opened.label_column}
+    others = [str(name) for name, text in lines if str(name) not in known and not _blank(text)]
+    if others:
+        raise Mistake(f"{', '.join(others)}: is no column of the model: its columns are {', '.join(opened.columns)}")
+    row = {str(name): _value(opened, str(name), text, wrong) for name, text in lines if str(name) in known}
     if wrong:
         raise Mistake(f"{'; '.join(wrong)}: must be numbers, or blank")
     label = row.get(opened.label_column or "")
@@ -105,7 +109,7 @@ def from_cells(opened: Opened, lines: Sequence[Sequence[Any]]) -> Example:
 
 def _value(opened: Opened, name: str, text: Any, wrong: list[str]) -> Any:
     """A cell's value: a number where the column has numbers; the model says which texts it knows."""
-    if text is None or not str(text).strip() or (isinstance(text, float) and np.isnan(text)):
+    if _blank(text):
         return None
     text = str(text).strip()
     if name == opened.label_column:
@@ -119,6 +123,10 @@ def _value(opened: Opened, name: str, text: Any, wrong: list[str]) -> Any:
             return text
         wrong.append(f"{name}: {text!r}")
         return None
+
+
+def _blank(text: Any) -> bool:
+    return bool(pd.isna(text)) or not str(text).strip()
 
 
 def is_row(opened: Opened) -> bool:

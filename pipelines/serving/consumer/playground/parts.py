@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import gradio as gr
@@ -111,7 +112,7 @@ class Picker:
                     min_width=120,
                 )
         self.file = gr.DownloadButton("Download example.npy, which the Python reads", visible=False, size="sm")
-        self.said = gr.HTML("")
+        self.said = gr.HTML("", visible=False)
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         outputs = [self.state, self.file, self.said, *([self.cells] if self.rows else [])]
         self.another.click(lambda: self.shown(drawn, another_seed()), None, outputs, **quiet)
@@ -138,9 +139,9 @@ class Picker:
         try:
             example = make(self.opened, given)
         except Mistake as mistake:
-            kept = [gr.skip(), gr.skip(), sights.refusal(str(mistake))]
+            kept = [gr.skip(), gr.skip(), gr.update(value=sights.refusal(str(mistake)), visible=True)]
             return [*kept, gr.skip()] if self.rows else kept
-        said = f'<p class="note">{example.note}</p>' if example.note else ""
+        said = gr.update(value=f'<p class="note">{escape(example.note)}</p>', visible=bool(example.note))
         made = [example, gr.update(value=example.file, visible=example.file is not None), said]
         return [*made, cells(self.opened, example)] if self.rows else made
 

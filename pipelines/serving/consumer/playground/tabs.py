@@ -16,7 +16,8 @@ from .parts import Drawing, Output, Picker, another_seed, class_choice, result
 
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal", "trigger_mode": "always_last"}
 PAINTER = Path(__file__).with_name("painter.js")
-CANVAS = '<p class="note">What is tinted is drawn anew. Paint with finger or mouse to change it.</p><canvas class="painter" role="img" aria-label="The example: what is hidden is tinted"></canvas>'
+CANVAS = """<p class="note">What is tinted is drawn anew. Paint with finger or mouse to change it.</p>
+<canvas class="painter" role="img" aria-label="The example: what is hidden is tinted"></canvas>"""
 
 
 def samples(models: Sequence[Opened], page: gr.Blocks) -> None:
@@ -49,15 +50,13 @@ def samples(models: Sequence[Opened], page: gr.Blocks) -> None:
         wish = sample_tab.Wish(n, seed, heat, label or sample_tab.AS_IN_DATA, text or "")
         return result(sample_tab.sample, [models[place] for place in places], wish)
 
-    def offered(places: list[int], label: str | None) -> list[Any]:
+    def offered(places: list[int]) -> list[Any]:
         """Class and conditions, where a chosen model has them."""
         those = [models[place] for place in places]
-        choices = sample_tab.classes(those)
-        kept = label if label in {value for _, value in choices} else sample_tab.AS_IN_DATA
         tables = any(opened.kind == "table" for opened in those)
-        return [gr.update(choices=choices, value=kept, visible=bool(choices)), gr.update(visible=tables)]
+        return [gr.update(visible=any(opened.classes for opened in those)), gr.update(visible=tables)]
 
-    chosen.change(offered, [chosen, label], [label, conditions], **QUIET)
+    chosen.change(offered, chosen, [label, conditions], **QUIET)
     controls: list[Any] = [chosen, label, drawing.n, drawing.temperature, drawing.seed]
     triggers = [draw.click, conditions.submit, page.load, *(control.change for control in controls)]
     gr.on(triggers, sample, [*controls, conditions], output.both, **QUIET)
@@ -91,8 +90,8 @@ def completions(opened: Opened, tab: gr.Tab) -> None:
             mask = gr.Radio(names, value=names[0], label="Hide", visible=not rows)
             label = class_choice(opened, "Class", unknown=True)
             label.visible = label.visible and opened.label_column is None  # rows have it in a column
-            drawing = Drawing.build(16, 8, "completions")
             button = gr.Button("Complete", variant="primary")
+            drawing = Drawing.build(16, 8, "completions")
         with gr.Column(scale=3, min_width=300):
             output = Output.build("Completions are shown here.")
     seed = drawing.seed

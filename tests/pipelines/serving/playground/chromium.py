@@ -1,4 +1,4 @@
-"""A page in headless Chromium, driven by the Chrome DevTools Protocol: what it asks of whom, and what it complains of."""
+"""A page in headless Chromium, driven by the DevTools Protocol: what it asks of whom, and what it complains of."""
 
 from __future__ import annotations
 

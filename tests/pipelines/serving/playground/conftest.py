@@ -21,10 +21,15 @@ HERE = Loading("import sys\n\nmodel = MODEL", "answer")  # of a test that sets M
 
 
 @pytest.fixture(scope="session")
-def toys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Opened]:
+def toys_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the files of the toys are."""
+    return tmp_path_factory.mktemp("toys")
+
+
+@pytest.fixture(scope="session")
+def toys(toys_folder: Path) -> dict[str, Opened]:
     """Models with the weights that they begin with."""
-    root = tmp_path_factory.mktemp("toys")
-    rng = np.random.default_rng(0)
+    root, rng = toys_folder, np.random.default_rng(0)
     rows = pd.DataFrame(
         {
             "age": rng.integers(18, 90, 200),
