@@ -155,7 +155,7 @@ async def completions(page: Page) -> None:
     await page.until(f"{cell}?.innerText.trim()")
     await page.press(cell)
     await page.key("Backspace", 8)
-    await page.until(f"!{cell}.innerText.trim()")
+    await page.until(f"!{cell}.querySelector('span').innerText.trim()")
     await page.press(seen("button.primary", "Complete"))
     await page.until(f"{seen('.answer td.drawn')}.length === 8")
 
