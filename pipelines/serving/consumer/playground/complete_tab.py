@@ -58,7 +58,11 @@ def complete(
     params = {"task": "complete", "n": n, "seed": seed, "temperature": float(temperature), "labels": labels}
     made = opened.ask(x, plain(params))
     params["seed"] = made.attrs["seed"]
-    note = "Exact: draws from what is hidden, given the rest." if made.attrs["exact"] else APPROXIMATE
+    note = (
+        "Exact: drawn from the model's distribution of what is hidden, given the rest."
+        if made.attrs["exact"]
+        else APPROXIMATE
+    )
     if hidden is None and opened.label_column is not None and opened.label_column not in x.columns:
         note += f" {opened.label_column} was not given, and is not drawn."
     body = sights.examples(opened, made, None, None if hidden is None else hidden.mask[0], marked)
