@@ -181,7 +181,7 @@ def _load(model: str) -> Model:
     return load(model)
 
 
-add_commands(app, _load)
+add_commands(app, _load, of_entry="from pipelines.tracking.loading import load")
 
 
 def main() -> None:

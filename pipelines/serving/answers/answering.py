@@ -112,6 +112,10 @@ class Answering:
                 return
             yield part
 
+    def files(self, x: np.ndarray, form: str) -> list[bytes]:
+        """Images (N, C, H, W) of levels as PNG, or sounds (N, 1, T) of levels as WAV."""
+        return self.outgoing.files(x, form)
+
     # Samples
 
     def _sample(self, data: Any, request: Request, attrs: dict[str, Any]) -> Iterator[Values]:

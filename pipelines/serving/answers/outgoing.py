@@ -42,8 +42,11 @@ class Outgoing:
 
     def _as_files(self, values: np.ndarray, names: list[str] | None, form: str) -> pd.DataFrame:
         """A file of each example, as bytes, and its label."""
-        write, column, kind = FILES[form]
+        return pd.DataFrame({FILES[form][1]: self.files(values, form), **({} if names is None else {"label": names})})
+
+    def files(self, x: np.ndarray, form: str) -> list[bytes]:
+        """Images (N, C, H, W) of levels as PNG, or sounds (N, 1, T) of levels as WAV."""
+        write, _, kind = FILES[form]
         if self.event.levels is None or self.event.kind != kind:
             raise Refusal(f"format: {form} is not for {self.event.in_words}: leave it out")
-        files = [write(each, self.event.levels, self.data) for each in values]
-        return pd.DataFrame({column: files, **({} if names is None else {"label": names})})
+        return [write(each, self.event.levels, self.data) for each in x]

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zipfile import ZIP_STORED, ZipFile
 
 import numpy as np
 
 from .mistake import Mistake
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 ARRAYS = (".npy", ".npz")
 SPACE = 2  # pixels between the images of a grid
@@ -68,6 +71,18 @@ class ArrayWriter:
 
 def read_image(path: Path, event: Any, palette: Sequence[Sequence[int]] | None) -> np.ndarray:
     """An image file as levels (C, H, W) of a model's event. It must have the size of its images."""
+    image = open_image(path)
+    _, height, width = event.shape
+    if image.size != (width, height):
+        raise Mistake(f"{path}: is {image.width}×{image.height} pixels; the model's images are {width}×{height}")
+    levels, odd = image_levels(image, event, palette)
+    if odd:
+        raise Mistake(f"{path}: {odd} pixels have colours that the model's palette does not have")
+    return levels
+
+
+def open_image(path: Path) -> Image:
+    """The image in a file."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -75,19 +90,22 @@ def read_image(path: Path, event: Any, palette: Sequence[Sequence[int]] | None) 
         image.load()
     except (OSError, UnidentifiedImageError):
         raise Mistake(f"{path}: cannot be read as an image") from None
+    return image
+
+
+def image_levels(image: Image, event: Any, palette: Sequence[Sequence[int]] | None) -> tuple[np.ndarray, int]:
+    """An image of the right size as levels (C, H, W), and how many pixels have no colour of the palette.
+
+    These take the one that is nearest.
+    """
     channels, height, width = event.shape
-    if image.size != (width, height):
-        raise Mistake(f"{path}: is {image.width}×{image.height} pixels; the model's images are {width}×{height}")
     if palette is not None:
         pixels = np.asarray(image.convert("RGB"), np.int64)
         distance = ((pixels[:, :, None] - np.asarray(palette)) ** 2).sum(-1)
-        if distance.min(-1).any():
-            odd = int((distance.min(-1) > 0).sum())
-            raise Mistake(f"{path}: {odd} pixels have colours that the model's palette does not have")
-        return distance.argmin(-1)[None]
+        return distance.argmin(-1)[None], int((distance.min(-1) > 0).sum())
     values = np.asarray(image.convert({1: "L", 3: "RGB", 4: "RGBA"}[channels]), np.float64)
     levels = np.rint(values * ((event.levels - 1) / 255))
-    return np.moveaxis(levels.reshape(height, width, channels), -1, 0)
+    return np.moveaxis(levels.reshape(height, width, channels), -1, 0), 0
 
 
 def read_mask(path: Path, event: Any) -> np.ndarray:

@@ -24,8 +24,11 @@ SEPARATOR = typer.Option(help="What stands between the values of a CSV file.")
 MISSING = typer.Option(help="What stands for a gap in a CSV file, beside nothing at all, NA, NaN, null and the like.")
 
 
-def add_commands(app: typer.Typer, load: Callable[[str], Model]) -> None:
-    """Add the commands of consumers to an application, with the way in which it loads a model."""
+def add_commands(app: typer.Typer, load: Callable[[str], Model], of_entry: str | None = None) -> None:
+    """Add the commands of consumers to an application, with the way in which it loads a model.
+
+    `of_entry` is the line of Python that imports `load` for entries of a project, where there are any.
+    """
 
     @app.command()
     def sample(
@@ -110,3 +113,15 @@ def add_commands(app: typer.Typer, load: Callable[[str], Model]) -> None:
         drawing.check_ending(out)
         with refused():
             drawing.decode(load(model), codes, out, [] if label is None else [label])
+
+    @app.command()
+    def play(
+        models: Annotated[list[str], MODEL],
+        port: Annotated[int | None, typer.Option(min=1, max=65535, help="Where; a free one if left out.")] = None,
+        browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+    ) -> None:
+        """Show a page on this machine with sliders: samples, completions, codes, scores."""
+        from .playground.play import play as show
+
+        with refused():
+            show(models, load, of_entry, port, browser)

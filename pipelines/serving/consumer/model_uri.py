@@ -17,12 +17,16 @@ class Model(Protocol):
     event: Any
     data: Any
     table: Any
+    classes: Any
 
     def answer(self, data: Any, params: dict[str, Any]) -> Any:
         """The whole answer."""
 
     def parts(self, data: Any, params: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """A part of it after the other."""
+
+    def files(self, x: Any, form: str) -> list[bytes]:
+        """Images as PNG, or sounds as WAV."""
 
 
 def must_offer(model: Model, task: str, lack: str) -> None:

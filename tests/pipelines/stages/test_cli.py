@@ -86,7 +86,7 @@ def test_help_is_instant_and_names_every_stage(tmp_path: Path) -> None:
     assert not done.stderr
     lines = done.stdout.partition("Commands:")[2].splitlines()
     commands = [line.split()[0] for line in lines if line.strip()]
-    of_consumers = ["sample", "score", "complete", "encode", "decode"]
+    of_consumers = ["sample", "score", "complete", "encode", "decode", "play"]
     assert commands == [*STAGES, "ui", "profile", "params", "plan", "run", *of_consumers]
     assert statistics.median(seconds) < 1.0
 

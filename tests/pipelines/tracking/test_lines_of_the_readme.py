@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,7 +18,8 @@ import pytest
 
 from models.contract import Event
 from pipelines.serving.answers.parameters import PARAMETERS
-from pipelines.tracking.registry import register
+from pipelines.tracking.champion import Rules
+from pipelines.tracking.registry import Offer, register
 from pipelines.tracking.store import tracking_uri
 from tests.pipelines.serving.test_answers import finished
 
@@ -43,7 +45,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> str:
         folder = root / name
         finished(folder, DIGITS, name, conditional=True, **config)
         metrics, scores = {"objective": 1.0, "objective_name": "val_nll_bits_per_dim"}, {"nll": [1.0], "draws": 1}
-        register(root, "digits", name, folder, metrics, 0.0, {"data_digest": "d"}, scores=scores)
+        register(root, "digits", name, folder, metrics, Rules(), {"data_digest": "d"}, Offer(scores=scores))
     return tracking_uri(root)
 
 
@@ -74,7 +76,13 @@ def test_lines_of_a_shell(environment: dict[str, str], tmp_path: Path) -> None:
     for line in blocks("bash"):
         command = shlex.split(line, comments=True)
         if command[0] == "mlflow":
-            assert_it_serves(command, environment, tmp_path)
+            port = command[command.index("--port") + 1] = free_port()
+            assert_it_serves(command, environment, tmp_path, f"http://127.0.0.1:{port}/ping")
+            continue
+        if command[1] == "play":
+            port = free_port()
+            command += ["--port", port, "--no-browser"]
+            assert_it_serves(command, environment, tmp_path, f"http://127.0.0.1:{port}/")
             continue
         done = subprocess.run(
             command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=HANGING
@@ -87,16 +95,20 @@ def test_lines_of_a_shell(environment: dict[str, str], tmp_path: Path) -> None:
         assert (whole["samples"][:, :, :4] == x[:, :, :4].repeat(4, 0)).all()
 
 
-def assert_it_serves(command: list[str], environment: dict[str, str], folder: Path) -> None:
-    """Start MLflow's server as the line says, on the port that it names, until it answers."""
-    port = command[command.index("--port") + 1] = "5087"
+def free_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return str(free.getsockname()[1])
+
+
+def assert_it_serves(command: list[str], environment: dict[str, str], folder: Path, address: str) -> None:
+    """Start a server as the line says, but on a free port, until it answers."""
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
         end = time.monotonic() + HANGING
         while time.monotonic() < end and process.poll() is None:
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5) as answer:
+                with urllib.request.urlopen(address, timeout=5) as answer:
                     assert answer.status == 200
                     return
             except OSError:
