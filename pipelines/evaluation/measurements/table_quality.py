@@ -31,11 +31,11 @@ def judge(subject: Subject) -> tuple[dict[str, Any], dict[str, Any] | None]:
     rows = min(len(subject.train), ROWS)
     made, labels = _made(subject, min(subject.settings.samples, rows))
     train, test = (
-        _frame(subject, *some.head(at_most)) for some, at_most in ((subject.train, rows), (subject.test, ROWS))
+        frame_of(subject, *some.head(at_most)) for some, at_most in ((subject.train, rows), (subject.test, ROWS))
     )
-    samples, seed = _frame(subject, made, labels), subject.settings.seed
+    samples, seed = frame_of(subject, made, labels), subject.settings.seed
     with one_thread():
-        card = scorecard(train, test, samples, _kinds(subject), _target(subject), seed=seed)
+        card = scorecard(train, test, samples, kinds_of(subject), target_of(subject), seed=seed)
     return _numbers(card), asdict(card)
 
 
@@ -48,16 +48,16 @@ def _made(subject: Subject, count: int) -> tuple[torch.Tensor, torch.Tensor | No
     return draw(family, count, seed, labels), labels
 
 
-def _target(subject: Subject) -> str | None:
+def target_of(subject: Subject) -> str | None:
     """The column that is predicted: the one that the parameters name, or the label of a conditional model."""
-    asked, there = subject.settings.target, list(_kinds(subject))
+    asked, there = subject.settings.target, list(kinds_of(subject))
     if asked is not None and asked not in there:
         raise UserError(f"params.yaml: evaluate.target: {asked!r} is no column; there are: {', '.join(there)}")
     label: str | None = subject.data.meta["label"] if subject.family.classes else None
     return asked or label
 
 
-def _kinds(subject: Subject) -> dict[str, Kind]:
+def kinds_of(subject: Subject) -> dict[str, Kind]:
     """What the columns are, as the scorecard calls it; the label is a category."""
     found: dict[str, Kind] = {
         column["name"]: "category" if column["type"]["kind"] in NAMED else "number"
@@ -66,7 +66,7 @@ def _kinds(subject: Subject) -> dict[str, Kind]:
     return found | ({subject.data.meta["label"]: "category"} if subject.family.classes else {})
 
 
-def _frame(subject: Subject, x: torch.Tensor, labels: torch.Tensor | None) -> pd.DataFrame:
+def frame_of(subject: Subject, x: torch.Tensor, labels: torch.Tensor | None) -> pd.DataFrame:
     """Rows (N, D) in the values of the data, and their labels if the model has any; of dates the seconds."""
     columns = subject.data.meta["columns"]
     types = [
