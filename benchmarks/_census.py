@@ -140,6 +140,6 @@ def _drawn(subject: Subject) -> tuple[pd.DataFrame, float]:
     family, tables, seconds = load_family(subject.origin), [], []
     for seed in range(DRAWS):
         with timed() as drawing:
-            tables.append(frame_of(subject, draw(family, ROWS, seed), None))
+            tables.append(frame_of(subject.data, draw(family, ROWS, seed), None, seed))
         seconds.append(drawing.cpu)
     return tables[0], statistics.median(seconds)

@@ -26,6 +26,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from rich.console import Console
@@ -33,8 +34,7 @@ from rich.table import Table
 
 from pipelines.data.prepared import Prepared
 from pipelines.errors import UserError
-from pipelines.evaluation.measurements.subject import Subject
-from pipelines.evaluation.measurements.table_quality import frame_of, kinds_of, target_of
+from pipelines.evaluation.measurements.table_quality import frame_of, kinds_of
 from pipelines.evaluation.metrics.threads import one_thread
 from pipelines.evaluation.tables.column_kinds import ROWS as AT_MOST
 from pipelines.evaluation.tables.column_kinds import Columns
@@ -64,36 +64,40 @@ class Census:
     project: Project
 
     @cached_property
-    def subject(self) -> Subject:
-        """The data as any entry sees it."""
-        return Subject(self.project, next(iter(self.project.entries.values())))
+    def data(self) -> Prepared:
+        """The prepared data."""
+        return Prepared.open(self.project.prepared)
+
+    def frame(self, split: str, at_most: int | None = None) -> pd.DataFrame:
+        """The first rows of a split, or all, in the values of the data."""
+        return frame_of(self.data, torch.from_numpy(np.array(self.data.split(split).x[:at_most])), None, seed=0)
 
     @cached_property
     def train(self) -> pd.DataFrame:
         """The training rows that the scorecard looks at."""
-        return frame_of(self.subject, *self.subject.train.head(AT_MOST))
+        return self.frame("train", AT_MOST)
 
     @cached_property
     def holdout(self) -> pd.DataFrame:
         """The test rows."""
-        return frame_of(self.subject, *self.subject.test.head(AT_MOST))
+        return self.frame("test", AT_MOST)
 
     @cached_property
     def kinds(self) -> Columns:
         """What the columns are."""
-        return kinds_of(self.subject)
+        return kinds_of(self.data)
 
     @property
     def digest(self) -> str:
         """The data and the code that judges."""
-        return text_digest(self.subject.data.digest, code_digest("pipelines.evaluation.tables.scorecard"))
+        return text_digest(self.data.digest, code_digest("pipelines.evaluation.tables.scorecard"))
 
     def judged(self, folder: Path, of: pd.DataFrame, rows: Callable[[], pd.DataFrame]) -> Record:
         """The numbers of rows that were made of `of`, which are kept in the folder."""
         kept = folder / f"numbers-{self.digest[:16]}.json"
         if not kept.is_file():
             with one_thread():
-                found = judgement(of, self.holdout, rows(), self.kinds, target_of(self.subject))
+                found = judgement(of, self.holdout, rows(), self.kinds, self.project.params.evaluate.target)
             write_json(kept, {"attacks": found.attacks.attacks, **{k: asdict(n) for k, n in numbers(found).items()}})
         return dict(read_json(kept))
 
@@ -135,18 +139,17 @@ def makers(census: Census) -> dict[str, Maker]:
 
 
 def _peer_place(census: Census, name: str) -> Path:
-    data = Prepared.open(census.project.prepared)
-    digest = text_digest(name, data.digest, json.dumps(_sdv_peer.versions()))
+    digest = text_digest(name, census.data.digest, json.dumps(_sdv_peer.versions()))
     return census.project.root / "rows" / f"{name}-{digest[:16]}"
 
 
 def _peer(census: Census, name: str) -> Path:
     """The folder with the rows of one of SDV's synthesizers, which is trained if it was not."""
-    folder, train = _peer_place(census, name), census.subject.train
+    folder = _peer_place(census, name)
     if not (folder / "cost.json").is_file():
         folder.mkdir(parents=True, exist_ok=True)
         table, kinds = folder / "train.parquet", folder / "kinds.json"
-        frame_of(census.subject, *train.head(len(train))).to_parquet(table)
+        census.frame("train").to_parquet(table)
         write_json(kinds, census.kinds)
         told = [name, str(table), str(kinds), str(folder)]
         subprocess.run([sys.executable, "-m", "benchmarks._sdv_peer", *told], check=True)
@@ -207,31 +210,39 @@ def races(found: Sequence[Record]) -> list[Row]:
     ]
 
 
-def publish(census: Census, found: Sequence[Record]) -> None:
+def publish(census: Census, known: Mapping[str, Maker], found: Sequence[Record]) -> None:
     """Print the table, and write benchmarks/results/tables.json."""
-    counts = census.subject.data.meta["counts"]
+    counts, said = census.data.meta["counts"], standings(found)
     table = Table(title=f"the census: {counts['train']:,} training rows, {_census.ROWS:,} synthetic ones judged")
-    table.add_column("rows")
-    for heading in (*SHOWN, "train, s of CPU", "sample, s of CPU"):
-        table.add_column(heading.replace("_", " "), justify="right")
+    table.add_column("")
     for each in found:
-        cells = [value(each, name) for name in SHOWN] + [each.get(time) for time in TIMES]
-        table.add_row(each["name"], *("" if cell is None else f"{cell:.3g}" for cell in cells))
-    path, said = RESULTS / "tables.json", standings(found)
+        table.add_column(each["name"], justify="right")
+    for name in SHOWN:
+        table.add_row(name, *(_cell(value(each, name)) for each in found))
+    for time in TIMES:
+        table.add_row(time, *(_cell(each.get(time)) for each in found))
+    path, lacking = RESULTS / "tables.json", [name for name, maker in known.items() if maker.kept is None]
     about = {
-        "data": {"name": "adult", "counts": counts, "digest": census.subject.data.digest},
+        "data": {"name": "adult", "counts": counts, "digest": census.data.digest},
         "rows": _census.ROWS,
         "threads": 1,
         "versions": {name: version(name) for name in ("torch", "pandas", "scikit-learn")},
+        "not_made": lacking,
     }
-    write_json(path, {**about, "tables": found, "standings": said, "times": [each.as_json() for each in races(found)]})
+    times = [each.as_json() for each in races(found)]
+    write_json(path, {**about, "tables": list(found), "standings": said, "times": times})
     console = Console()
     console.print(table)
     for name, those in said.items():
-        console.print(
-            f"{name}: {', '.join(those['ranked'])}; ahead of all peers: {those['ahead_of_all_peers'] or 'none'}"
-        )
+        ahead = ", ".join(those["ahead_of_all_peers"]) or "none"
+        console.print(f"{name}: {', '.join(those['ranked'])}; ours ahead of all peers that were made: {ahead}")
+    if lacking:
+        console.print(f"not made, so not compared: {', '.join(lacking)}")
     console.print(f"Written to {path}", soft_wrap=True)
+
+
+def _cell(number: float | None) -> str:
+    return "" if number is None else f"{number:.3g}"
 
 
 def main() -> None:
@@ -249,7 +260,7 @@ def main() -> None:
         for name in chosen:
             folder = known[name].make()
             print(f"{name}: {read_json(folder / 'cost.json')['train_cpu_s']:.0f} s of CPU to train", flush=True)
-        publish(census, list(records(census, known)))
+        publish(census, known, list(records(census, known)))
     except UserError as error:
         sys.exit(str(error))
     except subprocess.CalledProcessError as error:

@@ -11,7 +11,6 @@ real rows repeat old ones: the details say how many of the holdout rows do.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -142,15 +141,16 @@ def independent(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 def lines(synthetic: Judgement, real: Judgement, independent: Judgement) -> tuple[Line, ...]:
     """The lines of synthetic, real and independent tables."""
-    found = [numbers(each) for each in (synthetic, real, independent)]
-    return tuple(_line(name, [of_table[name] for of_table in found]) for name in found[0])
+    of_synthetic, of_real, of_independent = (numbers(each) for each in (synthetic, real, independent))
+    return tuple(_line(name, each, of_real[name], of_independent[name]) for name, each in of_synthetic.items())
 
 
-def _line(name: str, found: Sequence[Number]) -> Line:
-    values = [each.value for each in found]
+def _line(name: str, synthetic: Number, real: Number, independent: Number) -> Line:
+    found = synthetic, real, independent
     reasons = [each.reason for each in found if each.value is None]
     intervals = {table: each.interval for table, each in zip(TABLES, found, strict=True) if each.interval}
-    return Line(name, found[0].better, *values, reasons[0] if reasons else "", intervals)
+    reason = reasons[0] if reasons else ""
+    return Line(name, synthetic.better, synthetic.value, real.value, independent.value, reason, intervals)
 
 
 def numbers(of: Judgement) -> dict[str, Number]:
