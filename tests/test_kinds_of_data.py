@@ -153,10 +153,14 @@ def test_a_table_with_types(tmp_path: Path) -> None:
     card = read_json(project.artifacts("evaluate", project.entries["made"]) / "scorecard.json")
     lines = {line["name"]: line for line in card["lines"]}
     assert lines["column_shapes"]["real"] > 0.8 and lines["learnt_f1"]["reason"], "too few rows are blank, and said"
+    assert lines["singling_out"]["synthetic"] is None and lines["inference_species"]["reason"], (
+        "60 test rows are too few"
+    )
     data_page = (tmp_path / "report" / "data.html").read_text()
     assert "columns:" in data_page and "&#34;mass&#34;: integer" in data_page
     page = (tmp_path / "report" / "index.html").read_text()
     assert page.count("<h4>Scorecard</h4>") == 5 and "Independent columns" in page
+    assert page.count("Singling out, Linkability, Inference of species: not measured, since ") == 5
 
 
 def test_spoken_words(tmp_path: Path) -> None:

@@ -20,9 +20,6 @@ from ..evaluation.latents import Latents
 from ..evaluation.measurements.neighbours import Neighbours
 from ..evaluation.metrics.collapse import collapse_concerns
 from ..evaluation.metrics.likelihood import unit_name
-from ..evaluation.metrics.metric_catalogue import metric_of
-from ..evaluation.metrics.numerals import number
-from ..evaluation.results import SCORECARD
 from ..evaluation.shown import chosen, column_labels, temperature_labels
 from ..files import read_json
 from ..params.entry import Entry
@@ -31,17 +28,16 @@ from .completed import completed
 from .data_page import describe
 from .exhibits import Exhibit, exhibit
 from .latent_space import latent_space
-from .page import Distillation, EntrySection, Judged, Report, Search
+from .page import Distillation, EntrySection, Report, Search
 from .pictures import distillation_curve, objective_against_parameters, rate_distortion, training_curves
 from .provenance import provenance
 from .repetitions import repetitions
 from .sample_pictures import nearest_neighbours, temperature_row
+from .table_scorecard import scorecard_lines, scorecard_notes
 
 Row = Mapping[str, Any]
 
 BESIDE = 2000  # real rows of a table, with which samples are compared by eye
-BEST_OF = {"higher": "1 is best", "half": "½ is best", "expected": "no more than real rows"}
-LEARNT = "Trained on samples, {}"
 SIDE_BY_SIDE = (  # of a student and its teacher, as the files of a distillation have them
     "kl_nats_per_dim",
     "two_sample_auc",
@@ -93,26 +89,13 @@ def _section(project: Project, data: Prepared, row: Row, entry: Entry, real: Exh
         training=training_curves(history, metrics["objective_name"]) if entry.teacher is None else None,
         search=_search(project, entry) if entry.space else None,
         distillation=_distillation(project, data, entry, history, by_class) if entry.teacher else None,
-        scorecard=_scorecard(evaluated),
+        scorecard=scorecard_lines(evaluated),
+        scorecard_notes=scorecard_notes(evaluated),
         notes=[
             *warnings(collapse_concerns(row, data.event.classes), metrics.get("concerns", [])),
             *sentences_about_blanks(row),
         ],
     )
-
-
-def _scorecard(folder: Path) -> list[Judged]:
-    """The lines of the scorecard of a table; none of other data."""
-    if not (folder / SCORECARD).is_file():
-        return []
-    judged = []
-    for line in read_json(folder / SCORECARD)["lines"]:
-        metric = metric_of(line["name"])
-        title = metric.title if metric else LEARNT.format(line["name"].removeprefix("learnt_"))
-        values = ["" if line[of] is None else number(line[of], 3) for of in ("synthetic", "real", "independent")]
-        about = metric.help if metric else "What a predictor reaches on test rows that learnt from the rows."
-        judged.append(Judged(title, line["reason"] or about, BEST_OF[line["better"]], *values))
-    return judged
 
 
 def _experiment(project: Project, entry: Entry) -> str:

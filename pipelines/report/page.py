@@ -100,19 +100,21 @@ class EntrySection:
     temperatures: Exhibit | None = None
     neighbours: Exhibit | None = None
     scorecard: Sequence[Judged] = ()
+    scorecard_notes: Sequence[str] = ()
     notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A line of a table's scorecard: a number of samples, of real rows against real rows, and of shuffled columns."""
+    """A line of a table's scorecard: what it is, what is best, and three cells, each a number and its interval.
+
+    They are of samples, of real rows against real rows, and of shuffled columns.
+    """
 
     title: str
     help: str
     best: str
-    synthetic: str
-    real: str
-    independent: str
+    cells: Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)

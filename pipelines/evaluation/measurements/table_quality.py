@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import torch
 
+from ...data.prepared import Prepared
 from ...data.tables.typed_rows import NAMED, decode_rows
 from ...errors import UserError
 from ..metrics.threads import one_thread
-from ..tables.column_kinds import ROWS, Kind
+from ..tables.column_kinds import ROWS, Columns, Kind
 from ..tables.scorecard import Scorecard, scorecard
 from ..validation import draw
 from .subject import Subject
@@ -28,14 +29,15 @@ def judge(subject: Subject) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Numbers by their names in metrics.json, and the whole scorecard; nothing of other data than tables."""
     if subject.event.kind != "table":
         return {}, None
-    rows = min(len(subject.train), ROWS)
+    data, seed, labelled = subject.data, subject.settings.seed, bool(subject.family.classes)
+    rows, kinds = min(len(subject.train), ROWS), kinds_of(data, labelled)
+    target = _target(subject, kinds)
     made, labels = _made(subject, min(subject.settings.samples, rows))
     train, test = (
-        _frame(subject, *some.head(at_most)) for some, at_most in ((subject.train, rows), (subject.test, ROWS))
+        frame_of(data, x, y if labelled else None, seed) for x, y in (subject.train.head(rows), subject.test.head(ROWS))
     )
-    samples, seed = _frame(subject, made, labels), subject.settings.seed
     with one_thread():
-        card = scorecard(train, test, samples, _kinds(subject), _target(subject), seed=seed)
+        card = scorecard(train, test, frame_of(data, made, labels, seed), kinds, target, seed=seed)
     return _numbers(card), asdict(card)
 
 
@@ -48,34 +50,33 @@ def _made(subject: Subject, count: int) -> tuple[torch.Tensor, torch.Tensor | No
     return draw(family, count, seed, labels), labels
 
 
-def _target(subject: Subject) -> str | None:
+def _target(subject: Subject, kinds: Columns) -> str | None:
     """The column that is predicted: the one that the parameters name, or the label of a conditional model."""
-    asked, there = subject.settings.target, list(_kinds(subject))
-    if asked is not None and asked not in there:
-        raise UserError(f"params.yaml: evaluate.target: {asked!r} is no column; there are: {', '.join(there)}")
+    asked = subject.settings.target
+    if asked is not None and asked not in kinds:
+        raise UserError(f"params.yaml: evaluate.target: {asked!r} is no column; there are: {', '.join(kinds)}")
     label: str | None = subject.data.meta["label"] if subject.family.classes else None
     return asked or label
 
 
-def _kinds(subject: Subject) -> dict[str, Kind]:
-    """What the columns are, as the scorecard calls it; the label is a category."""
+def kinds_of(data: Prepared, labelled: bool = False) -> dict[str, Kind]:
+    """What the columns are, as the scorecard calls it; the label of rows that have theirs is a category."""
     found: dict[str, Kind] = {
-        column["name"]: "category" if column["type"]["kind"] in NAMED else "number"
-        for column in subject.data.meta["columns"]
+        column["name"]: "category" if column["type"]["kind"] in NAMED else "number" for column in data.meta["columns"]
     }
-    return found | ({subject.data.meta["label"]: "category"} if subject.family.classes else {})
+    return found | ({data.meta["label"]: "category"} if labelled else {})
 
 
-def _frame(subject: Subject, x: torch.Tensor, labels: torch.Tensor | None) -> pd.DataFrame:
-    """Rows (N, D) in the values of the data, and their labels if the model has any; of dates the seconds."""
-    columns = subject.data.meta["columns"]
+def frame_of(data: Prepared, x: torch.Tensor, labels: torch.Tensor | None, seed: int) -> pd.DataFrame:
+    """Rows (N, D) in the values of the data, with their labels (N,) if they are given; of dates the seconds."""
+    columns = data.meta["columns"]
     types = [
         {**column["type"], "kind": "real"} if column["type"]["kind"] == "date" else column["type"] for column in columns
     ]
-    frame = decode_rows(x.cpu().numpy(), [column["name"] for column in columns], types, subject.settings.seed)
-    if subject.family.classes and labels is not None:
-        names = np.array(subject.data.meta["class_names"], dtype=object)
-        frame[subject.data.meta["label"]] = names[labels.cpu().numpy()]
+    frame = decode_rows(x.cpu().numpy(), [column["name"] for column in columns], types, seed)
+    if labels is not None:
+        names = np.array(data.meta["class_names"], dtype=object)
+        frame[data.meta["label"]] = names[labels.cpu().numpy()]
     return frame
 
 

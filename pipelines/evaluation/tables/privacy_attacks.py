@@ -65,6 +65,26 @@ class Risks:
     reason: str = ""
 
 
+def attacks_if_installed(
+    train: pd.DataFrame,
+    holdout: pd.DataFrame,
+    synthetic: pd.DataFrame,
+    columns: Columns,
+    secrets: tuple[str, ...],
+    rows: int = ROWS,
+    attacks: int = ATTACKS,
+    seed: int = 0,
+) -> Risks:
+    """The risks, or why there are none: the library is not installed, or there is one column."""
+    try:
+        _library()
+    except UserError as error:
+        return Risks(None, None, dict.fromkeys(secrets), 0, 0, 0, str(error))
+    if len(columns) < 2:
+        return Risks(None, None, dict.fromkeys(secrets), 0, 0, 0, "a single column has nothing to be linked with")
+    return privacy_attacks(train, holdout, synthetic, columns, secrets, rows, attacks, seed)
+
+
 def privacy_attacks(
     train: pd.DataFrame,
     holdout: pd.DataFrame,
@@ -119,7 +139,7 @@ def _library() -> Any:
     try:
         from anonymeter import evaluators
     except ImportError as error:
-        how = "in a checkout of genera, run `uv sync --group privacy`"
+        how = "in a checkout of genera, run `uv sync --group privacy`, and evaluate again"
         raise UserError(f"attacks on tables need the package anonymeter, which is not installed: {how}") from error
     return evaluators
 

@@ -5,13 +5,13 @@
     independent   training rows whose columns were shuffled, each on its own: right columns, and nothing else
 
 All three are judged by as many rows, which are at most half of the training rows, and all with the same holdout rows,
-by which predictors are judged, and beside which closeness and membership are. Copies are expected where new real rows
-repeat old ones: the details say how many of the holdout rows do.
+by which predictors are judged, and beside which closeness, membership and attacks are. Copies are expected where new
+real rows repeat old ones: the details say how many of the holdout rows do.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -23,12 +23,23 @@ from .column_shapes import Shapes, column_shapes
 from .kept_pairs import KeptPairs, kept_pairs
 from .learnt_target import LearntTarget, learnt_target
 from .pair_trends import Trends, pair_trends
+from .privacy_attacks import Risk, Risks, attacks_if_installed
 from .row_privacy import RowPrivacy, row_privacy
 from .told_apart import ToldApart, told_apart
 from .value_coverage import Coverage, value_coverage
 
-Better = Literal["higher", "half", "expected"]
-Number = tuple[Better, float | None, str]  # what is better, the value, and why it is blank if it is
+Better = Literal["higher", "lower", "half", "expected"]
+TABLES = ("synthetic", "real", "independent")
+
+
+@dataclass(frozen=True)
+class Number:
+    """What is better, the value, why it is blank if it is, and its 95 % interval if it has one."""
+
+    better: Better
+    value: float | None
+    reason: str
+    interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -41,6 +52,7 @@ class Judgement:
     coverage: Coverage
     kept_pairs: KeptPairs
     privacy: RowPrivacy
+    attacks: Risks
     target: LearntTarget | None
 
 
@@ -48,7 +60,7 @@ class Judgement:
 class Line:
     """One number of three tables, and what is better: `expected` is no more than `real` rows have.
 
-    `reason` says why the first of them that is blank is so.
+    `reason` says why the first of them that is blank is so. `intervals` has those of the tables whose number has one.
     """
 
     name: str
@@ -57,6 +69,7 @@ class Line:
     real: float | None
     independent: float | None
     reason: str = ""
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -80,14 +93,22 @@ def scorecard(
     seed: int = 0,
 ) -> Scorecard:
     """The scorecard of synthetic rows that were made from training rows."""
+    tables = references(train, len(synthetic), rows, seed)
+    count = len(tables["real"][1])
+    pairs = (train, sampled(synthetic, count, seed)), tables["real"], tables["independent"]
+    found = [judgement(of, holdout, table, columns, target, rows, seed) for of, table in pairs]
+    return Scorecard(lines(*found), count, *found)
+
+
+def references(
+    train: pd.DataFrame, count: int, rows: int = ROWS, seed: int = 0
+) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
+    """`real` and `independent`: training rows, and a table that is judged beside them, of at most `count` rows."""
     order = np.random.default_rng(seed).permutation(len(train))
     half, other = (train.iloc[np.sort(part)] for part in np.array_split(order, 2))
-    count = min(len(synthetic), len(other), rows)
-    pairs = (train, synthetic), (half, other), (train, independent(train, seed))
-    judgements = [
-        judgement(real, holdout, sampled(table, count, seed), columns, target, rows, seed) for real, table in pairs
-    ]
-    return Scorecard(tuple(_lines(*judgements)), count, *judgements)
+    count = min(count, len(other), rows)
+    beside = {"real": (half, other), "independent": (train, independent(train, seed))}
+    return {name: (of, sampled(table, count, seed)) for name, (of, table) in beside.items()}
 
 
 def judgement(
@@ -108,6 +129,7 @@ def judgement(
         value_coverage(train, synthetic, columns),
         kept_pairs(train, synthetic, columns),
         row_privacy(train, holdout, synthetic, columns, rows, seed),
+        attacks_if_installed(train, holdout, synthetic, columns, (target,) if target else (), rows, seed=seed),
         learnt,
     )
 
@@ -118,41 +140,52 @@ def independent(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
     return pd.DataFrame({name: frame[name].array[rng.permutation(len(frame))] for name in frame.columns})
 
 
-def _lines(*judgements: Judgement) -> list[Line]:
+def lines(synthetic: Judgement, real: Judgement, independent: Judgement) -> tuple[Line, ...]:
     """The lines of synthetic, real and independent tables."""
-    numbers = [_numbers(each) for each in judgements]
-    return [_line(name, *(of_table[name] for of_table in numbers)) for name in numbers[0]]
+    of_synthetic, of_real, of_independent = (numbers(each) for each in (synthetic, real, independent))
+    return tuple(_line(name, each, of_real[name], of_independent[name]) for name, each in of_synthetic.items())
 
 
 def _line(name: str, synthetic: Number, real: Number, independent: Number) -> Line:
-    reasons = [reason for _, value, reason in (synthetic, real, independent) if value is None]
-    return Line(name, synthetic[0], synthetic[1], real[1], independent[1], reasons[0] if reasons else "")
+    found = synthetic, real, independent
+    reasons = [each.reason for each in found if each.value is None]
+    intervals = {table: each.interval for table, each in zip(TABLES, found, strict=True) if each.interval}
+    reason = reasons[0] if reasons else ""
+    return Line(name, synthetic.better, synthetic.value, real.value, independent.value, reason, intervals)
 
 
-def _numbers(of: Judgement) -> dict[str, Number]:
+def numbers(of: Judgement) -> dict[str, Number]:
     """Each number of a table."""
     few = "no pair of columns has both values and a trend"
     near, copied, member = of.privacy.closest, of.privacy.copies, of.privacy.membership
-    numbers: dict[str, Number] = {
+    found = {
         "column_shapes": _of_enough("column_shapes", of, of.shapes.mean, "no column has values"),
         "pair_trends": _of_enough("pair_trends", of, of.trends.mean, few),
         "associated_pair_trends": _of_enough("pair_trends", of, of.trends.associated_mean, few),
-        "two_sample_auc": ("half", of.told_apart.auc, of.told_apart.reason),
+        "two_sample_auc": Number("half", of.told_apart.auc, of.told_apart.reason),
         "category_coverage": _of_enough("category_coverage", of, of.coverage.categories, "no column is a category"),
         "range_coverage": _of_enough("range_coverage", of, of.coverage.ranges, "no column is a number that varies"),
-        "pairs_kept": ("higher", of.kept_pairs.mean, of.kept_pairs.reason),
-        "closer_to_train": ("half", near.closer.value if near else None, of.privacy.reason),
-        "near_copies": ("expected", near.near.value if near else None, of.privacy.reason),
-        "exact_copies": ("expected", copied.exact.value if copied else None, of.privacy.reason),
-        "membership_auc": ("half", member.auc if member else None, of.privacy.reason),
+        "pairs_kept": Number("higher", of.kept_pairs.mean, of.kept_pairs.reason),
+        "closer_to_train": Number("half", near.closer.value if near else None, of.privacy.reason),
+        "near_copies": Number("expected", near.near.value if near else None, of.privacy.reason),
+        "exact_copies": Number("expected", copied.exact.value if copied else None, of.privacy.reason),
+        "membership_auc": Number("half", member.auc if member else None, of.privacy.reason),
+        "singling_out": _risk(of.attacks.singling_out, of.attacks.reason),
+        "linkability": _risk(of.attacks.linkability, of.attacks.reason),
     }
+    found |= {f"inference_{name}": _risk(risk, of.attacks.reason) for name, risk in of.attacks.inference.items()}
     if of.target:
         reason = of.target.reason or "it is not defined for this target"
-        numbers |= {f"learnt_{name}": ("higher", value, reason) for name, value in of.target.on_synthetic.items()}
-    return numbers
+        learnt = of.target.on_synthetic.items()
+        found |= {f"learnt_{name}": Number("higher", value, reason) for name, value in learnt}
+    return found
 
 
 def _of_enough(metric: str, of: Judgement, value: float | None, reason: str) -> Number:
     """The number, if there are rows enough for its metric; else blank."""
     few = too_few_reason(metric, min(of.shapes.real_rows, of.shapes.synthetic_rows))
-    return "higher", None if few else value, few or reason
+    return Number("higher", None if few else value, few or reason)
+
+
+def _risk(risk: Risk | None, reason: str) -> Number:
+    return Number("lower", None, reason) if risk is None else Number("lower", risk.value, "", (risk.low, risk.high))

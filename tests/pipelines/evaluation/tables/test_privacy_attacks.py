@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.errors import UserError
 from pipelines.evaluation.tables.attack_tables import attack_tables
-from pipelines.evaluation.tables.privacy_attacks import Risks, privacy_attacks
+from pipelines.evaluation.tables.privacy_attacks import Risks, attacks_if_installed, privacy_attacks
 
 from .customers import KINDS, customers
 
@@ -44,6 +44,13 @@ def test_who_lacks_the_library_is_told_how_to_get_it(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "anonymeter", None)
     with pytest.raises(UserError, match="uv sync --group privacy"):
         attacked(TRAIN)
+
+
+@INSTALLED
+def test_a_single_column_is_not_attacked_and_that_is_said() -> None:
+    ages = [table[["age"]] for table in (TRAIN, HOLDOUT, TRAIN)]
+    alone = attacks_if_installed(*ages, {"age": "number"}, ("age",))
+    assert alone.inference == {"age": None} and "single column" in alone.reason
 
 
 @INSTALLED

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
+from importlib.util import find_spec
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from pipelines.evaluation.tables.column_kinds import guessed
-from pipelines.evaluation.tables.scorecard import independent, scorecard
+from pipelines.evaluation.tables.scorecard import independent, references, scorecard
 
 from .customers import KINDS, customers
 
 TRAIN, HOLDOUT = customers(1000, 0), customers(400, 1)
+ATTACKS = ("singling_out", "linkability", "inference_member")
+INSTALLED = pytest.mark.skipif(
+    find_spec("anonymeter") is None, reason="anonymeter is not installed: `uv sync --group privacy`"
+)
 
 
 def test_a_perfect_sampler_is_as_good_as_real_rows_and_better_than_independent_columns() -> None:
@@ -30,7 +36,7 @@ def test_a_perfect_sampler_is_as_good_as_real_rows_and_better_than_independent_c
         assert lines[name].real == pytest.approx(0.5, abs=0.06)
     assert lines["two_sample_auc"].independent > 0.8
     assert lines["column_shapes"].independent > 0.95
-    assert not any(line.reason for line in card.lines)
+    assert not any(line.reason for line in card.lines if "anonymeter" not in line.reason)
     assert json.loads(json.dumps(asdict(card), allow_nan=False))["rows"] == 500
 
 
@@ -40,6 +46,37 @@ def test_a_copycat_stands_out_beside_real_rows() -> None:
     assert lines["closer_to_train"].synthetic > 0.65 > lines["closer_to_train"].real
     assert lines["membership_auc"].synthetic > 0.6
     assert "learnt_r2" not in lines
+
+
+@INSTALLED
+def test_attacks_on_a_copycat_succeed_more_often_on_training_rows() -> None:
+    card = scorecard(TRAIN, HOLDOUT, TRAIN, KINDS, target="member")
+    lines = {line.name: line for line in card.lines}
+    assert card.synthetic.attacks.attacks == 400 and card.synthetic.attacks.real_rows == 400
+    for name in ATTACKS:
+        assert lines[name].better == "lower" and set(lines[name].intervals) == {"synthetic", "real", "independent"}
+        low, high = lines[name].intervals["synthetic"]
+        assert low <= lines[name].synthetic <= high
+    low, _ = lines["singling_out"].intervals["synthetic"]
+    _, most = lines["singling_out"].intervals["real"]
+    assert low > most, "real rows of other people give less away"
+    assert not any(line.intervals for line in card.lines if line.name not in ATTACKS)
+
+
+def test_without_the_library_attacks_are_blank_and_say_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "anonymeter", None)
+    card = scorecard(TRAIN[:200], HOLDOUT, customers(100, 2), KINDS, target="member")
+    lines = {line.name: line for line in card.lines}
+    for name in ATTACKS:
+        assert lines[name].synthetic is None and "`uv sync --group privacy`" in lines[name].reason
+    assert card.synthetic.attacks.attacks == 0 and lines["membership_auc"].synthetic is not None
+
+
+def test_what_samples_stand_beside_has_as_many_rows() -> None:
+    beside = references(TRAIN, 700)
+    assert [len(table) for _, table in beside.values()] == [500, 500]
+    half, other = beside["real"]
+    assert len(half) == 500 and not set(half.index) & set(other.index)
 
 
 def test_blank_numbers_say_why() -> None:
