@@ -172,7 +172,9 @@ class Answering:
         conditions = self.table.conditions(request.where)
         label = self._label_of(conditions, labels)
         row, known = (torch.from_numpy(each) for each in self.table.known(conditions))
-        given = bool(known.any()) and "complete" in self.tasks and self.family.completes_exactly(known[None])
+        labelled = label is not None or not self.family.classes  # completions do not say which class they drew
+        able = labelled and "complete" in self.tasks
+        given = able and bool(known.any()) and self.family.completes_exactly(known[None])
         attrs["where"] = "exact: " + (
             "what it sets is given, the rest is drawn" if given else "rows are drawn, and kept"
         )

@@ -159,6 +159,9 @@ def test_labels_come_back_under_their_names(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="labels: the column kind has them, too"):
         served.answer(frame, {"task": "log_prob", "labels": ["x"]})
     assert set(sampled(served, n=10, where=["kind=y"])["kind"]) == {"y"}
+    assert set(sampled(served, n=10, where=["kind=y", "age=30"])["kind"]) == {"y"}
+    assert set(sampled(served, n=10, where=["kind!=y", "age>30"])["kind"]) == {"x"}
+    assert list(sampled(served, n=3, where=["age=30"])) == ["age", "kind"]
 
 
 def test_without_a_seed_samples_differ_and_the_answer_says_it(model: Answering) -> None:
