@@ -213,7 +213,8 @@ def test_one_that_fails_does_not_stop_the_others(project: Path, tmp_path: Path) 
     change(other, {"entries": blocks})
     done = run(other, "genera", "run")
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    first, last = done.stderr.splitlines()
+    moved, first, last = done.stderr.splitlines()
+    assert moved.startswith("tracking: the project was at ")
     assert first.startswith("error: train@maf: train@maf: diverged by step ")
     assert last == "error: run: 1 failed; not run, since they depend on it: distill@iaf, evaluate@maf, evaluate@iaf"
     assert "evaluate@autoencoder: val_reconstruction_error" in done.stdout

@@ -25,7 +25,9 @@ import pandas as pd
 import torch
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
+from mlflow.models import utils as checking
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
+from mlflow.types import DataType
 from safetensors.torch import load_file
 
 OURS = ("task", "positions", "balanced")  # parameters by which the signature of such a model is known
@@ -117,6 +119,8 @@ def load_package(folder: Path) -> ModuleType:
     return package
 
 
+# `labels` are names or positions, and MLflow gives a parameter one type: whole numbers may stand for their text.
+checking._ALLOWED_CONVERSIONS_FOR_PARAMS.setdefault(DataType.string, (DataType.integer, DataType.long))
 CHECKS = logging.getLogger("mlflow.models.utils")
 if not any(type(each).__name__ == Unread.__name__ for each in CHECKS.filters):
     CHECKS.addFilter(Unread())

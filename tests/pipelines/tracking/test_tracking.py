@@ -61,6 +61,7 @@ assert len(model.predict(None)) == 16
 cold = ask("sample", n=30, temperature=0.0, labels=["0", "1", "2"] * 10)
 assert (cold.reshape(30, 4) == np.array([0, 1, 2] * 10)[:, None]).all()
 assert (ask("sample", n=2, temperature=0, positions=np.array([2])) == 2).all()
+assert (ask("sample", n=2, temperature=0, labels=[2]) == 2).all(), "numbers stand for their text"
 assert ask("sample", n=7, temperature=0, balanced=True).reshape(7, 4)[:, 0].tolist() == [0, 1, 2, 0, 1, 2, 0]
 
 scores = ask("log_prob", samples, labels=["1"])

@@ -165,11 +165,11 @@ def test_levels_are_those_of_the_range_of_the_training_rows(tmp_path: Path, enco
     x[3990] = 1e6
     text = [f"{value!r},{row // 400}" for row, value in enumerate(x.tolist())]
     (tmp_path / "x.csv").write_text("\n".join(["y,part", *text]))
-    settings = {"source": "series", "path": "x.csv", "column": "y", "window": 100, "encoding": encoding}
+    settings = {"source": "series", "path": "x.csv", "column": "y", "window": 100}
     if recorded:
         settings |= {"recording": "part", "val_count": 2, "test_count": 3}
         settings["seed"] = next(seed for seed in range(99) if _last_is_held_out(tmp_path, {**settings, "seed": seed}))
-    data = prepared(tmp_path, **settings, levels=64)
+    data = prepared(tmp_path, **settings, levels=64, encoding=encoding)
     low, high = data.meta["range"]
     assert 3999 < low < 4010 and 5990 < high < 6001
     plain = prepared(tmp_path, **settings, name="plain")

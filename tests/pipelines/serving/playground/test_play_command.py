@@ -27,7 +27,7 @@ from pipelines.serving.consumer.playground.opened import Opened
 from pipelines.serving.consumer.playground.own_examples import from_cells
 from pipelines.serving.consumer.playground.play import SILENT, play
 from pipelines.serving.consumer.playground.python_lines import loading
-from pipelines.tracking.card import Candidate
+from pipelines.tracking.candidate import Candidate
 from pipelines.tracking.package import package
 
 from ....shell import HANGING, shell
@@ -52,7 +52,9 @@ def saved(toys_folder: Path, toys: dict[str, Opened], tmp_path_factory: pytest.T
     made, folder = toys_folder / "table", tmp_path_factory.mktemp("saved") / "made"
     scores = {"nll": [1.0, 2.0, 3.0], "draws": 1}
     config = read_json(made / CONFIG)
-    candidate = Candidate("toy-made", "made", made, ROOT / "models", config, {}, {}, weights_digest(made), scores)
+    candidate = Candidate(
+        "toy-made", "toy", "made", made, ROOT / "models", config, {}, {}, weights_digest(made), scores
+    )
     package(candidate, folder)
     return folder
 
