@@ -53,6 +53,7 @@ def environment() -> dict[str, str]:
         "GENERA_MAX_SECONDS": "20",
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         "OMP_NUM_THREADS": "1",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",  # where MLflow looks for its server
     }
 
 
