@@ -119,8 +119,10 @@ def load_package(folder: Path) -> ModuleType:
     return package
 
 
-# `labels` are names or positions, and MLflow gives a parameter one type: whole numbers may stand for their text.
-checking._ALLOWED_CONVERSIONS_FOR_PARAMS.setdefault(DataType.string, (DataType.integer, DataType.long))
+# `labels` are names or positions, and MLflow gives a parameter one type: whole numbers may stand for their text. Where
+# another version of MLflow has no such table, a model still loads, and labels are texts.
+conversions = getattr(checking, "_ALLOWED_CONVERSIONS_FOR_PARAMS", {})
+conversions.setdefault(DataType.string, (DataType.integer, DataType.long))
 CHECKS = logging.getLogger("mlflow.models.utils")
 if not any(type(each).__name__ == Unread.__name__ for each in CHECKS.filters):
     CHECKS.addFilter(Unread())
