@@ -164,9 +164,12 @@ def numbers(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
 
 
 def flatten(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """The values of a mapping, and of those in it, as texts under dotted names."""
+    """The values of a mapping, and of those in it, as texts under dotted names.
+
+    A mapping whose keys are no names, such as what is read as what, stays one value: MLflow allows few signs in names.
+    """
     for key, value in params.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and all(re.fullmatch(r"[\w\- ]+", str(name), re.ASCII) for name in value):
             yield from flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value, default=str)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import re
@@ -164,7 +165,7 @@ def test_measurements_within_measurements_are_metrics_under_dotted_names(root: P
 
 def test_a_stage_run_records_everything(root: Path) -> None:
     began, data = int(time.time() * 1000), {"name": "digits", "digest": "0123456789abcdef" * 4}
-    params = {"loop": {"steps": 3}, "long": "x" * 9000}
+    params = {"loop": {"steps": 3}, "long": "x" * 9000, "data": {"replace": {"<=50K.": "<=50K", ">50K.": ">50K"}}}
     with stage_run(root, "genera", "train", "toy", {"data_digest": "abc"}, params, data) as run:
         run.log_params({"late": [1, 2]})
         run.log_metrics({"objective": 0.5, "note": "no number"}, step=7)
@@ -186,6 +187,7 @@ def test_a_stage_run_records_everything(root: Path) -> None:
     assert began <= done.info.start_time <= done.info.end_time
     assert done.data.params["loop.steps"] == "3"
     assert done.data.params["late"] == "[1, 2]"
+    assert json.loads(done.data.params["data.replace"]) == params["data"]["replace"], "no signs for a name"
     assert len(done.data.params["long"]) == 6000
     assert done.data.metrics["objective"] == 0.5
     assert len(history(root, run.key, "loss")) == 1500
