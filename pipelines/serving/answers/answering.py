@@ -19,6 +19,7 @@ from .classes import Classes
 from .given import is_empty, numbers
 from .incoming import Incoming
 from .limits import LARGEST, Clock, Limits
+from .media import from_wav
 from .outgoing import Outgoing
 from .parameters import Request, read
 from .refusal import Refusal
@@ -115,6 +116,12 @@ class Answering:
     def files(self, x: np.ndarray, form: str) -> list[bytes]:
         """Images (N, C, H, W) of levels as PNG, or sounds (N, 1, T) of levels as WAV."""
         return self.outgoing.files(x, form)
+
+    def sound(self, content: bytes) -> np.ndarray:
+        """The levels (1, 1, T) of a WAV file."""
+        if self.event.kind != "sequence" or self.event.levels is None:
+            raise Refusal(f"a WAV file is not for {self.event.in_words}")
+        return from_wav(content, self.event.levels, self.data)
 
     # Samples
 

@@ -10,7 +10,7 @@ from zipfile import ZIP_STORED, ZipFile
 
 import numpy as np
 
-from .mistake import Mistake
+from .mistake import Mistake, refused
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -106,6 +106,13 @@ def image_levels(image: Image, event: Any, palette: Sequence[Sequence[int]] | No
     values = np.asarray(image.convert({1: "L", 3: "RGB", 4: "RGBA"}[channels]), np.float64)
     levels = np.rint(values * ((event.levels - 1) / 255))
     return np.moveaxis(levels.reshape(height, width, channels), -1, 0), 0
+
+
+def read_sound(path: Path, model: Any) -> np.ndarray:
+    """A WAV file as levels (1, 1, T) of a model's sounds, of any length."""
+    with refused(f"{path.name}: "):
+        x: np.ndarray = model.sound(path.read_bytes())
+    return x
 
 
 def read_mask(path: Path, event: Any) -> np.ndarray:

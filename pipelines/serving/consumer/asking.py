@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .array_files import ARRAYS, read_array, read_image
+from .array_files import ARRAYS, read_array, read_image, read_sound
 from .mistake import Mistake
 from .model_uri import Model, must_offer
 from .table_files import TABLES, TableWriter, is_table, read_tables
@@ -37,12 +37,14 @@ def score(model: Model, data: Path, out: Path | None, separator: str | None, mis
     _each(model, data, out, separator, missing, scored, beside=True)
 
 
-def encode(model: Model, data: Path, out: Path | None, separator: str | None, missing: Sequence[str]) -> None:
+def encode(
+    model: Model, data: Path, out: Path | None, labels: Sequence[str], separator: str | None, missing: Sequence[str]
+) -> None:
     """The codes of examples."""
     must_offer(model, "encode", "has no codes")
 
     def encoded(given: Any) -> pd.DataFrame:
-        codes = np.asarray(model.answer(given, {"task": "encode"}))
+        codes = np.asarray(model.answer(given, {"task": "encode", "labels": list(labels)}))
         return pd.DataFrame(codes, columns=[f"code_{place}" for place in range(codes.shape[1])])
 
     _each(model, data, out, separator, missing, encoded, beside=False)
@@ -103,8 +105,11 @@ def examples_of(
             yield np.asarray(x[start : start + 4096]), None
     elif data.suffix.lower() == ".png" and model.event.kind == "image" and model.event.levels is not None:
         yield read_image(data, model.event, model.data.get("palette"))[None], None
+    elif data.suffix.lower() == ".wav" and model.event.kind == "sequence":
+        yield read_sound(data, model), None
     else:
-        raise Mistake(f"{data}: must end with one of {', '.join((*TABLES, *ARRAYS, '.png of images'))}")
+        more = {"image": [".png"], "sequence": [".wav"]}.get(model.event.kind, [])
+        raise Mistake(f"{data}: must end with one of {', '.join((*TABLES, *ARRAYS, *more))}")
 
 
 def known_columns(model: Model, frame: pd.DataFrame, quiet: bool) -> pd.DataFrame:

@@ -18,6 +18,7 @@ DATA = typer.Argument(help="A table (.csv, .csv.gz, .tsv, .parquet), arrays (.np
 OUT = typer.Option(help="Where to: .csv, .csv.gz, .tsv or .parquet of tables, .png, .wav, .npy or .npz of others.")
 LABEL = typer.Option(help="The class of what is drawn, by its name or its position; several are drawn in turn.")
 WHERE = typer.Option(help="A condition on rows of a table, such as 'age>=65'; several must all hold.")
+OF_ALL = typer.Option(help="The class of all examples, by name or position.")
 SEED = typer.Option(min=0, help="The same seed draws the same; without one it is drawn, and said.")
 TEMPERATURE = typer.Option(min=0, help="Below 1 what is likely, above 1 more variety.")
 SEPARATOR = typer.Option(help="What stands between the values of a CSV file.")
@@ -71,7 +72,7 @@ def add_commands(app: typer.Typer, load: Callable[[str], Model], of_entry: str |
             Path | None, typer.Option(help="An image that is white where DATA is to be drawn anew.")
         ] = None,
         n: Annotated[int, typer.Option("-n", "--n", min=1, help="How many completions of each example.")] = 1,
-        label: Annotated[str | None, typer.Option(help="The class of all examples, by name or position.")] = None,
+        label: Annotated[str | None, OF_ALL] = None,
         seed: Annotated[int | None, SEED] = None,
         temperature: Annotated[float, TEMPERATURE] = 1.0,
         separator: Annotated[str | None, SEPARATOR] = None,
@@ -90,6 +91,7 @@ def add_commands(app: typer.Typer, load: Callable[[str], Model], of_entry: str |
         model: Annotated[str, MODEL],
         data: Annotated[Path, DATA],
         out: Annotated[Path | None, OUT] = None,
+        label: Annotated[str | None, OF_ALL] = None,
         separator: Annotated[str | None, SEPARATOR] = None,
         missing: Annotated[list[str] | None, MISSING] = None,
     ) -> None:
@@ -98,14 +100,14 @@ def add_commands(app: typer.Typer, load: Callable[[str], Model], of_entry: str |
 
         asking.check_ending(out)
         with refused():
-            asking.encode(load(model), data, out, separator, missing or [])
+            asking.encode(load(model), data, out, [] if label is None else [label], separator, missing or [])
 
     @app.command()
     def decode(
         model: Annotated[str, MODEL],
         codes: Annotated[Path, typer.Argument(help="Codes as `encode` writes them: .csv, .parquet or .npy.")],
         out: Annotated[Path | None, OUT] = None,
-        label: Annotated[str | None, typer.Option(help="The class of all examples, by name or position.")] = None,
+        label: Annotated[str | None, OF_ALL] = None,
     ) -> None:
         """Write the examples that codes stand for."""
         from . import drawing

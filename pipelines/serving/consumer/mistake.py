@@ -11,11 +11,11 @@ class Mistake(Exception):
 
 
 @contextmanager
-def refused() -> Iterator[None]:
-    """Within, what a model refuses is a mistake. The class of refusals is known by name: each model carries its own."""
+def refused(of: str = "") -> Iterator[None]:
+    """Within, what a model refuses is a mistake `of` something. Each model carries its own class of refusals."""
     try:
         yield
     except ValueError as error:
         if type(error).__name__ != "Refusal":
             raise
-        raise Mistake(str(error)) from None
+        raise Mistake(f"{of}{error}") from None

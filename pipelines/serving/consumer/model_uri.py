@@ -28,6 +28,9 @@ class Model(Protocol):
     def files(self, x: Any, form: str) -> list[bytes]:
         """Images as PNG, or sounds as WAV."""
 
+    def sound(self, content: bytes) -> Any:
+        """The levels (1, 1, T) of a WAV file."""
+
 
 def must_offer(model: Model, task: str, lack: str) -> None:
     """Refuse a task that the model does not offer; `lack` says so in words."""

@@ -200,12 +200,33 @@ def test_commands_on_images(images: Answering, here: Path) -> None:
     assert "nll_bits_per_dim" in pd.read_csv("s.csv")
 
 
+def test_codes_of_a_class(tmp_path: Path, here: Path) -> None:
+    coded = finished(tmp_path / "vae", IMAGES, "vae", {"class_names": ["1", "2", "cat"]}, conditional=True, latent=3)
+    x = np.asarray(coded.answer(None, {"n": 4, "seed": 1, "labels": ["cat"]}))
+    np.save("x.npy", x)
+    assert run(coded, "encode", "m", "x.npy", "--label", "cat", "--out", "z.npy") == "4 rows in z.npy"
+    z = coded.answer(x, {"task": "encode", "labels": ["cat"]})
+    np.testing.assert_array_equal(np.load("z.npy"), z)
+    assert not np.array_equal(z, coded.answer(x, {"task": "encode", "labels": ["1"]}))
+    assert run(coded, "decode", "m", "z.npy", "--label", "cat", "--out", "back.npy") == "4 examples in back.npy"
+    np.testing.assert_array_equal(np.load("back.npy"), coded.answer(z, {"task": "decode", "labels": ["cat"]}))
+
+
 def test_commands_on_sounds(sounds: Answering, here: Path) -> None:
     assert run(sounds, "sample", "m", "-n", "1", "--seed", "1", "--out", "a.wav") == "1 sounds in a.wav: seed 1"
     assert run(sounds, "sample", "m", "-n", "3", "--out", "b.wav").startswith(
         "3 sounds in b-0000.wav … b-0002.wav: seed"
     )
     assert sorted(path.name for path in here.iterdir()) == ["a.wav", "b-0000.wav", "b-0001.wav", "b-0002.wav"]
+    assert run(sounds, "sample", "m", "-n", "1", "--seed", "1", "--out", "a.npy") == "1 examples in a.npy: seed 1"
+    np.testing.assert_array_equal(sounds.sound(Path("a.wav").read_bytes()), np.load("a.npy"))
+    for file in ("a.wav", "a.npy"):
+        assert run(sounds, "score", "m", file, "--out", f"{file}.csv") == f"1 rows in {file}.csv"
+    assert Path("a.wav.csv").read_text() == Path("a.npy.csv").read_text()
+    Path("text.wav").write_text("text")
+    assert (
+        run(sounds, "score", "m", "text.wav") == "error: text.wav: cannot be read as a WAV file of plain numbers (PCM)"
+    )
 
 
 @pytest.mark.parametrize(

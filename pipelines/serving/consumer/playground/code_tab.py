@@ -37,9 +37,8 @@ class Pair:
     dials: tuple[Dial, ...]
 
 
-def pair(opened: Opened, seed: int, label: str | None) -> Pair:
-    """Two samples and their codes. A conditional model keeps class and code apart, so both are of one class."""
-    example = drawn(opened, seed, label, n=2)
+def pair(opened: Opened, example: Example, label: str | None) -> Pair:
+    """Two examples and their codes. A conditional model keeps class and code apart, so both are of one class."""
     codes = encode(opened, example, label)
     of_samples = encode(opened, drawn(opened, 0, label, n=ENCODED), label).astype(np.float64)
     variance = of_samples.var(0)
@@ -71,7 +70,8 @@ def between(opened: Opened, given: Pair, share: float, label: str | None) -> tup
         body = sights.examples(opened, np.concatenate([x[:1], np.asarray(made), x[1:]]), captions)
     lines = [given.example.python, f"a, b = {opened.loading.call('x', _params(opened, 'encode', label))}"]
     decode = opened.loading.call(f"np.array([a + {share!r} * (b - a)])", _params(opened, "decode", label))
-    return sights.answer("Between two samples", body), script(opened.loading, *lines, f"made = {decode}")
+    made_by = script(opened.loading, *lines, f"made = {decode}")
+    return sights.answer("Between two examples", body, given.example.note), made_by
 
 
 def moved(opened: Opened, given: Pair, steps: Sequence[float], label: str | None) -> tuple[str, str]:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..array_files import image_levels, open_image, read_array
+from ..array_files import image_levels, open_image, read_array, read_sound
 from ..mistake import Mistake
+from ..table_files import read_tables
 from .opened import ROWS, Opened, as_frame
 from .python_lines import array, frame, plain, written
 
@@ -66,6 +67,59 @@ def from_array(opened: Opened, path: str) -> Example:
     if x.size != event.dimensions:
         raise Mistake(f"{Path(path).name}: holds {x.size:,} numbers; an example of the model has {event.dimensions:,}")
     return _own(x.reshape(1, *event.shape), "")
+
+
+def from_sound(opened: Opened, path: str) -> Example:
+    """A recording in a WAV file, of which the beginning is taken if it is too long."""
+    length = opened.model.event.shape[-1]
+    x = read_sound(Path(path), opened.model)
+    if x.shape[-1] < length:
+        raise Mistake(f"{Path(path).name}: has {x.shape[-1]:,} samples; the model's sounds have {length:,}")
+    cut = x.shape[-1] - length
+    return _own(x[..., :length], f"The last {cut:,} samples of your recording were left out." if cut else "")
+
+
+def from_file(opened: Opened, path: str) -> Example:
+    """One's own example in a file of the kind that the model knows."""
+    if opened.kind == "image":
+        return from_image(opened, path)
+    return from_sound(opened, path) if path.lower().endswith(".wav") else from_array(opened, path)
+
+
+def own_endings(opened: Opened) -> tuple[str, list[str]]:
+    """What one's own examples are called, and the files that they are taken from."""
+    if is_row(opened):
+        return "rows", [".csv", ".tsv", ".parquet"]
+    if opened.kind == "image":
+        return "image", ["image"]
+    return ("sound", [".wav", ".npy"]) if opened.model.data.get("sample_rate") else (".npy", [".npy"])
+
+
+def from_files(opened: Opened, paths: Sequence[str]) -> Example:
+    """Two examples: two files, or a table with two rows."""
+    if is_row(opened):
+        table = pd.concat(list(read_tables(Path(paths[0]), None, ()))) if len(paths) == 1 else pd.DataFrame()
+        if len(table) != 2:
+            raise Mistake("Choose one file with two rows.")
+        return _own_rows(opened, table)
+    if len(paths) != 2:
+        raise Mistake(f"Choose two files at once, not {len(paths)}.")
+    both = [from_file(opened, path) for path in paths]
+    notes = dict.fromkeys(each.note for each in both if each.note)
+    return _own(np.concatenate([each.data for each in both]), " ".join(notes))
+
+
+def _own_rows(opened: Opened, table: pd.DataFrame) -> Example:
+    names = [name for name in opened.columns if name not in table.columns]
+    if names:
+        raise Mistake(f"{', '.join(names)}: is missing; the columns must be {', '.join(opened.columns)}")
+    given = [*opened.columns, *([opened.label_column] if opened.label_column in table.columns else [])]
+    others = ", ".join(str(name) for name in table.columns if name not in given)
+    x, note = table[given].reset_index(drop=True), f"Not known to the model: {others}." if others else ""
+    if opened.kind == "vector":
+        values = x.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
+        return Example(values, f"x = np.array({written(values.tolist())})", note=note)
+    return Example(x, f"x = {frame(x)}", note=note)
 
 
 def _own(x: np.ndarray, note: str) -> Example:

@@ -13,7 +13,7 @@ import gradio as gr
 from ..mistake import Mistake
 from . import sights
 from .opened import Opened
-from .own_examples import Example, cells, drawn, from_array, from_cells, from_image, is_row
+from .own_examples import Example, cells, drawn, from_cells, from_file, is_row, own_endings
 
 SEEDS = 10_000  # from which another seed is drawn
 
@@ -104,21 +104,15 @@ class Picker:
         with gr.Row():
             self.another = gr.Button("Another sample", size="sm", min_width=120)
             if not self.rows:
-                image = opened.kind == "image"
-                self.own = gr.UploadButton(
-                    "My own image" if image else "My own .npy",
-                    file_types=["image"] if image else [".npy"],
-                    size="sm",
-                    min_width=120,
-                )
+                what, endings = own_endings(opened)
+                self.own = gr.UploadButton(f"My own {what}", file_types=endings, size="sm", min_width=120)
         self.file = gr.DownloadButton("Download example.npy, which the Python reads", visible=False, size="sm")
         self.said = gr.HTML("", visible=False)
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         outputs = [self.state, self.file, self.said, *([self.cells] if self.rows else [])]
         self.another.click(lambda: self.shown(drawn, another_seed()), None, outputs, **quiet)
         if not self.rows:
-            read = from_image if opened.kind == "image" else from_array
-            self.own.upload(lambda path: self.shown(read, path), self.own, outputs, **quiet)
+            self.own.upload(lambda path: self.shown(from_file, path), self.own, outputs, **quiet)
 
     @property
     def inputs(self) -> list[Any]:

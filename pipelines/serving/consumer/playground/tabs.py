@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import gradio as gr
 from ..mistake import Mistake
 from . import code_tab, complete_tab, hiding, sample_tab, score_tab, sights
 from .opened import Opened
-from .own_examples import Example
+from .own_examples import Example, drawn, from_files, own_endings
 from .parts import Drawing, Output, Picker, another_seed, class_choice, result
 
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal", "trigger_mode": "always_last"}
@@ -149,7 +149,11 @@ def codes(opened: Opened, tab: gr.Tab) -> None:
     with gr.Row(equal_height=False):
         with gr.Column(scale=1, min_width=280, elem_classes="controls"):
             label = class_choice(opened, "Class of both", unknown=False)
-            another = gr.Button("Another pair", size="sm")
+            with gr.Row():
+                another = gr.Button("Another pair", size="sm", min_width=120)
+                what, endings = own_endings(opened)
+                title = f"My own two {what}{'' if what in ('rows', '.npy') else 's'}"
+                own = gr.UploadButton(title, file_count="multiple", file_types=endings, size="sm", min_width=120)
             share = gr.Slider(0, 1, 0.5, step=0.05, label="From the first to the second")
         with gr.Column(scale=3, min_width=300):
             way = Output.build()
@@ -174,22 +178,28 @@ def codes(opened: Opened, tab: gr.Tab) -> None:
         made = [gr.update(visible=True, label=f"Dimension {dial.dimension}", value=0) for dial in pair.dials]
         return [*made, *(gr.update(visible=False) for _ in range(len(made), len(sliders)))]
 
-    def draw(share: float, label: str | None, seed: int) -> list[Any]:
+    def draw(share: float, label: str | None, make: Callable[[], Example]) -> list[Any]:
         try:
-            pair = code_tab.pair(opened, seed, label)
+            pair = code_tab.pair(opened, make(), label)
         except Mistake as mistake:
             hidden = [gr.update(visible=False) for _ in sliders]
             return [None, sights.refusal(str(mistake)), "", "", "", *hidden]
         return [pair, *between(pair, share, label), *moved(pair, label, *unmoved), *settings(pair)]
 
+    def two(share: float, label: str | None, seed: int) -> list[Any]:
+        return draw(share, label, lambda: drawn(opened, seed, label, n=2))
+
     def anew(share: float, label: str | None) -> list[Any]:
-        return draw(share, label, another_seed())
+        return two(share, label, another_seed())
 
     def of_class(share: float, label: str | None) -> list[Any]:
-        return draw(share, label, 0)
+        return two(share, label, 0)
 
     def first(pair: code_tab.Pair | None, share: float, label: str | None) -> list[Any]:
-        return draw(share, label, 0) if pair is None else [gr.skip() for _ in outputs]
+        return two(share, label, 0) if pair is None else [gr.skip() for _ in outputs]
+
+    def mine(share: float, label: str | None, paths: list[str]) -> list[Any]:
+        return draw(share, label, lambda: from_files(opened, paths))
 
     def reset(pair: code_tab.Pair | None, label: str | None) -> list[Any]:
         if pair is None:
@@ -199,6 +209,7 @@ def codes(opened: Opened, tab: gr.Tab) -> None:
     unmoved = [0.0] * code_tab.SLIDERS
     outputs = [state, *way.both, *single.both, *sliders]
     another.click(anew, [share, label], outputs, **QUIET)
+    own.upload(mine, [share, label, own], outputs, **QUIET)
     label.input(of_class, [share, label], outputs, **QUIET)
     tab.select(first, [state, share, label], outputs, **QUIET)
     share.change(between, [state, share, label], way.both, **QUIET)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import re
+import wave
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from pipelines.serving.consumer.mistake import Mistake
 from pipelines.serving.consumer.playground import code_tab, complete_tab, hiding, sample_tab, score_tab, sights
@@ -19,8 +22,11 @@ from pipelines.serving.consumer.playground.own_examples import (
     drawn,
     from_array,
     from_cells,
+    from_file,
+    from_files,
     from_image,
     is_row,
+    own_endings,
 )
 from pipelines.serving.consumer.playground.python_lines import array, loading, script, written
 from pipelines.serving.consumer.playground.sample_tab import Wish
@@ -210,7 +216,7 @@ def test_between_two_examples_and_along_dimensions_the_python_decodes_the_same(
 ) -> None:
     opened = toys[title]
     label = opened.classes[0] if opened.classes else None
-    pair = code_tab.pair(opened, 5, label)
+    pair = code_tab.pair(opened, drawn(opened, 5, label, n=2), label)
     assert 1 <= len(pair.dials) <= code_tab.SLIDERS and pair.codes.shape[0] == 2
     deviations = [dial.deviation for dial in pair.dials]
     assert deviations == sorted(deviations, reverse=True) and min(deviations) > 0
@@ -230,6 +236,65 @@ def test_between_two_examples_and_along_dimensions_the_python_decodes_the_same(
     assert not np.array_equal(_numbers(made), _numbers(ends[0]))
     one = still.count("<img") or still.count("<td")
     assert one == (html.count("<img") or html.count("<td")) and "Moved" in html
+
+
+def test_ones_own_two_are_encoded(toys: dict[str, Opened], picture: str, tmp_path: Path) -> None:
+    opened = toys["vae"]
+    dark = str(tmp_path / "dark.npy")
+    np.save(dark, np.zeros((4, 6), np.uint8))
+    other = str(tmp_path / "dark.png")
+    Image.fromarray(np.zeros((4, 6), np.uint8)).save(other)
+    example = from_files(opened, [picture, other])
+    assert example.data.shape == (2, 1, 4, 6) and not example.data[1].any() and "was brought to 6×4" in example.note
+    html, python = code_tab.between(opened, code_tab.pair(opened, example, "cat"), 1.0, "cat")
+    assert example.note in html
+    np.testing.assert_allclose(
+        np.asarray(ran(python, opened)["made"]),
+        np.asarray(opened.ask(ran(python, opened)["b"][None], {"task": "decode", "labels": ["cat"]})),
+        rtol=1e-5,
+    )
+    with pytest.raises(Mistake, match="Choose two files at once, not 1"):
+        from_files(opened, [picture])
+    rows = tmp_path / "rows.csv"
+    for title, lines in {
+        "coded table": "id,job,price,age\n1,,3.5,40\n2,<b>a</b>,7.25,50\n",
+        "vectors": "c,b,a\n1,2,3\n4,5,6\n",
+    }.items():
+        rows.write_text(lines)
+        opened = toys[title]
+        example = from_files(opened, [str(rows)])
+        same(ran(script(opened.loading, example.python), opened)["x"], example.data)
+        codes = code_tab.pair(opened, example, None).codes
+        assert codes.shape[0] == 2 and np.isfinite(codes).all()
+        assert (example.note == "Not known to the model: id.") == (title == "coded table")
+    rows.write_text("a\n1\n2\n")
+    with pytest.raises(Mistake, match="b, c: is missing; the columns must be a, b, c"):
+        from_files(opened, [str(rows)])
+    rows.write_text("a,b,c\n1,2,3\n")
+    with pytest.raises(Mistake, match="Choose one file with two rows"):
+        from_files(opened, [str(rows)])
+
+
+def test_ones_own_recording_is_taken_from_its_beginning(toys: dict[str, Opened], tmp_path: Path) -> None:
+    opened, path = toys["sounds"], str(tmp_path / "clip.wav")
+    levels = np.asarray(drawn(opened, 3).data)
+    (file,) = opened.model.files(levels, "wav")
+    Path(path).write_bytes(file)
+    same(from_file(opened, path).data, levels)
+    with wave.open(io.BytesIO(file)) as reader, wave.open(path, "wb") as writer:
+        writer.setparams(reader.getparams())
+        writer.writeframes(reader.readframes(40) + b"\0\0" * 9)
+    example = from_file(opened, path)
+    same(example.data, levels)
+    assert example.note == "The last 9 samples of your recording were left out."
+    assert own_endings(opened) == ("sound", [".wav", ".npy"])
+    with wave.open(path, "wb") as writer:
+        writer.setparams((2, 2, 16000, 0, "NONE", ""))
+        writer.writeframes(b"\0\0\0\0" * 9)
+    with pytest.raises(
+        Mistake, match=r"clip\.wav: has 2 channels of 16 bits at 16,000 Hz; the model's sounds have one"
+    ):
+        from_file(opened, path)
 
 
 def _numbers(values: Any) -> np.ndarray:
