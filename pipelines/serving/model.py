@@ -26,6 +26,7 @@ import torch
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.models import utils as checking
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from mlflow.types import DataType
 from safetensors.torch import load_file
@@ -72,8 +73,20 @@ class ServedModel(PythonModel):
         try:
             answer = self.answering.answer(model_input, params or {})
         except self.answers.Refusal as refusal:
-            raise MlflowException.invalid_parameter_value(str(refusal)) from None
+            raise Refused(str(refusal)) from None
         return self.answers.as_json(answer) if served else answer
+
+
+class Refused(MlflowException):
+    """A line on what is wrong with a request; MLflow's server would write the data of the request before it, too."""
+
+    def __init__(self, line: str) -> None:
+        super().__init__(line, INVALID_PARAMETER_VALUE)
+        self.line = line
+
+    def serialize_as_json(self) -> str:
+        """The body of the answer of the server."""
+        return json.dumps({"error_code": self.error_code, "message": self.line})
 
 
 class Unread(logging.Filter):
@@ -86,9 +99,7 @@ class Unread(logging.Filter):
         """Raise where the record says that a parameter is ignored."""
         said = str(record.msg)
         if said.startswith("Unrecognized params") and all(f"'{name}'" in said for name in OURS):
-            raise MlflowException.invalid_parameter_value(
-                said.replace("are ignored for", "are not allowed in").partition(" To enable")[0]
-            )
+            raise Refused(said.replace("are ignored for", "are not allowed in").partition(" To enable")[0])
         return True
 
 

@@ -136,7 +136,6 @@ def test_rows_over_http(server: str, model: Answering) -> None:  # noqa: F811
             {"inputs": [], "params": {"task": "sample", "where": ["age>3 and"]}},
             "where: 'age>3 and': '3 and' is no number",
         ),
-        ({"inputs": [], "params": {"n": "many"}}, "n"),
         ({"inputs": [[1, 2]], "params": {"task": "log_prob"}}, "must be a DataFrame with the columns age, sex, price"),
         ({"dataframe_records": [{"age": 30}]}, "data: sex, price, joined, job: are missing; the columns must be age,"),
     ],
@@ -145,6 +144,13 @@ def test_mistakes_over_http_are_a_line_of_400(server: str, body: dict[str, Any],
     status, answer = ask(server, body)
     assert status == 400 and answer["error_code"] == "INVALID_PARAMETER_VALUE", answer
     assert line in answer["message"] and "Traceback" not in json.dumps(answer) and "stack_trace" not in answer
+    assert "\n" not in answer["message"] and "Failed to predict" not in answer["message"], "the data are not repeated"
+
+
+def test_types_of_parameters_are_checked_by_mlflow(server: str) -> None:
+    status, answer = ask(server, {"inputs": [], "params": {"n": "many"}})
+    assert status == 400 and answer["error_code"] == "INVALID_PARAMETER_VALUE"
+    assert "'n'" in answer["message"] and "many" in answer["message"] and "Traceback" not in json.dumps(answer)
 
 
 def test_what_is_slow_ends(server: str) -> None:
