@@ -11,6 +11,9 @@ import numpy as np
 # The distribution function of a column: at each of the rising values t the share F(t) of the examples that lie below.
 Distribution = tuple[tuple[float, float], ...]
 
+# Rising integers, each with its share of the examples that have a value.
+Atoms = tuple[tuple[float, float], ...]
+
 FEW = 20  # integers of so many levels have a probability for each
 
 
@@ -21,7 +24,8 @@ class Column:
     Of `names`, such as those of colours, no level lies between two others. NaN stands for a gap, a value that is not
     there; `gaps` is the share of the training examples that have one. `mean` and `std` are those of the training
     examples that have a value. `distribution` is that of the value, or of an integer plus noise uniform on [0, 1), over
-    the training examples; real numbers of a moderate range need none.
+    the training examples; real numbers of a moderate range need none. `atoms` are the integers of which there are far
+    more than of those around them, such as 40 hours of work in a week: point masses, which nothing smooth can hold.
     """
 
     mean: float = 0.0
@@ -30,11 +34,13 @@ class Column:
     names: bool = False
     gaps: float = 0.0
     distribution: Distribution = ()
+    atoms: Atoms = ()
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Column:
         """The column that an object of a config.json or of a meta.json describes."""
-        return cls(**{**fields, "distribution": tuple((at, share) for at, share in fields.get("distribution", ()))})
+        pairs = {name: tuple((at, share) for at, share in fields.get(name, ())) for name in ("distribution", "atoms")}
+        return cls(**{**fields, **pairs})
 
     @property
     def by_level(self) -> bool:

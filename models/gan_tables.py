@@ -1,13 +1,13 @@
 """Rows of a table in an adversarial game: how they are generated and shown, and the conditions that rare values need.
 
-The critic sees a row as `TableNumbers` has it: a number on the scale of its column's quantiles, a 1 for the name and
-for the gap. Integers of few levels are names here. What is a choice between outcomes (see `choices.py`) the generator
-makes by relaxed draws of its logits h,
+The critic sees a row as `TableNumbers` has it: a number on the scale of its column's quantiles, a 1 for the name, for
+the atom (see columns.py) and for the gap. Integers of few levels are names here. What is a choice between outcomes
+(see `choices.py`) the generator makes by relaxed draws of its logits h,
 
     y = softmax((h + g) / τ),   g = -log(-log u),  u ~ U(0, 1),
 
-and where the number of a gap would be it shows 0, as real rows do. Samples have the outcome argmax(h + g), whose
-probability is softmax(h).
+and where the number of a gap would be it shows 0, and of an atom the middle of its bin, as real rows do. Samples have
+the outcome argmax(h + g), whose probability is softmax(h).
 
 Training by sampling: each row of the game is about one outcome v of one choice c, of which both players are told.
 Every choice is as likely; v has a probability in proportion to log(1 + n_v), where n_v rows of the batch have it, so
@@ -21,7 +21,7 @@ Shapes: x (N, D), the generator's outputs and what the critic is shown (N, total
 several workers the n_v and the real rows are those of the global batch.
 
 Xu, Skoularidou, Cuesta-Infante & Veeramachaneni, "Modeling Tabular Data using Conditional GAN", 2019 (arXiv:1907.00503;
-numbers have modes there in place of quantiles); relaxed draws: Jang, Gu & Poole, 2016 (arXiv:1611.01144).
+numbers have modes there in place of quantiles and atoms); relaxed draws: Jang, Gu & Poole, 2016 (arXiv:1611.01144).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class TableRows(nn.Module):
     def __init__(self, event: Event, classes: int) -> None:
         super().__init__()
         columns = tuple(replace(each, names=each.by_level) for each in event.columns or ())
-        self.numbers = TableNumbers(replace(event, columns=columns))
+        self.numbers = TableNumbers(replace(event, columns=columns), atoms=True)
         self.choices = Choices(columns)
         self.seen = Event((self.numbers.total,), None)
         self.classes = classes

@@ -57,7 +57,8 @@ class MADEConfig(FamilyConfig):
 
     output: OutputName = "softmax"
     """p(x_i | x_<i): a probability for each level or a mixture of logistics (integer events), or a mixture of Gaussians
-    (vectors). The columns of a table have that of their types: of names a probability each, of numbers a mixture."""
+    (vectors). The columns of a table have that of their types: of names a probability each, of numbers a mixture, in
+    which integers that recur far more often than others have a weight of their own."""
 
     components: int = Field(default=10, ge=1)
     """Components of a mixture."""
@@ -86,7 +87,7 @@ class MADE(Autoregressive):
             TableOutput(event, config.components) if table else output_for(event, config.output, config.components)
         )
         self.units = None if table else standardiser(event)
-        self.table = TableNumbers(event, even=True) if table else None
+        self.table = TableNumbers(event, even=True, atoms=True) if table else None
         order = raster_order(event) if event.kind == "image" else range(event.dimensions)
         natural = torch.tensor(order, device="cpu")
         permutations = orders(event.dimensions, config.orders, config.permutation, config.mask_seed)

@@ -41,7 +41,7 @@ from ..files import file_digest, read_json, text_digest
 AGAIN = "run `dvc repro --force --single-item prepare` to make it again"
 SPLITS = ("train", "val", "test")
 MEANING = ("name", "channels", "class_names", "palette", "sample_rate", "encoding", "range")
-KNOWN = ("mean", "std", "levels", "names", "gaps", "distribution")  # of a column, what a model is told
+KNOWN = ("mean", "std", "levels", "names", "gaps", "distribution", "atoms")  # of a column, what a model is told
 SEEN = ("shape", "levels", "ordered", "each_step", "class_names")  # of the meta, what a training can see
 
 

@@ -19,7 +19,7 @@ from models.layers.tables.choices import Choices
 from models.noise import Noise
 
 from .cases import refused
-from .test_table_rows import EVENT, FEW, GAP, MANY, NAMES, REAL, rows, shares
+from .test_table_rows import ATOMS, EVENT, FEW, GAP, GAPS_AND_ATOMS, MANY, NAMES, REAL, WITH_ATOMS, rows, shares
 
 RARE = Column(levels=3, names=True, distribution=shares(0.69, 0.3, 0.01))
 LEARNT = replace(  # with what is true of the rows that `rows` makes
@@ -63,6 +63,25 @@ def test_shares_of_outcomes_are_those_of_the_training_rows() -> None:
     torch.testing.assert_close(choices.shares, torch.tensor([0.45, 0.27, 0.18, 0.1, 0.8, 0.2], dtype=torch.float64))
     many = MANY.shares  # a distribution function that is known at some levels is straight between them
     assert len(many) == 30 and many[0] == pytest.approx(0.6) and many[29] == pytest.approx(0.1 / 20)
+
+
+def test_atoms_are_outcomes_and_what_is_shown_of_them_is_what_real_rows_show() -> None:
+    event = Event((2,), None, columns=(GAPS_AND_ATOMS, ATOMS))
+    table = TableRows(event, 0)
+    assert table.choices.counts == [5, 4]  # any number, three atoms, and the gap of the first column
+    x = torch.tensor([[0.0, 29.0], [8.0, 7.0], [GAP, 8.0], [29.0, 0.0]])
+    assert table.choices.outcomes(x).tolist() == [[1, 8], [0, 7], [4, 5], [3, 6]]
+    shares = [0.7 * 0.33, 0.7 * 0.6, 0.7 * 0.05, 0.7 * 0.02, 0.3, 0.33, 0.6, 0.05, 0.02]
+    assert table.choices.shares.tolist() == pytest.approx(shares)
+    real = table.real(Batch(x, None, Noise(torch.Generator().manual_seed(0), 4)))
+    y = torch.zeros(4, 9).scatter_(1, table.choices.outcomes(x), 1.0)
+    torch.testing.assert_close(table.choices.placed(real, y), real)
+    noise = torch.randn(real.shape, generator=torch.Generator().manual_seed(1))
+    shown = table.choices.placed(noise, y)
+    any_number = torch.tensor([[False, False], [True, False], [False, True], [False, False]])
+    at = table.numbers.start
+    torch.testing.assert_close(shown[:, at], torch.where(any_number, noise[:, at], real[:, at]))
+    torch.testing.assert_close(table.numbers.quantise(real), x, equal_nan=True)
 
 
 def test_outcomes_and_numbers_have_places_of_their_own() -> None:
@@ -169,7 +188,7 @@ def test_relaxed_rows_have_their_largest_place_where_the_sample_has_its_outcome(
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("event", [EVENT, PLAIN], ids=["choices", "numbers alone"])
+@pytest.mark.parametrize("event", [EVENT, PLAIN, WITH_ATOMS], ids=["choices", "numbers alone", "atoms"])
 def test_samples_are_what_the_types_allow_and_a_seed_gives_them_however_they_are_split(event: Event) -> None:
     gan = small(event).eval()
     x = gan.sample(300, generator=torch.Generator().manual_seed(1))

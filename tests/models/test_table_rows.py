@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import asdict, replace
 from itertools import product
 from typing import Any
 
@@ -14,7 +16,7 @@ from models.catalogue import build, family_class
 from models.columns import Column
 from models.contract import Batch, Completion, Density, Event, Family, Latent
 from models.layers.bins import log_gaussian_interval
-from models.layers.tables.column_outputs import Names
+from models.layers.tables.column_outputs import Names, Numbers
 from models.layers.tables.marginals import Marginals
 from models.layers.tables.table_numbers import TableNumbers
 from models.layers.tables.table_units import TableUnits
@@ -37,6 +39,10 @@ MANY = Column(mean=3.0, std=5.0, levels=30, distribution=((0.0, 0.0), (1.0, 0.6)
 REAL = Column(mean=1.0, std=2.0, gaps=0.2)
 HEAVY = Column(mean=0.0, std=9.0, distribution=((-40.0, 0.01), (-1.0, 0.25), (1.0, 0.75), (40.0, 0.99)))
 EVENT = Event((4,), None, columns=(NAMES, FEW, MANY, REAL))
+ATOMS = replace(MANY, atoms=((0.0, 0.6), (7.0, 0.05), (29.0, 0.02)))
+WITH_ATOMS = Event((4,), None, columns=(NAMES, FEW, ATOMS, REAL))
+GAPS_AND_ATOMS = replace(ATOMS, gaps=0.3)
+EVENTS = pytest.mark.parametrize("event", [EVENT, WITH_ATOMS], ids=["smooth", "atoms"])
 SMALL: dict[str, dict[str, Any]] = {
     "made": {"hidden": [32], "components": 3},
     "vae": {"hidden": [16], "latent": 2, "importance_samples": 2},
@@ -133,9 +139,10 @@ def total_probability(model: Any, draws: int) -> float:
 
 
 @torch.no_grad()
+@EVENTS
 @pytest.mark.parametrize("name", ["made", "gmm"])
-def test_exact_families_have_rows_that_sum_and_integrate_to_one(name: str) -> None:
-    model = small(name)
+def test_exact_families_have_rows_that_sum_and_integrate_to_one(name: str, event: Event) -> None:
+    model = small(name, event)
     assert model.bound is None
     assert total_probability(model, 1) == pytest.approx(1, abs=2e-4)
 
@@ -149,11 +156,12 @@ def test_the_mean_over_noise_of_a_bound_sums_and_integrates_to_one(name: str) ->
 
 
 @torch.no_grad()
+@EVENTS
 @pytest.mark.parametrize("name", ["made", "gmm"])
-def test_exact_families_sample_by_their_own_probabilities(name: str) -> None:
-    model = small(name)
+def test_exact_families_sample_by_their_own_probabilities(name: str, event: Event) -> None:
+    model = small(name, event)
     x = model.sample(20_000, generator=torch.Generator().manual_seed(0))
-    probe = torch.tensor([[GAP, 1.0, 0.0, GAP], [1.0, 0.0, 0.0, GAP], [0.0, 1.0, 3.0, GAP]])
+    probe = torch.tensor([[GAP, 1.0, 0.0, GAP], [1.0, 0.0, 0.0, GAP], [0.0, 1.0, 3.0, GAP], [0.0, 1.0, 7.0, GAP]])
     for row, log_p in zip(probe, model.log_prob(probe), strict=True):
         found = ((x == row) | (x.isnan() & row.isnan())).all(1).double().mean().item()
         expected = log_p.exp().item()
@@ -161,8 +169,9 @@ def test_exact_families_sample_by_their_own_probabilities(name: str) -> None:
 
 
 @torch.no_grad()
-def test_made_goes_on_as_whole_passes_do() -> None:
-    model = small("made")
+@EVENTS
+def test_made_goes_on_as_whole_passes_do(event: Event) -> None:
+    model = small("made", event)
     x = model.sample(200, generator=torch.Generator().manual_seed(0))
     model.stepper = model.plain_stepper
     again = model.sample(200, generator=torch.Generator().manual_seed(0))
@@ -170,9 +179,10 @@ def test_made_goes_on_as_whole_passes_do() -> None:
 
 
 @torch.no_grad()
+@EVENTS
 @pytest.mark.parametrize("name", sorted(SMALL))
-def test_every_family_draws_values_that_the_types_allow_and_scores_them(name: str) -> None:
-    model: Family = small(name)
+def test_every_family_draws_values_that_the_types_allow_and_scores_them(name: str, event: Event) -> None:
+    model: Family = small(name, event)
     x = model.sample(300, generator=torch.Generator().manual_seed(1))
     assert x.shape == (300, 4) and x.dtype == torch.float32
     for column, values in zip(EVENT.columns or (), x.T, strict=True):
@@ -213,8 +223,9 @@ def test_the_joint_distribution_is_learnt(name: str) -> None:
 
 
 @torch.no_grad()
-def test_made_completes_rows_exactly_in_its_order() -> None:
-    model = small("made")
+@EVENTS
+def test_made_completes_rows_exactly_in_its_order(event: Event) -> None:
+    model = small("made", event)
     assert isinstance(model, Completion)
     x, known = rows(50), torch.tensor([True, True, False, False])
     made = model.complete(x, known, generator=torch.Generator().manual_seed(0))
@@ -257,3 +268,103 @@ def test_many_names_begin_with_their_shares() -> None:
     assert len(column.shares) == 101 and sum(column.shares) == pytest.approx(1)
     assert column.shares[0] == pytest.approx(0.25) and column.shares[50] == pytest.approx(0.245 / 98)
     assert Names([column]).start()[0].softmax(0).tolist() == pytest.approx(column.shares, rel=1e-5)
+
+
+# Atoms
+
+
+def outputs(columns: list[Column], n: int) -> tuple[Numbers, Tensor]:
+    """The distribution of numbers, and the same outputs of chance (n, C, P) for n rows."""
+    numbers = Numbers(columns, components=3)
+    h = torch.randn(len(columns), numbers.size, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    return numbers, h.expand(n, -1, -1)
+
+
+@pytest.mark.parametrize("column", [MANY, ATOMS, GAPS_AND_ATOMS], ids=["none", "three", "three and gaps"])
+def test_an_atom_has_its_weight_and_the_mass_that_is_smooth_and_all_masses_sum_to_one(column: Column) -> None:
+    x = torch.cat([torch.arange(30.0), *([torch.tensor([GAP])] if column.gaps else [])]).double()
+    numbers, h = outputs([column, replace(HEAVY, gaps=0.1)], len(x))
+    p = numbers.log_prob(h, torch.stack([x, torch.zeros_like(x)], 1))[:, 0].exp()
+    assert p.sum().item() == pytest.approx(1, abs=1e-9)
+    atoms = [int(at) for at, _ in column.atoms]
+    logits = torch.cat([h[0, 0, :3], h[0, 0, 10 : 10 + len(atoms)]])
+    omega = logits.softmax(0)[3:] * (torch.sigmoid(-h[0, 0, 9]) if column.gaps else 1.0)
+    without = numbers.log_prob(
+        h.index_fill(-1, torch.arange(10, 10 + len(atoms)), -torch.inf), x[:, None].expand(-1, 2)
+    )
+    for at, weight in zip(atoms, omega, strict=True):
+        smooth = (1 - logits.softmax(0)[3:].sum()) * without[at, 0].exp()
+        assert p[at].item() == pytest.approx((weight + smooth).item(), rel=1e-9)
+
+
+def test_atoms_are_drawn_by_their_probabilities() -> None:
+    numbers, h = outputs([GAPS_AND_ATOMS], 100_000)
+    u = torch.rand(100_000, 1, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    drawn = numbers.draw(h, u, 1.0)[:, 0]
+    for value in (0.0, 6.0, 7.0, 8.0, 29.0, GAP):
+        expected = numbers.log_prob(h[:1], torch.tensor([[value]], dtype=torch.float64)).exp().item()
+        found = (drawn.isnan() if math.isnan(value) else drawn == value).double().mean().item()
+        assert found == pytest.approx(expected, abs=4 * math.sqrt(expected / len(drawn)) + 1e-4)
+
+
+def test_atoms_begin_with_their_shares() -> None:
+    numbers = Numbers([GAPS_AND_ATOMS, REAL], components=3)
+    start = numbers.start()
+    shares = start[0, [0, 1, 2, 10, 11, 12]].softmax(0)
+    assert shares.tolist() == pytest.approx([0.11, 0.11, 0.11, 0.6, 0.05, 0.02], rel=1e-5)
+    assert start.isfinite().all() and start[0, 9].sigmoid().item() == pytest.approx(0.3)
+
+
+def test_the_middle_is_an_atom_that_is_likelier_than_all_else_and_otherwise_the_mean() -> None:
+    numbers = Numbers([ATOMS], components=1)
+    mean, atoms = 1, slice(4, 7)  # places of outputs: a logit, a mean, a scale, the gap, and three atoms
+    h = torch.zeros(3, 1, numbers.size, dtype=torch.float64)
+    h[0, 0, atoms] = torch.tensor([0.0, 9.0, 0.0])
+    h[1, 0, atoms], h[1, 0, mean] = -40.0, 1.5
+    h[2, 0, atoms] = torch.tensor([0.0, 0.0, -40.0])  # 0, 7 and the Gaussian are as likely
+    places = Marginals([ATOMS])(torch.tensor([[0.5], [7.5]], dtype=torch.float64))[0][:, 0]
+    expected = Marginals([ATOMS]).inverse(torch.stack([torch.tensor(1.5), places.sum() / 3])[:, None]).floor()[:, 0]
+    assert numbers.middle(h)[:, 0].tolist() == [7, *expected.tolist()]
+
+
+def test_networks_see_atoms_as_ones_beside_their_numbers_and_it_is_undone() -> None:
+    event = Event((2,), None, columns=(GAPS_AND_ATOMS, FEW))
+    table, smooth = TableNumbers(event, atoms=True), TableNumbers(event)
+    x = torch.tensor([[0.0, 1.0], [7.0, 0.0], [8.0, 1.0], [29.0, 0.0], [GAP, 0.0]])
+    seen = table.numbers(x)
+    assert seen.shape == (5, 1 + 3 + 1 + 1)
+    assert seen[:, 1:4].tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 0], [0, 0, 1], [0, 0, 0]]
+    assert torch.equal(seen[:, [0, 4, 5]], smooth.numbers(x))
+    within = table.numbers(x, torch.full((5, 2), 0.9))
+    assert torch.equal(within[:, 0] == seen[:, 0], torch.tensor([True, True, False, True, True])), "atoms are points"
+    torch.testing.assert_close(table.quantise(within), x, equal_nan=True)
+    seen[1, 0] = 3.0
+    assert table.quantise(seen)[1, 0] == 7, "the place of an atom says what the number is"
+
+
+def test_atoms_are_in_what_a_config_json_says_of_a_column() -> None:
+    assert Column.of(json.loads(json.dumps(asdict(GAPS_AND_ATOMS)))) == GAPS_AND_ATOMS
+
+
+def test_made_learns_how_often_atoms_are_there_and_on_what_they_depend() -> None:
+    """Half of the rows with the second column 1 have exactly 7, all others any level: nothing smooth has both."""
+    u = torch.rand(4000, 3, generator=torch.Generator().manual_seed(6))
+    x = rows(4000)
+    x[:, 2] = torch.where((x[:, 1] == 1) & (u[:, 0] < 0.5), 7.0, (u[:, 1] * 30).floor())
+    column = Column(15.0, 8.0, levels=30, distribution=((0.0, 0.0), (30.0, 1.0)), atoms=((7.0, 0.25),))
+    torch.manual_seed(0)
+    event = replace(EVENT, columns=(NAMES, FEW, column, REAL))
+    model = build("made", family_class("made").Config(hidden=[32], components=3), event)
+    optimiser = torch.optim.Adam(model.parameters(), 1e-2)
+    for _ in range(200):
+        (player,) = model.players()
+        loss = player.loss(Batch(x, None, Noise(torch.Generator().manual_seed(0), len(x)), torch.tensor(0)))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    with torch.no_grad():
+        made = model.sample(4000, generator=torch.Generator().manual_seed(2))
+    for few, expected in ((1, 0.5 + 0.5 / 30), (0, 1 / 30)):
+        mine = made[made[:, 1] == few, 2]
+        assert (mine == 7).double().mean().item() == pytest.approx(expected, abs=0.04)
+        assert ((mine == 6) | (mine == 8)).double().mean().item() < 0.12

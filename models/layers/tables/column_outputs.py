@@ -2,7 +2,10 @@
 
     names, few levels   a probability for each, and for the gap
     numbers             Σ_m π_m N(y; μ_m, σ_m²) of the number on its column's scale y (see marginals.py): of a real one
-                        the density, of an integer the mass of its bin; and the probability of a gap
+                        the density, of an integer v the mass of its bin, and the probability of a gap. With the atoms
+                        a_k of a column (see columns.py)
+
+                            P(v) = Σ_k ω_k [v = a_k] + Σ_m π_m N(bin of v; μ_m, σ_m²),     Σ_k ω_k + Σ_m π_m = 1
 
 So missing values are modelled as what they are, an outcome, and never imputed. Columns of a kind are computed together.
 """
@@ -21,8 +24,10 @@ from ...contract import Event
 from ..autoregressive.outputs import GaussianMixture, Output
 from ..bins import log_gaussian_interval
 from ..draws import categorical
+from ..normal import log_normal_density
 from ..precision import at_least_float32
 from .marginals import Marginals
+from .table_numbers import padded_atoms
 
 
 class Group(ABC):
@@ -88,56 +93,105 @@ class Names(Group):
 
 
 class Numbers(Group):
-    """A mixture of Gaussians on the column's scale, and a logit of the gap, which comes last."""
+    """A mixture of M Gaussians on the column's scale and of A atoms, and a logit of the gap.
+
+    The outputs are those of `GaussianMixture`, the logit of the gap, and those of atoms, as many as the column has.
+    """
 
     def __init__(self, columns: Sequence[Column], components: int) -> None:
-        self.mixture, self.columns = GaussianMixture(components), columns
+        self.mixture, self.components, self.columns = GaussianMixture(components), components, columns
         self.marginals = Marginals(columns)
         self.gaps = torch.tensor([column.gaps for column in columns])
         self.levels = torch.tensor([column.levels or 0 for column in columns])
-        self.size = self.mixture.size + 1
+        self.atoms = padded_atoms(columns)
+        most = self.atoms.shape[1]
+        shares = [[share for _, share in each.atoms] + [0.0] * (most - len(each.atoms)) for each in columns]
+        self.atom_shares = torch.tensor(shares).view(len(columns), most)
+        self.gap_at = self.mixture.size
+        self.size = self.gap_at + 1 + most
 
     def start(self) -> Tensor:
+        """Atoms and gaps with their shares of the training examples, and equal weights of the Gaussians."""
         mixture = self.mixture.start().expand(len(self.columns), -1)
-        return torch.cat([mixture, self.gaps.clamp(1e-6, 1 - 1e-6).logit()[:, None]], 1)
+        tiny = torch.finfo(torch.float32).tiny
+        each = (1 - self.atom_shares.sum(1, keepdim=True)).clamp_min(1e-6) / self.components  # has the logit 0
+        atoms = (self.atom_shares.clamp_min(tiny) / each).log().masked_fill(self.atoms.isnan(), 0.0)
+        return torch.cat([mixture, self.gaps.clamp(1e-6, 1 - 1e-6).logit()[:, None], atoms], 1)
 
     def log_prob(self, h: Tensor, x: Tensor) -> Tensor:
         h, gap = at_least_float32(h), x.isnan()
-        mixture, logit = h[..., : self.size - 1], h[..., self.size - 1]
-        log_p = self._log_prob_of_values(mixture, torch.where(gap, 0.0, x))
-        holed = (self.gaps > 0).to(x.device)
+        logit, holed = h[..., self.gap_at], (self.gaps > 0).to(x.device)
+        log_p = self._log_prob_of_values(h, torch.where(gap, 0.0, x))
         return torch.where(gap, F.logsigmoid(logit), torch.where(holed, F.logsigmoid(-logit), 0.0) + log_p)
 
     def _log_prob_of_values(self, h: Tensor, x: Tensor) -> Tensor:
         """log p (…, C) of values x (…, C)."""
+        gaussians, atoms = self._log_shares(h)
+        there = x[..., None] == self.atoms.to(x)
+        outcomes = [gaussians + self._log_gaussians(h, x), atoms.masked_fill(~there, -torch.inf)]
+        return torch.cat(outcomes, -1).logsumexp(-1)
+
+    def _log_shares(self, h: Tensor) -> tuple[Tensor, Tensor]:
+        """log π of Gaussians (…, C, M), and log ω of atoms (…, C, A), -∞ where a column has fewer."""
+        atoms = h[..., self.gap_at + 1 : self.size].masked_fill(self.atoms.isnan().to(h.device), -torch.inf)
+        log_share = F.log_softmax(torch.cat([h[..., : self.components], atoms], -1), -1)
+        return log_share[..., : self.components], log_share[..., self.components :]
+
+    def _log_gaussians(self, h: Tensor, x: Tensor) -> Tensor:
+        """log p (…, C, M) of values x (…, C) by each Gaussian: a density of real ones, of integers the mass of bins."""
         marginals, flat = self.marginals.to(x.device), x.flatten(0, -2)
-        low, log_slope = (each.view_as(x).to(h) for each in marginals(flat))
+        low, log_slope = (each.view_as(x)[..., None].to(h) for each in marginals(flat))
         levels = self.levels.to(x.device)
-        real = levels == 0
-        density = self.mixture.log_prob(h, low) + log_slope
+        real = (levels == 0)[:, None]
+        _, mean, log_std = self.mixture.parameters(h[..., : self.mixture.size])
+        log_density = log_normal_density((low - mean) * torch.exp(-log_std)) - log_std + log_slope
         if real.all():
-            return density
-        high = marginals(flat + 1)[0].view_as(x).to(h)
-        logits, mean, log_std = self.mixture.parameters(h)
+            return log_density
+        high = marginals(flat + 1)[0].view_as(x)[..., None].to(h)
         std = log_std.exp()
-        a, b = (torch.where(real, end, edge)[..., None] for end, edge in ((-1.0, low), (1.0, high)))
-        first, last = ((x <= 0) & ~real)[..., None], ((x >= levels - 1) & ~real)[..., None]
+        a, b = (torch.where(real, end, edge) for end, edge in ((-1.0, low), (1.0, high)))
+        first, last = ((x <= 0)[..., None] & ~real, (x >= levels - 1)[..., None] & ~real)
         log_mass = log_gaussian_interval((a - mean) / std, (b - mean) / std, first, last)
-        return torch.where(real, density, (F.log_softmax(logits, -1) + log_mass).logsumexp(-1))
+        return torch.where(real, log_density, log_mass)
 
     def draw(self, h: Tensor, u: Tensor, temperature: float) -> Tensor:
+        """A gap, an atom or a Gaussian by the first uniform number, and a Gaussian's number by the second."""
         h, first = h.double(), u[..., 0].double()
-        gap = torch.where((self.gaps > 0).to(h.device), h[..., self.size - 1].sigmoid(), 0.0)
-        within = torch.stack([(first - gap) / (1 - gap), u[..., 1].double()], -1)
-        y = self.mixture.draw(h[..., : self.size - 1], within, temperature)
-        return torch.where(first < gap, torch.nan, self._values(y))
+        gap = torch.where((self.gaps > 0).to(h.device), h[..., self.gap_at].sigmoid(), 0.0)
+        gaussians, atoms = self._log_shares(h)
+        # Gaussians are last: however sums are rounded, no atom is drawn that a column has not.
+        outcome = categorical(torch.cat([atoms, gaussians], -1).exp(), (first - gap) / (1 - gap))
+        component = (outcome - atoms.shape[-1]).clamp_min(0)[..., None]
+        _, mean, log_std = self.mixture.parameters(h[..., : self.mixture.size])
+        mean, log_std = (each.gather(-1, component)[..., 0] for each in (mean, log_std))
+        x = self._values(mean + temperature * log_std.exp() * torch.special.ndtri(u[..., 1].double()))
+        x = self._with_atoms(x, torch.where(outcome < atoms.shape[-1], outcome, -1))
+        return torch.where(first < gap, torch.nan, x)
 
     def middle(self, h: Tensor) -> Tensor:
+        """The mean number on the column's scale; an atom, or a gap, that is more likely than all else together."""
         h = h.double()
-        logits, mean, _ = self.mixture.parameters(h[..., : self.size - 1])
-        x = self._values((logits.softmax(-1) * mean).sum(-1))
-        missing = (h[..., self.size - 1] > 0) & (self.gaps > 0).to(h.device)
+        gaussians, atoms = self._log_shares(h)
+        _, mean, _ = self.mixture.parameters(h[..., : self.mixture.size])
+        places = self._atom_places().to(h.device)
+        mean_y = (gaussians.exp() * mean).sum(-1) + (atoms.exp() * places).sum(-1)
+        likely = F.pad((atoms.exp() > 0.5).double(), (1, 0), value=0.25).argmax(-1) - 1
+        x = self._with_atoms(self._values(mean_y), likely)
+        missing = (h[..., self.gap_at] > 0) & (self.gaps > 0).to(h.device)
         return torch.where(missing, torch.nan, x)
+
+    def _atom_places(self) -> Tensor:
+        """Where the middles of the atoms' bins are on the scales of their columns, (C, A)."""
+        t = self.atoms.nan_to_num(0.0) + 0.5
+        y: Tensor = self.marginals.to(t.device)(t.T)[0].T
+        return y
+
+    def _with_atoms(self, x: Tensor, which: Tensor) -> Tensor:
+        """The values x (…, C), or where `which` (…, C) is no less than 0, the atom of that number."""
+        if not self.atoms.shape[1]:
+            return x
+        atoms = self.atoms.to(x).expand(*which.shape, -1)
+        return torch.where(which < 0, x, atoms.gather(-1, which.clamp_min(0)[..., None])[..., 0])
 
     def _values(self, y: Tensor) -> Tensor:
         """The values (…, C) of numbers y (…, C) on the columns' scales."""

@@ -1,4 +1,4 @@
-"""What the training rows say about typed columns: means, shares of levels and of gaps, and how values are spread."""
+"""What the training rows say of typed columns: means, shares of levels and gaps, how values are spread, and recur."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from models.columns import FEW
+
 from ...errors import UserError
 from ..sources import Source
 from ..tables.typed_rows import NAMED
+from .recurring import recurring
 from .transforms import Transform
 
 COUNTED = 1 << 12  # levels up to which each is counted; of more, a sample of the rows says how they are spread
@@ -56,6 +59,7 @@ class Typed(Transform):
         self.columns = [
             self._column(d, float(gaps[d]), levels[d], sample[~np.isnan(sample[:, d]), d], rows) for d in range(D)
         ]
+        self.decisions = _about_atoms(self.columns)
 
     def _check_constant(self) -> None:
         real = [d for d, kind in enumerate(self.types) if _continuous(kind) and self.std[d] == 0]
@@ -80,9 +84,10 @@ class Typed(Transform):
         distribution = _of_levels(counts) if len(counts) and len(counts) <= POINTS else _of_many(counts, sample, K)
         ends = {"min": float(sample.min()), "max": float(sample.max())}
         named = kind["kind"] in ("boolean", "category")
+        atoms = [] if named or K <= FEW else recurring(*_found(counts, sample), K)
         return {
             **seen, "mean": mean, "std": std or 1.0, **ends, "levels": K, "names": named, "distribution": distribution,
-            "type": self.types[d],
+            "atoms": atoms, "type": self.types[d],
         }  # fmt: skip
 
     def finite(self, x: np.ndarray) -> bool:
@@ -95,6 +100,12 @@ class Typed(Transform):
             x = np.where(np.isnan(x), means, x)
         continuous = np.array([_continuous(kind) for kind in self.types])
         return np.where(continuous, (x - self.mean) / np.where(self.std > 0, self.std, 1), x).astype(np.float32)
+
+
+def _about_atoms(columns: list[dict[str, Any]]) -> list[str]:
+    """The columns with values that recur, and how many these are."""
+    counted = ", ".join(f"{each['name']} {len(each['atoms'])}" for each in columns if each.get("atoms"))
+    return [f"Values that stand out of those around them are outcomes of their own ({counted})."] if counted else []
 
 
 def _with_levels(kind: dict[str, Any]) -> dict[str, Any]:
@@ -116,9 +127,17 @@ def _of_levels(counts: np.ndarray) -> list[tuple[float, float]]:
     return [(float(at), float(share)) for at, share in enumerate(below / below[-1])]
 
 
+def _found(counts: np.ndarray, sample: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rising integers, and how many rows of all, or of the sample where not each was counted, have them."""
+    if len(counts):
+        return np.arange(len(counts)), counts
+    values, found = np.unique(sample, return_counts=True)
+    return values.astype(np.int64), found.astype(np.float64)
+
+
 def _of_many(counts: np.ndarray, sample: np.ndarray, levels: int) -> list[tuple[float, float]]:
     """That of integers of many levels, at quantiles, and at both ends of levels that are frequent."""
-    values, found = (np.arange(levels), counts) if len(counts) else np.unique(sample, return_counts=True)
+    values, found = _found(counts, sample)
     total = found.sum()
     below = found.cumsum() - found
     places = np.searchsorted(found.cumsum(), np.linspace(0, total, POINTS, endpoint=False), side="right")

@@ -278,6 +278,18 @@ def test_heavy_tails_are_modelled_on_the_scale_of_quantiles(tmp_path: Path) -> N
     )
 
 
+def test_values_that_stand_out_are_noted_by_the_training_rows_and_told_to_the_model(tmp_path: Path) -> None:
+    u, spread = rng().random(4000), rng().integers(0, 99, 4000)
+    hours, gain = np.where(u < 0.4, 40, spread + 1), np.where(u < 0.9, 0, spread * 1001)  # one is counted, one sampled
+    data = prepared(table(tmp_path, {"hours": hours, "age": spread, "gain": gain, "few": spread % 5}), **CSV)
+    assert data.event.columns is not None
+    found = [dict(column.atoms) for column in data.event.columns]
+    assert found == [{39.0: pytest.approx(0.406, abs=0.02)}, {}, {0.0: pytest.approx(0.9, abs=0.02)}, {}]
+    assert said(data, "stand out").endswith("(hours 1, gain 1).")
+    train = examples(data, "train")
+    assert found[0][39.0] == pytest.approx(float((train[:, 0] == 39).mean()))
+
+
 def test_types_can_be_told(tmp_path: Path) -> None:
     columns = {"size": ["S", "M", "L"] * 40, "code": [1, 2, 3] * 40, "id": range(120), "x": rng().normal(size=120)}
     told = {
