@@ -6,18 +6,20 @@
 
 All three are judged by as many rows, which are at most half of the training rows, and all with the same holdout rows,
 by which predictors are judged, and beside which closeness, membership and attacks are. Copies are expected where new
-real rows repeat old ones: the details say how many of the holdout rows do.
+real rows repeat old ones, the more of them the more old ones there are: `real` has the copies among the holdout rows of
+the same training rows.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from ..few import too_few_reason
+from .binomial_share import Share
 from .column_kinds import ROWS, Columns, sampled
 from .column_shapes import Shapes, column_shapes
 from .kept_pairs import KeptPairs, kept_pairs
@@ -34,12 +36,16 @@ TABLES = ("synthetic", "real", "independent")
 
 @dataclass(frozen=True)
 class Number:
-    """What is better, the value, why it is blank if it is, and its 95 % interval if it has one."""
+    """What is better, the value, why it is blank if it is, and its 95 % interval if it has one.
+
+    `of_holdout` is what the holdout rows have in the place of the synthetic ones, where that is `expected`.
+    """
 
     better: Better
     value: float | None
     reason: str
     interval: tuple[float, float] | None = None
+    of_holdout: float | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Line:
-    """One number of three tables, and what is better: `expected` is no more than `real` rows have.
+    """One number of three tables, and what is better: `expected` is no more than `real` rows of the holdout have.
 
     `reason` says why the first of them that is blank is so. `intervals` has those of the tables whose number has one.
     """
@@ -143,7 +149,15 @@ def independent(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
 def lines(synthetic: Judgement, real: Judgement, independent: Judgement) -> tuple[Line, ...]:
     """The lines of synthetic, real and independent tables."""
     of_synthetic, of_real, of_independent = (numbers(each) for each in (synthetic, real, independent))
+    of_real |= {
+        name: replace(each, value=each.of_holdout) for name, each in of_synthetic.items() if each.better == "expected"
+    }
     return tuple(_line(name, each, of_real[name], of_independent[name]) for name, each in of_synthetic.items())
+
+
+def _copies(found: Share | None, expected: Share | None, reason: str) -> Number:
+    value, of_holdout = (None if share is None else share.value for share in (found, expected))
+    return Number("expected", value, reason, of_holdout=of_holdout)
 
 
 def _line(name: str, synthetic: Number, real: Number, independent: Number) -> Line:
@@ -167,8 +181,10 @@ def numbers(of: Judgement) -> dict[str, Number]:
         "range_coverage": _of_enough("range_coverage", of, of.coverage.ranges, "no column is a number that varies"),
         "pairs_kept": Number("higher", of.kept_pairs.mean, of.kept_pairs.reason),
         "closer_to_train": Number("half", near.closer.value if near else None, of.privacy.reason),
-        "near_copies": Number("expected", near.near.value if near else None, of.privacy.reason),
-        "exact_copies": Number("expected", copied.exact.value if copied else None, of.privacy.reason),
+        "near_copies": _copies(near.near if near else None, near.near_expected if near else None, of.privacy.reason),
+        "exact_copies": _copies(
+            copied.exact if copied else None, copied.expected if copied else None, of.privacy.reason
+        ),
         "membership_auc": Number("half", member.auc if member else None, of.privacy.reason),
         "singling_out": _risk(of.attacks.singling_out, of.attacks.reason),
         "linkability": _risk(of.attacks.linkability, of.attacks.reason),
