@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from pipelines.evaluation.tables.column_kinds import guessed
+from pipelines.evaluation.tables.row_privacy import row_privacy
 from pipelines.evaluation.tables.scorecard import independent, references, scorecard
 
 from .customers import KINDS, customers
@@ -45,6 +46,8 @@ def test_a_perfect_sampler_is_as_good_as_real_rows_and_better_than_independent_c
 def test_a_copycat_stands_out_beside_real_rows() -> None:
     lines = {line.name: line for line in scorecard(TRAIN, HOLDOUT, TRAIN, KINDS).lines}
     assert (lines["exact_copies"].synthetic, lines["exact_copies"].real) == (1, 0)
+    expected = row_privacy(TRAIN, HOLDOUT, TRAIN, KINDS).closest.near_expected.value
+    assert lines["near_copies"].real == expected, "of the holdout rows, beside all training rows"
     assert lines["closer_to_train"].synthetic > 0.65 > lines["closer_to_train"].real
     assert lines["membership_auc"].synthetic > 0.6
     assert "learnt_r2" not in lines
