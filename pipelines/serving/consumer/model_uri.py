@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -53,6 +55,8 @@ def load(model: str) -> Model:
                 f"{model}: {what}; a model is models:/name@champion, runs:/…, or a folder that MLflow saved one in"
             )
         model = str(folder.resolve())
+    # A bar of downloads is for a person who looks on: a log would have hundreds of its states.
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", str(sys.stderr.isatty()).lower())
     import mlflow
     import mlflow.pyfunc
     from mlflow.exceptions import MlflowException
