@@ -122,8 +122,8 @@ def page() -> str:
     hot = temperature_row(IMAGES, [0.5, 1.0, 1.2], images.reshape(3, 2, 1, 4, 4), None)
     student = Distillation("slow", distillation_curve(history), teacher_nll=1.7, student_nll=1.9)
     sections = [
-        EntrySection("slow", "pixelcnn", samples, samples, training_curves(history, "val"), temperatures=hot),
-        EntrySection("fast", "iaf", samples, samples, distillation=student, neighbours=below),
+        EntrySection("slow", "pixelcnn", samples, training_curves(history, "val"), temperatures=hot),
+        EntrySection("fast", "iaf", samples, distillation=student, neighbours=below),
         EntrySection("a_rather_long_name_of_an_entry", "gan", waves, notes=["Mode collapse."]),
         EntrySection("blank", "vae", Exhibit([Item(samples.items[0].picture, "One")], "One.", "grid")),
     ]
