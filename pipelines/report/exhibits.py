@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 from ..data.quantisation import decode
 from ..evaluation.shown import CLIPS, UNLABELLED_CLIPS, as_columns, columns
 from .pictures import COLOURS, INK, STYLE, data_uri, grid_uri, short
-from .typed_pictures import MOST, REAL, marginals, pairs, written_rows
+from .typed_pictures import MOST, marginals, pairs, written_rows
 
 PAIRED = 6  # columns of a pair plot
 BINS = 30
+GREY = "#8a93a0"  # of real rows below samples, which may have the colours of their classes
 COLOURED = 10  # classes that colours can tell apart
 DENSE = 1000  # numbers above which a wave is drawn as a band
 QUIETEST = -80  # decibels
@@ -123,9 +124,8 @@ def _typed(meta: Meta, x: NDArray[Any], what: str, beside: NDArray[Any] | None) 
     items = [Item(picture, f"A histogram of {first}: {what}")]
     below = None if beside is None else pairs(meta, x, beside)
     if below is not None:
-        caption += (
-            " Below the distributions the pairs of columns that hang together most: samples in blue over real rows."
-        )
+        caption += " Below the distributions the pairs of columns that hang together most: samples in blue, on them in"
+        caption += " orange real rows."
         items.append(Item(data_uri(below), f"Scatter plots of pairs of columns: {what}"))
     return Exhibit(items, caption, wide=True, columns=names, rows=rows)
 
@@ -182,7 +182,7 @@ def _pair_plot(
                 axes.set(xlim=limits[row], yticks=[])
             else:
                 if beside is not None:
-                    axes.scatter(beside[:, column], beside[:, row], color=REAL, **DOTS, s=2.5)
+                    axes.scatter(beside[:, column], beside[:, row], color=GREY, **DOTS, s=2.5)
                 scatter(axes, x[:, column], x[:, row], labels, names)
                 axes.set(xlim=limits[column], ylim=limits[row])
                 axes.tick_params(labelleft=column == 0)

@@ -85,9 +85,9 @@ class EntrySection:
     """What the page shows of one entry beside its row of the table.
 
     `tiles` are its row of the first screen, and `samples` all that are shown. `completions` are left out where a model
-    cannot complete, `latents` where it has no codes, `training` for a student, whose training is its distillation. `temperatures` are samples at
-    several of them, `neighbours` samples beside the training examples nearest to them. Each of the `notes`, which warn
-    of what is wrong with the entry, becomes a paragraph.
+    cannot complete, `latents` where it has no codes, `training` for a student, whose training is its distillation.
+    `temperatures` are samples at several of them, `neighbours` samples beside the training examples nearest to them.
+    Each of the `notes`, which warn of what is wrong with the entry, becomes a paragraph.
     """
 
     entry: str

@@ -41,8 +41,8 @@ Numbers = NDArray[np.float64]
 class Tile:
     """A small picture: the content of `<img src>`, or a drawing in the page's colours; and what it shows in words.
 
-    `heads` stand above it in the row of real examples: one, or those of its columns. `sound` is the place of the clip
-    whose player it starts, counted from 1.
+    `heads` stand above it in the row of real examples: one, or those of its columns. `across` examples are beside each
+    other. `sound` is the place of the clip whose player it starts, counted from 1.
     """
 
     alt: str
@@ -50,6 +50,7 @@ class Tile:
     picture: str = ""
     drawing: Markup = NOTHING
     sound: int = 0
+    across: int = 1
 
 
 def thumbnails(
@@ -71,7 +72,7 @@ def legend(meta: Meta) -> str:
         few = 1 < len(meta["class_names"]) <= WIDEST
         return f"As drawn, none picked{'; a class in each column' if few else ''}."
     if meta["kind"] == "table" or meta["channels"] == "columns":
-        return "In colour the samples; the line and the grey dots are real rows of the test split."
+        return "Blue: samples; the line and the orange dots: real rows of the test split."
     if meta["channels"] == "audio" and meta["sample_rate"]:
         return (
             "As drawn, none picked: low tones below, time to the right, the brighter the louder. Select one to hear it."
@@ -86,7 +87,12 @@ def _images(meta: Meta, x: NDArray[Any], labels: NDArray[Any] | None, whose: str
     lines = [x[first : first + width] for first in range(0, LINES * width, width)]
     order = f", of the classes {', '.join(heads)}" if heads else ""
     return [
-        Tile(f"{whose}: {len(line)} images{order}", heads, grid_uri(line, meta["levels"], width, meta["palette"]))
+        Tile(
+            f"{whose}: {len(line)} images{order}",
+            heads,
+            grid_uri(line, meta["levels"], width, meta["palette"]),
+            across=len(line),
+        )
         for line in lines
         if len(line)
     ]
@@ -165,7 +171,7 @@ def _named(column: Mapping[str, Any], first: Numbers, d: int) -> Callable[[Numbe
 
 def _scatter(about: Sequence[Mapping[str, Any]], x: Numbers, real: Numbers | None, a: int, b: int) -> Markup:
     layers = []
-    for rows, name in ((real, "dots real"), (x, "dots samples" if real is not None else "dots real")):
+    for rows, name in ((x, "dots samples"), (real, "dots real")) if real is not None else ((x, "dots real"),):
         if rows is not None:
             points = rows[np.isfinite(rows[:, (a, b)]).all(1)][:POINTS]
             places = [_placed(points[:, d], about[d]["min"], about[d]["max"]) for d in (a, b)]

@@ -21,7 +21,7 @@ MOST = 24  # columns with a picture
 BARS = 12  # names with a bar of their own
 BINS = 30
 POINTS = 1000  # of a scatter plot
-REAL = "#8a93a0"  # the colour of real rows below samples
+REAL = COLOURS[1]  # the colour of real rows that lie on samples
 ACROSS = 4  # panels beside each other
 
 Meta = Mapping[str, Any]
@@ -55,7 +55,7 @@ def marginals(meta: Meta, x: NDArray[Any], beside: NDArray[Any] | None = None) -
 
 @rc_context(STYLE)
 def pairs(meta: Meta, x: NDArray[Any], beside: NDArray[Any]) -> Figure | None:
-    """The pairs of columns that hang together most: rows x (n, D) over the rows `beside` (m, D); None if there is none.
+    """The pairs of columns that hang together most: rows x (n, D), on them rows `beside` (m, D); None if none do.
 
     What lies outside the range of the training data is at its edge.
     """
@@ -68,7 +68,7 @@ def pairs(meta: Meta, x: NDArray[Any], beside: NDArray[Any]) -> Figure | None:
     style: dict[str, Any] = {"s": 5, "linewidths": 0, "rasterized": True, "antialiased": False}
     for axes, pair in zip(panels, found, strict=True):
         ends = [(columns[d]["min"], columns[d]["max"]) for d in pair]
-        for rows, colour in ((beside, REAL), (x, COLOURS[0])):
+        for rows, colour in ((x, COLOURS[0]), (beside, REAL)):
             points = rows[:, pair].astype(np.float64)
             points = points[np.isfinite(points).all(1)][:POINTS]
             axes.scatter(*(np.clip(points[:, k], *ends[k]) for k in (0, 1)), color=colour, **style)
@@ -95,7 +95,7 @@ def _correlation(both: NDArray[np.float64]) -> float:
     known = both[np.isfinite(both).all(1)]
     if len(known) < 3 or (known.std(0) == 0).any():
         return 0.0
-    return float(abs(np.corrcoef(known.T)[0, 1]))
+    return float(np.abs(np.atleast_2d(np.corrcoef(known.T)))[0, 1])
 
 
 def _bars(axes: Axes, column: Mapping[str, Any], x: NDArray[Any], beside: NDArray[Any] | None) -> None:

@@ -13,9 +13,10 @@ function badness(metric, value) {
 // Put elements in the order of a number or a text of their entries; those without one come last.
 function arrange(elements, key, sign = 1) {
   const keys = new Map(elements.map(each => [each, key(named[each.dataset.entry])]));
+  const place = each => entries.indexOf(named[each.dataset.entry]);  // decides between equal ones
   const compare = (a, b) => a === undefined || b === undefined ? (a === undefined) - (b === undefined)
     : sign * (typeof a === "string" ? a.localeCompare(b) : a - b);
-  elements.sort((a, b) => compare(keys.get(a), keys.get(b)));
+  elements.sort((a, b) => compare(keys.get(a), keys.get(b)) || place(a) - place(b));
   if (elements.length) elements[0].parentElement.append(...elements);
 }
 
