@@ -94,7 +94,7 @@ def _said(point: Point, measure: Metric) -> str:
 
 
 def _axes(measure: Metric) -> str:
-    unit = f"in {measure.unit}, of test examples" if measure.unit else "in the features that the end of the page names"
+    unit = f"in {measure.unit}, of test examples" if measure.unit else "in the features that the head of the page names"
     words = f"Quality ({measure.title}, {unit}; less is better, so the axis is turned) against speed (samples per"
     return f"{words} second in the largest batch that was timed, logarithmic)."
 
