@@ -118,6 +118,8 @@ function draw() {
   const [x, y] = [axes.elements.x.value, axes.elements.y.value];
   document.getElementById("axes-about").hidden = x !== axes.dataset.x || y !== axes.dataset.y;
   const points = entries.filter(each => !left_out.has(each.entry) && [x, y].every(name => each.values[name] !== undefined));
+  const usual = !document.getElementById("axes-about").hidden;
+  document.getElementById("hollow").hidden = usual || !points.some(each => each.bounds.includes(y));
   const width = live.clientWidth, height = width < 600 ? 380 : 440;
   live.replaceChildren();
   const title = name => `${metrics[name].title} ${metrics[name].unit}`.trim();
