@@ -30,6 +30,7 @@ BINS = 30
 GREY = "#8a93a0"  # of real rows below samples, which may have the colours of their classes
 COLOURED = 10  # classes that colours can tell apart
 DENSE = 1000  # numbers above which a wave is drawn as a band
+BAND = 250  # steps of the band, as many as a card has dots
 QUIETEST = -80  # decibels
 SPECTRUM = 256  # samples in a window of a spectrogram
 FRAMES = 400  # of a spectrogram, about
@@ -292,7 +293,7 @@ def wave_picture(
     panels = figure.subplots(2 if spectral else 1, 1, sharex=True, squeeze=False)[:, 0]
     end = len(signal) / (rate or 1)
     if len(signal) > DENSE:
-        starts = np.arange(DENSE // 2) * len(signal) // (DENSE // 2)
+        starts = np.arange(BAND) * len(signal) // BAND
         low, high = (pick.reduceat(signal, starts) for pick in (np.minimum, np.maximum))
         panels[0].fill_between(starts / (rate or 1), low, high, color=COLOURS[0], linewidth=0.6)
     else:
