@@ -32,6 +32,9 @@ lint: $(TESTS) ## check style, types and the layers
 ui: $(RUNS) ## show MLflow's page on the project's runs and models, and hand models to clients
 	@genera ui
 
+picture: $(RUNS) ## draw docs/report.png, the top of report/index.html; needs Chromium or Chrome
+	@python -m pipelines.report.screenshot report/index.html docs/report.png
+
 bench: $(TESTS) ## time the project against its peers; results go to benchmarks/results
 	@$(UV) sync --quiet --frozen --group bench
 	@for file in benchmarks/[a-z]*.py; do .venv/bin/python -m benchmarks.$$(basename $$file .py); done
@@ -47,4 +50,4 @@ $(RUNS) $(TESTS): uv.lock pyproject.toml
 	@$(UV) sync --frozen --compile-bytecode $(OPTIONS)
 	@rm -f $(@:$(LOCKED)=)[0-9]* && touch $@
 
-.PHONY: help repro test test-cluster lint ui bench clean
+.PHONY: help repro test test-cluster lint ui picture bench clean

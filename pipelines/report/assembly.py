@@ -34,6 +34,7 @@ from .provenance import provenance
 from .repetitions import repetitions
 from .sample_pictures import nearest_neighbours, temperature_row
 from .table_scorecard import scorecard_lines, scorecard_notes
+from .thumbnails import Tile, legend, thumbnails
 
 Row = Mapping[str, Any]
 
@@ -49,27 +50,24 @@ SIDE_BY_SIDE = (  # of a student and its teacher, as the files of a distillation
 def assemble(project: Project, rows: Sequence[Row]) -> Report:
     """The whole report, of which each row has what was measured of an entry."""
     data = Prepared.open(project.prepared)
-    real = {choice: _real(data, choice) for choice in {_by_class(data, row) for row in rows}}
-    # Sounds, series and rows of tables have no room beside the samples of each entry.
-    cards = data.event.kind in ("sequence", "table") or data.meta["channels"] == "series"
-    sections = [
-        _section(project, data, row, entry, None if cards else real[_by_class(data, row)])
-        for row, entry in zip(rows, project.entries.values(), strict=True)
-    ]
+    real, tiles = _real(data, any(_by_class(data, row) for row in rows))
+    sections = [_section(project, data, row, entry) for row, entry in zip(rows, project.entries.values(), strict=True)]
     return Report(
         title="Genera",
         data=describe(data.meta),
         rows=rows,
         entries=sections,
         provenance=provenance(project, data, rows),
-        real=next(iter(real.values())) if cards else None,
+        real=real,
+        tiles=tiles,
+        legend=legend(data.meta),
         data_page="data.html",
         classes=data.event.classes,
         repetitions=repetitions({entry.name: _experiment(project, entry) for entry in project.entries.values()}, rows),
     )
 
 
-def _section(project: Project, data: Prepared, row: Row, entry: Entry, real: Exhibit | None) -> EntrySection:
+def _section(project: Project, data: Prepared, row: Row, entry: Entry) -> EntrySection:
     """What the page shows of one entry, of which `row` was measured."""
     made, evaluated = project.made(entry), project.artifacts("evaluate", entry)
     history, metrics = pd.read_csv(made / "history.csv"), read_json(made / "metrics.json")
@@ -77,11 +75,12 @@ def _section(project: Project, data: Prepared, row: Row, entry: Entry, real: Exh
     completions = Completions.load(evaluated / "completions.npz")
     latents = Latents.load(evaluated / "latents.npz")
     found = Neighbours.load(evaluated / "neighbours.npz")
+    samples, tiles = _samples(data, entry, evaluated, by_class)
     return EntrySection(
         entry=entry.name,
         model=entry.model,
-        samples=_samples(data, entry, evaluated, by_class),
-        real=real,
+        samples=samples,
+        tiles=tiles,
         completions=completed(data.meta, completions, by_class, row.get("completion_approximation") or ""),
         latents=latent_space(data.meta, latents, conditional=by_class, lossless=row["invertible"]),
         temperatures=_temperatures(project, data, evaluated, by_class),
@@ -111,12 +110,17 @@ def _by_class(data: Prepared, row: Row) -> bool:
     return bool(data.event.classes and row["conditional"])
 
 
-def _samples(data: Prepared, entry: Entry, folder: Path, by_class: bool) -> Exhibit:
-    """The samples that `evaluate` has kept."""
+def _samples(data: Prepared, entry: Entry, folder: Path, by_class: bool) -> tuple[Exhibit, list[Tile]]:
+    """The samples that `evaluate` has kept, and their row of the first screen; those of columns over real rows."""
     x = np.load(folder / "samples.npy")
     labels = column_labels(data.event)[: len(x)] if by_class else None
-    beside = Rows(data.folder / "test.npy").spread(BESIDE) if data.event.kind == "table" else None
-    return exhibit(data.meta, x, labels, f"Samples of {entry.name}, as drawn, none picked", beside=beside)
+    columns = data.event.kind == "table" or data.meta["channels"] == "columns"
+    beside = Rows(data.folder / "test.npy").spread(BESIDE) if columns else None
+    what = f"Samples of {entry.name}"
+    return (
+        exhibit(data.meta, x, labels, f"{what}, as drawn, none picked", beside=beside),
+        thumbnails(data.meta, x, labels, what, beside),
+    )
 
 
 def _temperatures(project: Project, data: Prepared, folder: Path, by_class: bool) -> Exhibit | None:
@@ -126,16 +130,16 @@ def _temperatures(project: Project, data: Prepared, folder: Path, by_class: bool
     return temperature_row(data.meta, project.params.evaluate.temperatures, x, labels)
 
 
-def _real(data: Prepared, by_class: bool) -> Exhibit:
+def _real(data: Prepared, by_class: bool) -> tuple[Exhibit, list[Tile]]:
     """Examples of the test split, of each class where there are any; of a table so only beside samples `by_class`."""
     rows, labels = Rows(data.folder / "test.npy"), data.split("test").labels
     known = (
         np.asarray(labels) if labels is not None and (by_class or data.event.kind not in ("vector", "table")) else None
     )
     index = chosen(data.event, len(rows), known)
-    return exhibit(
-        data.meta, rows.take(index), None if known is None else known[index], "Real examples of the test split"
-    )
+    x, y = rows.take(index), None if known is None else known[index]
+    what = "Real examples of the test split"
+    return exhibit(data.meta, x, y, what), thumbnails(data.meta, x, y, what)
 
 
 def _search(project: Project, entry: Entry) -> Search:

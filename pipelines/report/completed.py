@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..evaluation.completions import Completions
 from .exhibits import Exhibit, Item, Meta, about_clips, clips
-from .pictures import data_uri, image_grid
+from .pictures import grid_uri
 
 EXACT = "Exact: drawn from p(missing | known)"
 APPROXIMATE = "Approximate: not quite drawn from p(missing | known); "
@@ -45,7 +45,7 @@ def _images(meta: Meta, made: Completions, mask: int, approximation: str) -> Exh
     rows = np.concatenate([made.x[:, None], made.drawn[mask], made.x[:, None]], 1)  # (E, 1 + S + 1, C, H, W)
     missing = np.zeros((*rows.shape[:2], *rows.shape[3:]), np.bool_)
     missing[:, 0] = ~made.known[mask][0]
-    picture = image_grid(
+    picture = grid_uri(
         rows.reshape(-1, *rows.shape[2:]),
         meta["levels"],
         rows.shape[1],
@@ -54,7 +54,7 @@ def _images(meta: Meta, made: Completions, mask: int, approximation: str) -> Exh
     )
     alt = f"Grid of {examples} rows, {name}: what is known, {each} completions, and the real image"
     heads = [("known", 1), ("completions", each), ("real", 1)]
-    return Exhibit([Item(data_uri(picture), alt)], _caption(made, mask, approximation), "grid", heads=heads)
+    return Exhibit([Item(picture, alt)], _caption(made, mask, approximation), "grid", heads=heads)
 
 
 def _sequences(meta: Meta, made: Completions, mask: int, approximation: str) -> Exhibit:

@@ -22,17 +22,22 @@ from numpy.typing import NDArray
 
 from ..data.quantisation import decode
 from ..evaluation.shown import CLIPS, UNLABELLED_CLIPS, as_columns, columns
-from .pictures import COLOURS, STYLE, data_uri, image_grid, short
-from .typed_pictures import MOST, marginals, written_rows
+from .pictures import COLOURS, INK, STYLE, data_uri, grid_uri, short
+from .typed_pictures import MOST, marginals, pairs, written_rows
 
 PAIRED = 6  # columns of a pair plot
 BINS = 30
+GREY = "#8a93a0"  # of real rows below samples, which may have the colours of their classes
 COLOURED = 10  # classes that colours can tell apart
 DENSE = 1000  # numbers above which a wave is drawn as a band
+BAND = 250  # steps of the band, as many as a card has dots
 QUIETEST = -80  # decibels
 SPECTRUM = 256  # samples in a window of a spectrogram
 FRAMES = 400  # of a spectrogram, about
 SLOWEST = 3000  # samples per second: browsers play nothing slower
+
+# Hard edges and one shade compress well: a third of the bytes.
+DOTS: dict[str, Any] = {"linewidths": 0, "rasterized": True, "antialiased": False}
 
 Meta = Mapping[str, Any]
 
@@ -87,7 +92,7 @@ def exhibit(
     if meta["kind"] == "table":
         return _typed(meta, x, what, beside)
     if meta["channels"] == "columns":
-        return _table(meta, x, labels, what)
+        return _table(meta, x, labels, what, beside)
     return _clips(meta, x, labels, what)
 
 
@@ -97,7 +102,7 @@ def exhibit(
 def _images(meta: Meta, x: NDArray[Any], labels: NDArray[Any] | None, what: str, levels: int) -> Exhibit:
     names, by_column = meta["class_names"], as_columns(labels)
     width = len(by_column) or columns(len(names))
-    picture = data_uri(image_grid(x, levels, width, meta["palette"]))
+    picture = grid_uri(x, levels, width, meta["palette"])
     order = "" if labels is None else ", ".join(names[label] for label in by_column or dict.fromkeys(labels.tolist()))
     about = f"; {'one class per column' if by_column else 'row by row the classes'}: {order}" if order else ""
     caption = f"{what}{about}. Each has {x.shape[2]}×{x.shape[3]} pixels."
@@ -117,18 +122,23 @@ def _typed(meta: Meta, x: NDArray[Any], what: str, beside: NDArray[Any] | None) 
     if beside is not None:
         caption += f" as a line that of {len(beside):,} real rows of the test split;"
     caption += f" {len(rows)} of the rows as they would stand in a file; a gap is blank."
-    alt = f"A histogram of {first}: {what}"
-    return Exhibit([Item(picture, alt)], caption, wide=True, columns=names, rows=rows)
+    items = [Item(picture, f"A histogram of {first}: {what}")]
+    below = None if beside is None else pairs(meta, x, beside)
+    if below is not None:
+        caption += " Below the distributions the pairs of columns that hang together most: samples in blue, on them in"
+        caption += " orange real rows."
+        items.append(Item(data_uri(below), f"Scatter plots of pairs of columns: {what}"))
+    return Exhibit(items, caption, wide=True, columns=names, rows=rows)
 
 
-def _table(meta: Meta, x: NDArray[Any], labels: NDArray[Any] | None, what: str) -> Exhibit:
+def _table(meta: Meta, x: NDArray[Any], labels: NDArray[Any] | None, what: str, beside: NDArray[Any] | None) -> Exhibit:
     paired = meta["columns"][:PAIRED]
     finite = np.isfinite(x[:, : len(paired)]).all(1)
     points = x[finite, : len(paired)]
     colours = labels[finite] if labels is not None and 1 < len(meta["class_names"]) <= COLOURED else None
     low, high = ([column[end] for column in paired] for end in ("min", "max"))
     outside = ((x[:, : len(paired)] < low) | (x[:, : len(paired)] > high)).mean(0)
-    figure = _pair_plot(paired, points, colours, meta["class_names"])
+    figure = _pair_plot(paired, points, colours, meta["class_names"], beside)
     names = ", ".join(column["name"] for column in paired)
     whole = len(meta["columns"])
     first = f"the first {len(paired)} of {whole} columns" if whole > len(paired) else "the columns"
@@ -136,6 +146,7 @@ def _table(meta: Meta, x: NDArray[Any], labels: NDArray[Any] | None, what: str) 
     caption += (
         ". On the diagonal the histogram of each column, below it each pair of columns" if len(paired) > 1 else ""
     )
+    caption += "" if beside is None else f"; grey, and as a line, {len(beside):,} real rows of the test split"
     caption += ". The axes span the training data"
     if outside.max(initial=0) > 0:
         caption += f"; up to {outside.max():.1%} of a column's values lie outside"
@@ -146,9 +157,13 @@ def _table(meta: Meta, x: NDArray[Any], labels: NDArray[Any] | None, what: str) 
 
 @rc_context(STYLE)
 def _pair_plot(
-    about: Sequence[Mapping[str, Any]], x: NDArray[Any], labels: NDArray[Any] | None, names: Sequence[str]
+    about: Sequence[Mapping[str, Any]],
+    x: NDArray[Any],
+    labels: NDArray[Any] | None,
+    names: Sequence[str],
+    beside: NDArray[Any] | None,
 ) -> Figure:
-    """Histograms of columns (n, D) on the diagonal, a scatter plot of each pair below it."""
+    """Histograms of columns (n, D) on the diagonal, a scatter plot of each pair below it, over rows `beside` (m, D)."""
     count = len(about)
     side = 3.2 if count == 1 else 1.5
     figure = Figure(figsize=(side * count + 0.6, (side if count > 1 else 2.6) * count + 0.4), layout="constrained")
@@ -163,8 +178,12 @@ def _pair_plot(
                 edges = np.linspace(about[row]["min"], about[row]["max"], BINS + 1)
                 bins = edges if edges[-1] > edges[0] else np.linspace(*limits[row], BINS + 1)
                 axes.hist(x[:, row], bins, density=True, color=COLOURS[0])
+                if beside is not None:
+                    axes.hist(beside[:, row], bins, density=True, color=INK, histtype="step", linewidth=1.0)
                 axes.set(xlim=limits[row], yticks=[])
             else:
+                if beside is not None:
+                    axes.scatter(beside[:, column], beside[:, row], color=GREY, **DOTS, s=2.5)
                 scatter(axes, x[:, column], x[:, row], labels, names)
                 axes.set(xlim=limits[column], ylim=limits[row])
                 axes.tick_params(labelleft=column == 0)
@@ -189,8 +208,7 @@ def scatter(
     size: float = 2.5,
 ) -> None:
     """Points (n,) of a size in square points, coloured by their labels (n,), if any, with texts for a legend."""
-    # Hard edges and one shade compress well: a third of the bytes.
-    style: dict[str, Any] = {"s": size, "linewidths": 0, "rasterized": True, "antialiased": False}
+    style: dict[str, Any] = {"s": size, **DOTS}
     if labels is None:
         axes.scatter(x, y, color=COLOURS[0], **style)
         return
@@ -275,7 +293,7 @@ def wave_picture(
     panels = figure.subplots(2 if spectral else 1, 1, sharex=True, squeeze=False)[:, 0]
     end = len(signal) / (rate or 1)
     if len(signal) > DENSE:
-        starts = np.arange(DENSE // 2) * len(signal) // (DENSE // 2)
+        starts = np.arange(BAND) * len(signal) // BAND
         low, high = (pick.reduceat(signal, starts) for pick in (np.minimum, np.maximum))
         panels[0].fill_between(starts / (rate or 1), low, high, color=COLOURS[0], linewidth=0.6)
     else:

@@ -20,7 +20,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(data_uri=data_uri, number=shown_number, linked=linked)
+    made.filters.update(data_uri=data_uri, number=shown_number, linked=linked, breakable=breakable)
     return made
 
 
@@ -31,6 +31,11 @@ def linked(text: str) -> Markup:
         Markup('<a href="#entry-{0}">{0}</a>').format(part) if i % 2 else escape(part) for i, part in enumerate(parts)
     ]
     return Markup("").join(links)
+
+
+def breakable(name: str) -> Markup:
+    """A name that may go on in the next line after each underscore."""
+    return Markup("_<wbr>").join(name.split("_"))
 
 
 def shown_number(value: Any, digits: int = 3) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..evaluation.latents import DEVIATIONS, SIDE, STRENGTHS, Latents
 from ..evaluation.metrics.numerals import number
 from .exhibits import COLOURED, Exhibit, Item, Meta, about_clips, clips, scatter
-from .pictures import STYLE, data_uri, image_grid
+from .pictures import STYLE, data_uri, grid_uri
 
 PRIOR = "#8a93a0"  # the colour of draws of the prior
 LINEAR = "Linear interpolation: codes on the straight line between those of two test examples"
@@ -173,8 +173,8 @@ def _grid(
     flat = images.reshape(-1, *meta["shape"]).astype(np.float32)
     if meta["palette"] is not None:
         flat = np.rint(flat).astype(np.int64)
-    picture = image_grid(flat, meta["levels"], width, meta["palette"])
-    return Exhibit([Item(data_uri(picture), f"Grid: {alt}")], caption, "grid", heads=heads)
+    picture = grid_uri(flat, meta["levels"], width, meta["palette"])
+    return Exhibit([Item(picture, f"Grid: {alt}")], caption, "grid", heads=heads)
 
 
 def _pairs(labels: NDArray[np.int64], names: Sequence[str]) -> str:

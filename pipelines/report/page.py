@@ -14,11 +14,13 @@ from ..evaluation.metrics.numerals import measured, number
 from .comparison import BEST, COLUMNS, Cell, cells, shown_columns
 from .completed import Completed
 from .exhibits import Exhibit
+from .gallery import WORDS, choices, data, lines
 from .glance import answers
 from .html import environment, shown_number
 from .latent_space import LatentSpace
 from .measures import measures
 from .repetitions import Repetition
+from .thumbnails import Tile
 from .tradeoff import tradeoff
 from .verdicts import verdicts
 
@@ -82,16 +84,15 @@ class Distillation:
 class EntrySection:
     """What the page shows of one entry beside its row of the table.
 
-    `real` examples stand beside the `samples`. `completions` are left out where a model cannot complete, `latents`
-    where it has no codes, `training` for a student, whose training is its distillation. `temperatures` are samples at
-    several of them, `neighbours` samples beside the training examples nearest to them. Each of the `notes`, which warn
-    of what is wrong with the entry, becomes a paragraph.
+    `tiles` are its row of the first screen, and `samples` all that are shown. `completions` are left out where a model
+    cannot complete, `latents` where it has no codes, `training` for a student, whose training is its distillation.
+    `temperatures` are samples at several of them, `neighbours` samples beside the training examples nearest to them.
+    Each of the `notes`, which warn of what is wrong with the entry, becomes a paragraph.
     """
 
     entry: str
     model: str
     samples: Exhibit
-    real: Exhibit | None = None
     training: Picture | None = None
     search: Search | None = None
     distillation: Distillation | None = None
@@ -102,6 +103,7 @@ class EntrySection:
     scorecard: Sequence[Judged] = ()
     scorecard_notes: Sequence[str] = ()
     notes: Sequence[str] = ()
+    tiles: Sequence[Tile] = ()
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ class Report:
 
     `data` describes the data in a sentence. `provenance` says where the numbers come from, label to value:
     commit, data digest, seed, device and so on. `rows` have the columns of comparison.csv. `real` examples are shown
-    once before the entries, where they take too much room to stand beside the samples of each. `data_page` is the
+    once before the entries, and as `tiles` above those of the entries, which the `legend` explains. `data_page` is the
     address of the page about the data, if there is one. `classes` counts the classes of the data. `repetitions` are
     experiments that several entries repeat with other seeds.
     """
@@ -134,6 +136,8 @@ class Report:
     entries: Sequence[EntrySection]
     provenance: Mapping[str, str] = field(default_factory=dict)
     real: Exhibit | None = None
+    tiles: Sequence[Tile] = ()
+    legend: str = ""
     data_page: str | None = None
     classes: int = 0
     repetitions: Sequence[Repetition] = ()
@@ -146,13 +150,19 @@ def render(report: Report) -> str:
     table = list(zip(*(cells(report.rows, column) for column in columns), strict=True))
     rows = {str(row["entry"]): row for row in report.rows}
     students = {section.entry: section.distillation for section in report.entries if section.distillation}
+    teachers = {entry: student.teacher for entry, student in students.items()}
     return (
         environment()
         .get_template("report.html.j2")
         .render(
             report=report,
             answers=answers(report.rows, students),
-            tradeoff=tradeoff(report.rows, {entry: student.teacher for entry, student in students.items()}),
+            data=data(report.rows, teachers),
+            choices=(chosen := choices(report.rows)),
+            lines=lines(report.rows, chosen),
+            words=WORDS,
+            sections={section.entry: section for section in report.entries},
+            tradeoff=tradeoff(report.rows, teachers),
             verdicts=verdicts(report.rows, students, report.classes),
             repeated=[(each, _means(each, rows)) for each in report.repetitions],
             published=any(str(row.get("fid_features")).startswith("inception") for row in report.rows),

@@ -6,7 +6,6 @@ or dark colours; everything else has colours that are legible on both.
 
 from __future__ import annotations
 
-import base64
 import io
 import warnings
 from collections.abc import Sequence
@@ -26,6 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from ..files import replacing
+from .embedding import compact, uri, webp_uri
 
 COLOURS = ("#3b82c4", "#d9822b", "#3a9a6b", "#9c6ade", "#d9534f")
 INK = "#434b56"  # text and axes: becomes the SVG's current colour, and so no data may be drawn in it
@@ -79,13 +79,35 @@ def image_grid(
     palette: ArrayLike | None = None,
     missing: NDArray[np.bool_] | None = None,
 ) -> bytes:
-    """A PNG of images (N, C, H, W) of integers 0 … levels-1, row by row.
+    """A PNG of images (N, C, H, W) of integers 0 … levels-1, row by row, each magnified by a whole number.
 
-    They are grey (C = 1), RGB (C = 3) or, with a palette (levels, 3) of colours 0 … 255, its indices (C = 1). Every
-    pixel is magnified to a whole number of pixels; an image with a side above `LARGEST` is reduced by averaging. The
-    gaps of one pixel between the tiles are transparent. Pixels that are `missing` (N, H, W) have a colour of their own.
-    ValueError for other shapes or none at all.
+    They are grey (C = 1), RGB (C = 3) or, with a palette (levels, 3) of colours 0 … 255, its indices (C = 1). An image
+    with a side above `LARGEST` is reduced by averaging. The gaps of one pixel between the tiles are transparent. Pixels
+    that are `missing` (N, H, W) have a colour of their own. ValueError for other shapes or none at all.
     """
+    canvas, side = _canvas(images, levels, columns, palette, missing)
+    scale = max(1, TILE // side)
+    file = io.BytesIO()
+    picture = _picture(canvas.repeat(scale, axis=0).repeat(scale, axis=1))
+    picture.save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
+def grid_uri(
+    images: NDArray[Any],
+    levels: int,
+    columns: int,
+    palette: ArrayLike | None = None,
+    missing: NDArray[np.bool_] | None = None,
+) -> str:
+    """The grid of `image_grid` as the content of `<img src>`, not magnified: the page's style does that."""
+    return webp_uri(_picture(_canvas(images, levels, columns, palette, missing)[0]))
+
+
+def _canvas(
+    images: NDArray[Any], levels: int, columns: int, palette: ArrayLike | None, missing: NDArray[np.bool_] | None
+) -> tuple[NDArray[np.uint8], int]:
+    """The pixels (H, W, C + 1) of a grid, the last of them opacity, and the longer side of a tile."""
     if images.ndim != 4 or not len(images) or images.shape[1] not in ((1,) if palette is not None else (1, 3)):
         raise ValueError(f"a grid shows (N, 1, H, W) or (N, 3, H, W) with N > 0, not {images.shape}")
     tiles = _colours(images, levels, palette)
@@ -99,11 +121,12 @@ def image_grid(
         top, left = (index // columns) * (height + 1), (index % columns) * (width + 1)
         canvas[top : top + height, left : left + width, :channels] = tile
         canvas[top : top + height, left : left + width, channels] = 255
-    scale = max(1, TILE // max(height, width))
-    file = io.BytesIO()
-    picture = Image.fromarray(canvas.repeat(scale, axis=0).repeat(scale, axis=1), "LA" if channels == 1 else "RGBA")
-    picture.save(file, "PNG", optimize=True)
-    return file.getvalue()
+    return canvas, max(height, width)
+
+
+def _picture(canvas: NDArray[np.uint8]) -> Image.Image:
+    """Pixels (H, W, 2 or 4), grey or in colours, as a picture."""
+    return Image.fromarray(canvas, "LA" if canvas.shape[2] == 2 else "RGBA")
 
 
 def _colours(images: NDArray[Any], levels: int, palette: ArrayLike | None) -> NDArray[np.uint8]:
@@ -288,8 +311,8 @@ def save_png(figure: Figure, path: Path) -> None:
 def data_uri(picture: Figure | bytes) -> str:
     """A picture as the content of `<img src>`: a figure as SVG, bytes as the PNG that they are."""
     if isinstance(picture, bytes):
-        return f"data:image/png;base64,{base64.b64encode(picture).decode()}"
-    return f"data:image/svg+xml;base64,{base64.b64encode(_svg(picture).encode()).decode()}"
+        return uri("image/png", picture)
+    return uri("image/svg+xml", _svg(picture).encode())
 
 
 @rc_context(STYLE)
@@ -300,7 +323,7 @@ def _svg(figure: Figure) -> str:
         figure.savefig(file, format="svg", facecolor="none", metadata={"Date": None}, dpi=DPI)
     ink = f"svg{{color:{INK}}}@media screen and (prefers-color-scheme:dark){{svg{{color:{INK_IN_THE_DARK}}}}}"
     svg = file.getvalue().replace(INK, "currentColor")
-    return svg.replace("<defs>", f"<style>{ink}</style><defs>", 1)
+    return compact(svg.replace("<defs>", f"<style>{ink}</style><defs>", 1))
 
 
 def short(name: str, letters: int = 18) -> str:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from .exhibits import BINS, COLOURED, Exhibit, Item, Meta, about_clips, clips, scatter
-from .pictures import COLOURS, STYLE, data_uri, image_grid, short
+from .pictures import COLOURS, STYLE, data_uri, grid_uri, short
 from .verdicts import ordinal
 
 TEMPERED_CLIPS = 2  # at each temperature
@@ -73,8 +73,8 @@ def nearest_neighbours(
 
 def _grid(meta: Meta, x: NDArray[Any], sides: Sequence[str], alt: str, caption: str) -> Exhibit:
     """Images (R, n, C, H, W) in rows with names."""
-    picture = image_grid(x.reshape(-1, *x.shape[2:]), meta["levels"], x.shape[1], meta["palette"])
-    return Exhibit([Item(data_uri(picture), alt)], caption, "grid", sides=sides)
+    picture = grid_uri(x.reshape(-1, *x.shape[2:]), meta["levels"], x.shape[1], meta["palette"])
+    return Exhibit([Item(picture, alt)], caption, "grid", sides=sides)
 
 
 def _planes(meta: Meta, x: NDArray[Any], names: Sequence[str], labels: NDArray[Any] | None) -> Exhibit:

@@ -32,11 +32,12 @@ LETTERS = 24
 
 @dataclass(frozen=True)
 class Tradeoff:
-    """The picture for `wide` and `narrow` screens, what it shows in words, and its caption."""
+    """The picture for `wide` and `narrow` screens, what it shows in words, what its `axes` are, and its caption."""
 
     wide: Figure
     narrow: Figure
     alt: str
+    axes: str
     caption: str
 
 
@@ -69,7 +70,8 @@ def tradeoff(rows: Sequence[Row], teachers: Mapping[str, str]) -> Tradeoff | Non
         _figure(points, measure, teachers, WIDE),
         _figure(points, measure, teachers, NARROW),
         _alt(points, measure),
-        _caption(points, measure, any(name in costs and teacher in costs for name, teacher in teachers.items())),
+        _axes(measure),
+        _caption(points, any(name in costs and teacher in costs for name, teacher in teachers.items())),
     )
 
 
@@ -91,11 +93,15 @@ def _said(point: Point, measure: Metric) -> str:
     return f"{point.name} ({SPEED.text(point.speed)}, {measure.title} {'≤ ' if point.bound else ''}{value})"
 
 
-def _caption(points: Sequence[Point], measure: Metric, taught: bool) -> str:
+def _axes(measure: Metric) -> str:
     unit = f"in {measure.unit}, of test examples" if measure.unit else "in the features that the head of the page names"
-    caption = f"Quality ({measure.title}, {unit}; less is better, so the axis is turned) against speed (samples per"
-    caption += " second in the largest batch that was timed, logarithmic). Up and to the right is better. Orange: the"
-    caption += " Pareto front, the entries that no other one beats in both; blue: the rest."
+    words = f"Quality ({measure.title}, {unit}; less is better, so the axis is turned) against speed (samples per"
+    return f"{words} second in the largest batch that was timed, logarithmic)."
+
+
+def _caption(points: Sequence[Point], taught: bool) -> str:
+    caption = "Up and to the right is better. Orange: the Pareto front, the entries that no other one beats in both;"
+    caption += " blue: the rest."
     if any(point.bound for point in points):
         caption += " Hollow: only an upper bound on the NLL is known, the true value may lie higher up."
     if any(point.interval for point in points):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ SHOWN = 8  # rows
 MOST = 24  # columns with a picture
 BARS = 12  # names with a bar of their own
 BINS = 30
+POINTS = 1000  # of a scatter plot
+REAL = COLOURS[1]  # the colour of real rows that lie on samples
 ACROSS = 4  # panels beside each other
 
 Meta = Mapping[str, Any]
@@ -48,6 +51,51 @@ def marginals(meta: Meta, x: NDArray[Any], beside: NDArray[Any] | None = None) -
     for axes in panels[len(columns) :]:
         axes.set_visible(False)
     return figure
+
+
+@rc_context(STYLE)
+def pairs(meta: Meta, x: NDArray[Any], beside: NDArray[Any]) -> Figure | None:
+    """The pairs of columns that hang together most: rows x (n, D), on them rows `beside` (m, D); None if none do.
+
+    What lies outside the range of the training data is at its edge.
+    """
+    columns = meta["columns"]
+    found = strongest_pairs(columns, beside.astype(np.float64), ACROSS)
+    if not found:
+        return None
+    figure = Figure(figsize=(2.5 * len(found), 2.3), layout="constrained")
+    panels = figure.subplots(1, len(found), squeeze=False)[0]
+    style: dict[str, Any] = {"s": 5, "linewidths": 0, "rasterized": True, "antialiased": False}
+    for axes, pair in zip(panels, found, strict=True):
+        ends = [(columns[d]["min"], columns[d]["max"]) for d in pair]
+        for rows, colour in ((x, COLOURS[0]), (beside, REAL)):
+            points = rows[:, pair].astype(np.float64)
+            points = points[np.isfinite(points).all(1)][:POINTS]
+            axes.scatter(*(np.clip(points[:, k], *ends[k]) for k in (0, 1)), color=colour, **style)
+        axes.set(xlabel=short(columns[pair[0]]["name"]), ylabel=short(columns[pair[1]]["name"]), xticks=[], yticks=[])
+    return figure
+
+
+def strongest_pairs(
+    columns: Sequence[Mapping[str, Any]], rows: NDArray[np.float64], most: int
+) -> list[tuple[int, int]]:
+    """At most so many pairs of columns of numbers, the most strongly correlated in the rows (n, D) first."""
+    several = [d for d, column in enumerate(columns[:MOST]) if _has_many_values(column)]
+    strength = {pair: _correlation(rows[:, pair]) for pair in combinations(several, 2)}
+    return sorted(strength, key=lambda pair: -strength[pair])[:most]
+
+
+def _has_many_values(column: Mapping[str, Any]) -> bool:
+    named = column.get("type", {}).get("kind") in NAMED
+    return not named and (column.get("levels") or BARS + 1) > BARS and column["max"] > column["min"]
+
+
+def _correlation(both: NDArray[np.float64]) -> float:
+    """The size of the correlation of rows (n, 2), of those without a gap; nought where there are too few."""
+    known = both[np.isfinite(both).all(1)]
+    if len(known) < 3 or (known.std(0) == 0).any():
+        return 0.0
+    return float(np.abs(np.atleast_2d(np.corrcoef(known.T)))[0, 1])
 
 
 def _bars(axes: Axes, column: Mapping[str, Any], x: NDArray[Any], beside: NDArray[Any] | None) -> None:
