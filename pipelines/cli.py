@@ -186,8 +186,12 @@ add_commands(app, _load, of_entry="from pipelines.tracking.loading import load")
 
 def main() -> None:
     """Run the command line; a user's mistake is one line on stderr and exit status 1."""
-    from .errors import UserError
+    from pathlib import Path
 
+    from .errors import UserError
+    from .own_code import run_own_code
+
+    run_own_code(Path.cwd())
     try:
         app(prog_name="genera")
     except (UserError, Mistake) as error:
