@@ -29,6 +29,9 @@ lint: $(TESTS) ## check style, types and the layers
 	@mypy
 	@lint-imports
 
+experiments: $(RUNS) ## compare DVC's experiments: the parameters and headline numbers in which they differ
+	@dvc exp show --no-pager --only-changed --drop '(artifacts|data)/[^:]*$$|models$$|pipelines$$'
+
 ui: $(RUNS) ## show MLflow's page on the project's runs and models, and hand models to clients
 	@genera ui
 
@@ -47,4 +50,4 @@ $(RUNS) $(TESTS): uv.lock pyproject.toml
 	@$(UV) sync --frozen --compile-bytecode $(OPTIONS)
 	@rm -f $(@:$(LOCKED)=)[0-9]* && touch $@
 
-.PHONY: help repro test test-cluster lint ui bench clean
+.PHONY: help repro test test-cluster lint experiments ui bench clean

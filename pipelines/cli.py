@@ -146,11 +146,15 @@ def params() -> None:
 @app.command()
 def plan() -> None:
     """Write dvc.yaml, the plan of the workflow, from params.yaml."""
+    from .no_git import settle_without_git
     from .params.memory import Memory
     from .params.plan import READ, forget_what_was_lost, write_plan
     from .params.project import Project
 
     project = Project.here()
+    said = settle_without_git(project.root)
+    if said:
+        print(f"plan: {said}")
     memory = Memory(project.root, "plan", READ)
     if not memory.fresh:
         from .params.checks import complain_of_misfits  # imports PyTorch

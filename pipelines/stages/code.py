@@ -63,6 +63,8 @@ def _lack(root: Path, path: str) -> str:
             "is not in the copy of the project that DVC made for this experiment, since neither git nor DVC knows it:"
             f" `dvc add {path}`, or --copy-paths {path}, or run the experiment in the workspace"
         )
+    if (root / f"{path}.dvc").exists():
+        return "is under DVC, and not here: `dvc pull` brings it"
     return "does not exist; put the data there, or correct the path"
 
 

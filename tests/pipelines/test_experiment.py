@@ -67,6 +67,10 @@ def test_data_that_a_copy_lacks_is_one_line_that_says_what_to_do(copy: Path, tmp
     write_plan(copy, params)
     with pytest.raises(UserError, match=r"rows\.csv: does not exist; put the data there"):
         code.run(copy, params)
+    (copy / "rows.csv.dvc").touch()
+    with pytest.raises(UserError, match=r"data\.path: rows\.csv: is under DVC, and not here: `dvc pull` brings it"):
+        code.run(copy, params)
+    (copy / "rows.csv.dvc").unlink()
     (tmp_path / "rows.csv").touch()
     with pytest.raises(UserError) as caught:
         code.run(copy, params)
