@@ -30,7 +30,7 @@ lint: $(TESTS) ## check style, types and the layers
 	@lint-imports
 
 experiments: $(RUNS) ## compare DVC's experiments: the parameters and headline numbers in which they differ
-	@dvc exp show --no-pager --only-changed --drop '(artifacts|data)/[^:]*$$|models$$|pipelines$$'
+	@dvc exp show --only-changed --drop '(artifacts|data)/[^:]*$$|models$$|pipelines$$|Created$$'
 
 ui: $(RUNS) ## show MLflow's page on the project's runs and models, and hand models to clients
 	@genera ui
