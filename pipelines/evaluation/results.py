@@ -12,7 +12,6 @@ from ..params.project import Project
 from .finished import METRICS, cost_of, weights_digest
 
 SCORECARD = "scorecard.json"  # of samples of a table; nothing is in that of other data
-CHOSEN = ("nll_bits_per_dim", "nll_nats", "fid", "two_sample_auc", "synthetic_score")  # of the headline
 TRAINING = ("train_seconds", "train_peak_mib")  # of the cost of a training
 
 
@@ -22,17 +21,6 @@ def result(project: Project, entry: Entry) -> dict[str, Any]:
     metrics, weights = read_json(evaluated / METRICS), weights_digest(made)
     trained = cost_of(made, weights)
     return {**metrics, **cost_of(evaluated, weights), **{name: trained.get(name) for name in TRAINING}}
-
-
-def headline(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """The few measurements that experiments are compared by: the objective by its name, and what was measured of these.
-
-    Likelihoods are in the unit of the objective, if that is one.
-    """
-    objective, unit = metrics["objective_name"], metrics["objective_name"].removeprefix("val_")
-    other = {"nll_bits_per_dim", "nll_nats"} - {unit} if unit.startswith("nll_") else set()
-    chosen = {objective: metrics["objective"], **{name: metrics.get(name) for name in CHOSEN if name not in other}}
-    return {name: value for name, value in chosen.items() if value is not None}
 
 
 def finite(whose: str, metrics: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,11 +12,12 @@ from models.contract import Completion, Family
 
 from ..evaluation.few import sentences_about_blanks, without_few
 from ..evaluation.finished import METRICS, weights_digest, write_cost
+from ..evaluation.headline import headline
 from ..evaluation.measurements import abilities, cost, sample_quality, scores, table_quality, use
 from ..evaluation.measurements.neighbours import nearest_training_examples
 from ..evaluation.measurements.subject import Subject
 from ..evaluation.metrics.paired import Paired
-from ..evaluation.results import SCORECARD, finite, headline
+from ..evaluation.results import SCORECARD, finite
 from ..evaluation.shown import column_labels, temperature_labels
 from ..evaluation.validation import name_of_objective
 from ..files import replacing, write_json

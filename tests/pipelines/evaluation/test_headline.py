@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.evaluation.results import headline
+from pipelines.evaluation.headline import headline
 
 MEASURED: dict[str, Any] = {
     "nll_bits_per_dim": 2.0, "nll_nats": 90.0, "fid": 0.5, "precision": 0.9, "synthetic_score": None
