@@ -29,6 +29,9 @@ lint: $(TESTS) ## check style, types and the layers
 	@mypy
 	@lint-imports
 
+experiments: $(RUNS) ## compare DVC's experiments: the parameters and headline numbers in which they differ
+	@dvc exp show --only-changed --drop '(artifacts|data)/[^:]*$$|models$$|pipelines$$|Created$$'
+
 ui: $(RUNS) ## show MLflow's page on the project's runs and models, and hand models to clients
 	@genera ui
 
@@ -50,4 +53,4 @@ $(RUNS) $(TESTS): uv.lock pyproject.toml
 	@$(UV) sync --frozen --compile-bytecode $(OPTIONS)
 	@rm -f $(@:$(LOCKED)=)[0-9]* && touch $@
 
-.PHONY: help repro test test-cluster lint ui picture bench clean
+.PHONY: help repro test test-cluster lint experiments ui picture bench clean

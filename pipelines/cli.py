@@ -146,11 +146,15 @@ def params() -> None:
 @app.command()
 def plan() -> None:
     """Write dvc.yaml, the plan of the workflow, from params.yaml."""
+    from .no_git import settle_without_git
     from .params.memory import Memory
     from .params.plan import READ, forget_what_was_lost, write_plan
     from .params.project import Project
 
     project = Project.here()
+    said = settle_without_git(project.root)
+    if said:
+        print(f"plan: {said}")
     memory = Memory(project.root, "plan", READ)
     if not memory.fresh:
         from .params.checks import complain_of_misfits  # imports PyTorch
@@ -186,8 +190,12 @@ add_commands(app, _load, of_entry="from pipelines.tracking.loading import load")
 
 def main() -> None:
     """Run the command line; a user's mistake is one line on stderr and exit status 1."""
-    from .errors import UserError
+    from pathlib import Path
 
+    from .errors import UserError
+    from .own_code import run_own_code
+
+    run_own_code(Path.cwd())
     try:
         app(prog_name="genera")
     except (UserError, Mistake) as error:

@@ -33,10 +33,12 @@ PLUMBING = (
     "pipelines.data.rows",
     "pipelines.data.sent",
     "pipelines.errors",
+    "pipelines.experiment",
     "pipelines.files",
     "pipelines.git",
     "pipelines.identity",
     "pipelines.lease",
+    "pipelines.own_code",
     *(
         f"pipelines.params.{name}"  # what is set counts by its value; an entry and what it implies do by their code
         for name in (

@@ -11,7 +11,7 @@ from ..params.entry import Entry
 from ..params.project import Project
 from .finished import METRICS, cost_of, weights_digest
 
-SCORECARD = "scorecard.json"  # of samples of a table
+SCORECARD = "scorecard.json"  # of samples of a table; nothing is in that of other data
 TRAINING = ("train_seconds", "train_peak_mib")  # of the cost of a training
 
 

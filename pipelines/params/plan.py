@@ -36,9 +36,14 @@ DATA = "data/prepared"
 NUMBERS, PAGE = "report/numbers.csv", "report/index.html"
 REGISTERED = "artifacts/register/registered.json"
 READ = ("params.yaml", FILE, SUMMARY, SECTION)  # by what a plan is written and checked
-CURVE = {"x": "step", "y": "objective", "title": "validation objective (lower is better)"}
-SHOWN = ("completions.npz", "latents.npz", "neighbours.npz", "paired.npz", "samples.npy", "temperatures.npy")
+HEADLINE = "headline.json"  # the few measurements of an entry that `dvc metrics` and `dvc exp show` show
+SHOWN = (
+    *("completions.npz", "latents.npz", "neighbours.npz", "paired.npz", "samples.npy", "scorecard.json"),
+    "temperatures.npy",
+)
 KEY, ITEM = "${key}", "${item}"  # DVC's names for an entry of a foreach, and for its value
+LOWER = "(lower is better)"
+BY_SAMPLES = "FID of samples"  # of what a training is validated by
 
 
 def stage_name(stage: str, entry: str | None) -> str:
@@ -76,17 +81,41 @@ def _forget_stages(lock: Path, known: set[str]) -> None:
 
 def plan_text(params: Params) -> str:
     """The plan as YAML."""
-    from .entry import entry_of  # imports PyTorch, which the stage `code` does without
-
-    entries = [entry_of(params, name) for name in params.entries]
-    judged = {entry.name for entry in entries if entry.judged_by_samples}
+    objectives = {name: _objective(params, name) for name in params.entries}
+    judged = {name for name, objective in objectives.items() if objective == BY_SAMPLES}
     yaml, text = YAML(), io.StringIO()
     yaml.width = 120
     yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.dump({"stages": plan(params, judged)}, text)
+    yaml.dump({"stages": plan(params, judged), **_side_by_side(params, objectives)}, text)
     lines = text.getvalue().splitlines()
-    spaced = [f"\n{line}" if line.startswith("  ") and line[2] != " " else line for line in lines]
+    spaced = [f"\n{line}" if re.match(r"  [^ -]|plots:", line) else line for line in lines]
     return HEAD + "\n".join(spaced) + "\n"
+
+
+def _objective(params: Params, name: str) -> str:
+    """What the training of an entry is validated by, in words that do for all kinds of data."""
+    from models.contract import Density, Reconstruction  # imports PyTorch, which the stage `code` does without
+
+    from .entry import entry_of
+
+    family = entry_of(params, name).family
+    if params.entries[name].distill:
+        return "divergence from the teacher"
+    if issubclass(family, Density):
+        return "NLL"
+    return "reconstruction error" if issubclass(family, Reconstruction) else BY_SAMPLES
+
+
+def _side_by_side(params: Params, objectives: Mapping[str, str]) -> dict[str, Any]:
+    """A plot for each objective with the curves of all entries that are validated by it, where there are several."""
+    plots = []
+    for objective in dict.fromkeys(objectives.values()):
+        of = [name for name in params.entries if objectives[name] == objective]
+        curves = {f"artifacts/{params.entries[name].stage}/{name}/history.csv": "objective" for name in of}
+        title = f"validation {objective} of all entries {LOWER}"
+        if len(of) > 1:
+            plots.append({title: {"x": "step", "y": curves, "title": title, "y_label": f"validation {objective}"}})
+    return {"plots": plots} if plots else {}
 
 
 def plan(params: Params, judged: set[str]) -> dict[str, Any]:
@@ -110,14 +139,13 @@ def plan(params: Params, judged: set[str]) -> dict[str, Any]:
             "desc": "Read the data source, split it, write the one format that all families read, and a page about it.",
             "cmd": "genera prepare",
             "deps": [f"{CODE}/prepare.json", *params.data.read_paths],
-            "outs": [DATA, "report/data.html"],
-            "metrics": [{SUMMARY: {"cache": False}}],
+            "outs": [DATA, "report/data.html", {SUMMARY: {"cache": False}}],
         },
         "features": {
             "desc": "Make the features in which samples are measured, by a classifier or of principal components.",
             "cmd": "genera features",
             "deps": [f"{CODE}/features.json", DATA, SUMMARY],
-            **_training("artifacts/features"),
+            **_training("artifacts/features", "features"),
         },
         **_each(
             "tune",
@@ -131,22 +159,25 @@ def plan(params: Params, judged: set[str]) -> dict[str, Any]:
             trained,
             "Train an entry on the data, with the parameters that its search found.",
             deps=[DATA, ITEM],
-            **_training(f"artifacts/train/{KEY}"),
+            **_training(f"artifacts/train/{KEY}", KEY),
         ),
         **_each(
             "distill",
             students,
             "Teach a student the density of its teacher, and compare the two.",
             deps=[FEATURES, DATA, ITEM, *inception],
-            **_training(f"artifacts/distill/{KEY}"),
+            **_training(f"artifacts/distill/{KEY}", KEY),
         ),
         **_each(
             "evaluate",
             made,
             "Measure a finished entry.",
             deps=[FEATURES, DATA, ITEM, *inception, *foreign],
-            outs=[f"artifacts/evaluate/{KEY}/{name}" for name in SHOWN],
-            metrics=[{f"artifacts/evaluate/{KEY}/metrics.json": {"cache": False}}],
+            outs=[
+                *(f"artifacts/evaluate/{KEY}/{name}" for name in SHOWN),
+                {f"artifacts/evaluate/{KEY}/metrics.json": {"cache": False}},
+            ],
+            metrics=[{f"artifacts/evaluate/{KEY}/{HEADLINE}": {"cache": False}}],
         ),
         "compare": {
             "desc": "Put everything that was measured on one page.",
@@ -166,18 +197,19 @@ def plan(params: Params, judged: set[str]) -> dict[str, Any]:
             "desc": "Bring the finished models into the MLflow registry.",
             "cmd": "genera register",
             "deps": [f"{CODE}/register.json", *made.values(), *(f"artifacts/evaluate/{name}" for name in made)],
-            # What DVC keeps of earlier runs says nothing about the registry: with these it takes nothing from there.
-            "outs": [{REGISTERED: {"cache": False, "persist": True}}],
+            # What DVC keeps of earlier runs says nothing about the registry: with this it takes nothing from there.
+            "outs": [{REGISTERED: {"persist": True}}],
         },
     }
 
 
-def _training(folder: str) -> dict[str, Any]:
-    """What a stage that trains leaves in a folder."""
+def _training(folder: str, name: str) -> dict[str, Any]:
+    """What a stage that trains leaves in a folder; `name` says whose curve it is."""
+    outs = [f"{folder}/config.json", f"{folder}/model.safetensors"]
+    curve = {"x": "step", "y": "objective", "title": f"{name}: validation objective {LOWER}"}
     return {
-        "outs": [f"{folder}/config.json", f"{folder}/model.safetensors"],
-        "metrics": [{f"{folder}/metrics.json": {"cache": False}}],
-        "plots": [{f"{folder}/history.csv": dict(CURVE)}],
+        "outs": [*outs, {f"{folder}/metrics.json": {"cache": False}}],
+        "plots": [{f"{folder}/history.csv": curve}],
     }
 
 

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..experiment import home_of
 from ..storage import Folder, location
 from .reading import load
 from .schema import Params
@@ -44,21 +45,26 @@ class Project:
         """The prepared data set."""
         return self.root / "data" / "prepared" / self.params.data.folder
 
+    @cached_property
+    def home(self) -> Path:
+        """Where what outlives the folder is kept: DVC runs some experiments in a copy that it removes."""
+        return home_of(self.root)
+
     @property
     def kept(self) -> Path:
         """What the stages have left, and what else is not to be found out twice; on this machine alone."""
-        return self.root / ".genera"
+        return self.home / ".genera"
 
     @property
     def storage(self) -> Folder:
         """Checkpoints and search states, which outlive a stage: DVC deletes outputs before it runs one."""
-        return Folder(location(self.params.cluster.storage, self.root))
+        return Folder(location(self.params.cluster.storage, self.home))
 
     @property
     def published(self) -> str:
         """Where machines that do not see the project's folder find its data: by default beside the checkpoints."""
         given = self.params.data.publish
-        return (self.storage / "data").where if given is None else location(given, self.root)
+        return (self.storage / "data").where if given is None else location(given, self.home)
 
     @property
     def params_elsewhere(self) -> Params:

@@ -35,16 +35,20 @@ NAMED = {
 
 def scorecard_lines(folder: Path) -> list[Judged]:
     """The lines of the scorecard that `evaluate` has left; none of other data than tables."""
-    if not (folder / SCORECARD).is_file():
-        return []
-    return [_judged(line) for line in read_json(folder / SCORECARD)["lines"]]
+    return [_judged(line) for line in _card(folder).get("lines", ())]
+
+
+def _card(folder: Path) -> dict[str, Any]:
+    """The whole scorecard; nothing of other data than tables."""
+    return dict(read_json(folder / SCORECARD)) if (folder / SCORECARD).is_file() else {}
 
 
 def scorecard_notes(folder: Path) -> list[str]:
     """Sentences about the attacks: of how many the risks are, which of them say little, or why there are none."""
-    if not (folder / SCORECARD).is_file():
+    card = _card(folder)
+    if not card:
         return []
-    attacks = read_json(folder / SCORECARD)["synthetic"]["attacks"]
+    attacks = card["synthetic"]["attacks"]
     named = {"singling_out": attacks["singling_out"], "linkability": attacks["linkability"]}
     named |= {f"{INFERENCE[0]}{column}": risk for column, risk in attacks["inference"].items()}
     if attacks["reason"]:

@@ -14,6 +14,7 @@ from typing import Any
 from models.catalogue import module_of
 
 from ..errors import UserError
+from ..experiment import home_of, is_copy
 from ..files import write_json
 from ..identity import code_digest
 from ..params.file_options import LabelTable
@@ -50,11 +51,21 @@ def _complain_of_missing_files(root: Path, params: Params) -> None:
     if isinstance(params.data, Files) and isinstance(params.data.labels, LabelTable):
         named["data.labels.file"] = params.data.labels.file
     named |= {f"evaluate.{key}": getattr(params.evaluate, key) for key in ("inception", "foreign")}
-    missing = [
-        f"{FILE}: {key}: {path}: does not exist" for key, path in named.items() if path and not (root / path).exists()
-    ]
+    missing = {key: path for key, path in named.items() if path and not (root / path).exists()}
     if missing:
-        raise UserError("\n".join(f"{line}; put the data there, or correct the path" for line in missing))
+        raise UserError("\n".join(f"{FILE}: {key}: {path}: {_lack(root, path)}" for key, path in missing.items()))
+
+
+def _lack(root: Path, path: str) -> str:
+    """What is wrong where a file is not there. DVC copies to experiments what git or DVC knows."""
+    if is_copy(root) and (home_of(root) / path).exists():
+        return (
+            "is not in the copy of the project that DVC made for this experiment, since neither git nor DVC knows it:"
+            f" `dvc add {path}`, or --copy-paths {path}, or run the experiment in the workspace"
+        )
+    if (root / f"{path}.dvc").exists():
+        return "is under DVC, and not here: `dvc pull` brings it"
+    return "does not exist; put the data there, or correct the path"
 
 
 def meanings(params: Params, stages: Container[str] = ()) -> Iterator[Meaning]:

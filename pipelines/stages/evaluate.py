@@ -12,6 +12,7 @@ from models.contract import Completion, Family
 
 from ..evaluation.few import sentences_about_blanks, without_few
 from ..evaluation.finished import METRICS, weights_digest, write_cost
+from ..evaluation.headline import headline
 from ..evaluation.measurements import abilities, cost, sample_quality, scores, table_quality, use
 from ..evaluation.measurements.neighbours import nearest_training_examples
 from ..evaluation.measurements.subject import Subject
@@ -21,12 +22,13 @@ from ..evaluation.shown import column_labels, temperature_labels
 from ..evaluation.validation import name_of_objective
 from ..files import replacing, write_json
 from ..params.entry import Entry
+from ..params.plan import HEADLINE
 from ..params.project import Project
 from ..tracking.record import tracked
 
 
 def run(project: Project, entry: Entry) -> None:
-    """Write artifacts/evaluate/<entry>/: metrics.json, cost.json, and arrays that the report shows."""
+    """Write artifacts/evaluate/<entry>/: metrics.json, its headline, cost.json, and what the report shows."""
     params, folder = project.params, project.artifacts("evaluate", entry)
     torch.set_num_threads(params.cluster.cpus_per_worker)
     subject = Subject(project, entry)
@@ -60,10 +62,10 @@ def run(project: Project, entry: Entry) -> None:
         nearest_training_examples(subject).save(folder / "neighbours.npz")
         _save(folder / "samples.npy", shown(family, params.evaluate.seed))
         _save(folder / "temperatures.npy", at_temperatures(subject))
-        if card is not None:
-            write_json(folder / SCORECARD, finite(f"evaluate@{entry.name}", card))
+        write_json(folder / SCORECARD, finite(f"evaluate@{entry.name}", card or {}))
         write_cost(folder, weights_digest(subject.origin), {}, run.key)
         metrics = finite(f"evaluate@{entry.name}", metrics)
+        write_json(folder / HEADLINE, headline(metrics))
         write_json(folder / METRICS, metrics)
         run.log_metrics(metrics)
         run.log_artifact(folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from ..evaluation.finished import COST, cost_of, weights_digest
 from ..evaluation.measurements.subject import Subject
 from ..evaluation.results import result
 from ..evaluation.shown import columns
+from ..experiment import experiment
 from ..files import read_json, write_json
 from ..params.entry import Entry
 from ..params.project import Project
@@ -27,8 +27,6 @@ from ..tracking.record import described
 from ..tracking.registry import Offer, content_digest, register
 from ..tracking.requirements import complain_of_requirements
 
-EXPERIMENT = "DVC_EXP_NAME"  # set by DVC for the stages of an experiment
-COPIES = (".dvc", "tmp", "exps")  # where it runs those that have a folder of their own
 ROWS_SHOWN = 4  # of the grid of samples on a model's card
 
 
@@ -64,14 +62,6 @@ def run(project: Project) -> None:
     _say_what_was_not_compared(decisions)
     write_json(folder / "versions.json", {name: _described(each) for name, each in decisions.items()})
     write_json(folder / "registered.json", contents)
-
-
-def experiment(root: Path) -> str | None:
-    """The name of DVC's experiment that this is; None if it is none."""
-    name, parts = os.environ.get(EXPERIMENT, "").strip(), root.resolve().parts
-    places = range(len(parts) - len(COPIES))
-    copied = any(parts[place : place + len(COPIES)] == COPIES for place in places)
-    return name or ("of a folder of its own" if copied else None)
 
 
 def _described(decision: Decision) -> dict[str, Any]:

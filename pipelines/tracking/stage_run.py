@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
 
+from ..experiment import experiment
 from ..git import git_commit, git_output
 from .records import Record, Run, Write
 
@@ -141,10 +142,16 @@ def new_key() -> str:
 
 
 def run_tags(root: Path, stage: str, entry: str | None) -> dict[str, str]:
-    """The tags of every run: stage, entry, who, and the commit (`git_dirty`: with changes) where git knows one."""
+    """The tags of every run: stage, entry, who, DVC's experiment, and the commit where git knows one.
+
+    `git_dirty`: there are changes that are not committed.
+    """
     tags = {"stage": stage, "mlflow.source.name": f"genera {stage}", "mlflow.user": _user()}
     if entry:
         tags["entry"] = entry
+    name = experiment(root)
+    if name:
+        tags["dvc_experiment"] = name
     commit = git_commit(root)
     if commit:
         outputs = (":!dvc.lock", ":!artifacts")  # which the workflow itself rewrites

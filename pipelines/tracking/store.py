@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UserError
+from ..experiment import home_of
 from ..files import unique_beside
 from .left_behind import end_left_behind
 from .moved import artifacts_of, follow
@@ -49,10 +50,13 @@ class Store:
 
 
 def tracking_uri(root: Path) -> str:
-    """MLFLOW_TRACKING_URI, or the SQLite file of the project at `root`; a SQLite path is always absolute."""
+    """MLFLOW_TRACKING_URI, or the SQLite file of the project at `root`; a SQLite path is always absolute.
+
+    Of a copy that DVC made for an experiment it is that of the project.
+    """
     uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or f"{SQLITE}mlflow.db"
     if uri.startswith(SQLITE):
-        return f"{SQLITE}{root.resolve() / uri.removeprefix(SQLITE)}"
+        return f"{SQLITE}{home_of(root) / uri.removeprefix(SQLITE)}"
     return uri
 
 
@@ -109,6 +113,7 @@ def connect(root: Path, project: str) -> Store:
     The experiment has the name of the project, unless MLFLOW_EXPERIMENT_NAME gives another. Runs in it whose process
     has died are ended.
     """
+    root = home_of(root)
     uri = tracking_uri(root)
     if uri.startswith(("http://", "https://")):
         _check_server(uri)
@@ -123,7 +128,7 @@ def connect(root: Path, project: str) -> Store:
         if uri.startswith(SQLITE):
             database = Path(public(uri).removeprefix(SQLITE))
             _make_database(database, experiment, artifacts)
-            if database.parent == root.resolve():
+            if database.parent == root:
                 follow(database, root, experiment)
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         found = _experiment(client, experiment, artifacts)

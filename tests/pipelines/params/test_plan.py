@@ -240,3 +240,42 @@ def test_a_default_that_is_written_out_changes_nothing() -> None:
     raw["entries"]["maf"]["train"]["patience"] = None
     raw["data"]["palette"] = None
     assert changed_settings(load(ROOT / "params.yaml"), parse(raw)) == []
+
+
+# What DVC shows
+
+
+def test_curves_say_whose_they_are_and_lie_side_by_side_where_they_are_of_one_kind() -> None:
+    student = {"model": "iaf", "distill": {"teacher": "maf", "batch_size": 8}}
+    blocks = {name: {"model": name} for name in ("gmm", "maf", "autoencoder", "gan", "progressive_gan")}
+    text = plan_text(params_of(**blocks, iaf=student))
+    written = YAML(typ="safe", pure=True).load(text)
+    sides = {title: definition for each in written["plots"] for title, definition in each.items()}
+    assert {title: list(each["y"]) for title, each in sides.items()} == {
+        "validation NLL of all entries (lower is better)": [
+            "artifacts/train/gmm/history.csv",
+            "artifacts/train/maf/history.csv",
+        ],
+        "validation FID of samples of all entries (lower is better)": [
+            "artifacts/train/gan/history.csv",
+            "artifacts/train/progressive_gan/history.csv",
+        ],
+    }
+    (curve,) = written["stages"]["train"]["do"]["plots"][0].values()
+    assert curve["title"] == "${key}: validation objective (lower is better)"
+
+
+def test_headlines_are_all_that_is_declared_as_metrics() -> None:
+    written = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
+    bodies = {name: stage.get("do", stage) for name, stage in written.items()}
+    declared = {name: body["metrics"] for name, body in bodies.items() if "metrics" in body}
+    assert declared == {"evaluate": [{"artifacts/evaluate/${key}/headline.json": {"cache": False}}]}
+    outs = [each for body in bodies.values() for each in body["outs"]]
+    for stage in ("train", "distill", "evaluate"):
+        assert {f"artifacts/{stage}/${{key}}/metrics.json": {"cache": False}} in outs, (
+            "git has them, and DVC knows them"
+        )
+
+
+def test_entries_of_different_kinds_do_not_lie_side_by_side() -> None:
+    assert "\nplots:" not in plan_text(params_of(gmm={"model": "gmm"}, gan={"model": "gan"}))

@@ -52,3 +52,5 @@ def test_what_is_not_measured_says_why(judged: Judgement, tmp_path: Path) -> Non
 
 def test_other_data_than_tables_has_no_scorecard(tmp_path: Path) -> None:
     assert scorecard_lines(tmp_path) == [] and scorecard_notes(tmp_path) == []
+    write_json(tmp_path / SCORECARD, {})
+    assert scorecard_lines(tmp_path) == [] and scorecard_notes(tmp_path) == []
