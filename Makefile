@@ -2,7 +2,7 @@
 # environment from uv.lock, and do their job.
 .DEFAULT_GOAL := help
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-PYTHON ?= python3
+PYTHON ?= $(shell command -v python3)
 BOOT := .venv-uv
 UV := $(shell command -v uv 2>/dev/null || echo $(BOOT)/bin/uv)
 LOCKED := $(shell cksum uv.lock pyproject.toml | cksum | cut -d' ' -f1)
