@@ -32,6 +32,13 @@ lint: $(TESTS) ## check style, types and the layers
 ui: $(RUNS) ## show MLflow's page on the project's runs and models, and hand models to clients
 	@genera ui
 
+docs: $(TESTS) ## build the documentation, and serve it on this machine
+	@python -m sphinx -q -W docs docs/_build/html
+	@python -m docs.making.serving
+
+release: $(TESTS) ## build wheels and documentation of a tagged version into dist/; nothing is published
+	@UV=$(UV) .ci/release
+
 bench: $(TESTS) ## time the project against its peers; results go to benchmarks/results
 	@$(UV) sync --quiet --frozen --group bench
 	@for file in benchmarks/[a-z]*.py; do .venv/bin/python -m benchmarks.$$(basename $$file .py); done
@@ -47,4 +54,4 @@ $(RUNS) $(TESTS): uv.lock pyproject.toml
 	@$(UV) sync --frozen --compile-bytecode $(OPTIONS)
 	@rm -f $(@:$(LOCKED)=)[0-9]* && touch $@
 
-.PHONY: help repro test test-cluster lint ui bench clean
+.PHONY: help repro test test-cluster lint ui docs release bench clean
