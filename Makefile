@@ -34,7 +34,7 @@ ui: $(RUNS) ## show MLflow's page on the project's runs and models, and hand mod
 
 docs: $(TESTS) ## build the documentation, and serve it on this machine
 	@python -m sphinx -q -W docs docs/_build/html
-	@python -m docs.making.serving
+	@python -m docs.making.site_server
 
 release: $(TESTS) ## build wheels and documentation of a tagged version into dist/; nothing is published
 	@UV=$(UV) .ci/release

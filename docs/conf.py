@@ -7,11 +7,10 @@ a script, and fonts are the system's.
 
 from __future__ import annotations
 
-from typing import Any
-
 from sphinx.application import Sphinx
 
 from docs.making import repository_links
+from docs.making.accessibility import mend_pages
 from docs.making.docstrings import rst
 from docs.making.family_pages import write_families
 from docs.making.live_examples import copy_examples, write_example
@@ -59,17 +58,10 @@ def convert_docstring(app: Sphinx, what: str, name: str, thing: object, options:
     lines[:] = rst(lines)
 
 
-def make_focusable(app: Sphinx, name: str, template: str, context: dict[str, Any], tree: object) -> None:
-    """What may be wider than a screen, and then scrolls, is reached by the keyboard."""
-    if "body" in context:
-        body = context["body"].replace("<pre>", '<pre tabindex="0">')
-        context["body"] = body.replace('<div class="table-wrapper', '<div tabindex="0" class="table-wrapper')
-
-
 def setup(app: Sphinx) -> None:
     """Tell Sphinx of the above."""
     app.connect("builder-inited", write_pages)
     app.connect("source-read", rewrite_links)
     app.connect("autodoc-process-docstring", convert_docstring)
-    app.connect("html-page-context", make_focusable)
+    app.connect("build-finished", mend_pages)
     app.connect("build-finished", copy_examples)

@@ -31,7 +31,7 @@ def rst(lines: list[str]) -> list[str]:
     for part in paragraphs("\n".join(lines)):
         rows = part.splitlines()
         if _indented(rows):
-            made += ["::", "", *(f"    {row}" for row in rows), ""]
+            made += ["::", "", *rows, ""]
             continue
         for row in rows:
             if ITEM.match(row) and made and made[-1]:

@@ -15,8 +15,9 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from docs.making import family_pages, room_picture
+from docs.making.accessibility import mended
 from docs.making.docstrings import markdown, rst
-from docs.making.serving import server
+from docs.making.site_server import server
 from models.catalogue import CATALOGUE, family_class
 
 from ..shell import HANGING
@@ -155,3 +156,10 @@ def test_the_site_is_served_on_this_machine_alone() -> None:
         with pytest.raises(OSError, match="404"):
             urllib.request.urlopen(f"http://{host}:{port}/there-is-no-such-page", timeout=HANGING)
         pages.shutdown()
+
+
+def test_pages_are_mended_once() -> None:
+    page = '<aside class="toc-drawer"><th class="head"><p></p></th><th></th><pre>x</pre><p role="heading">y</p>'
+    once = mended(page)
+    assert once.count("<td") == 2 and '<pre tabindex="0">' in once and 'aria-level="2"' in once
+    assert 'aria-label="On this page"' in once and mended(once) == once

@@ -1,4 +1,4 @@
-"""Serve the built documentation on this machine: `python -m docs.making.serving [PORT]`."""
+"""Serve the built documentation on this machine: `python -m docs.making.site_server [PORT]`."""
 
 from __future__ import annotations
 
