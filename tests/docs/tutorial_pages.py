@@ -16,6 +16,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,7 +128,7 @@ def change(path: Path, values: dict[str, Any], small: dict[str, Any]) -> None:
 def merge(params: dict[str, Any], values: dict[str, Any]) -> None:
     """Put values into parameters, key by key."""
     for key, value in values.items():
-        if isinstance(value, dict):
-            merge(params.setdefault(key, {}), value)
+        if isinstance(value, dict) and isinstance(params.get(key), dict):
+            merge(params[key], value)
         else:
-            params[key] = value
+            params[key] = deepcopy(value)
