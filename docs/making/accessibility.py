@@ -1,8 +1,8 @@
 """What the theme leaves to be mended in the built pages, so that everyone can use them.
 
 axe-core finds these in pages of Furo: captions that are headings of no level, two side columns that a screen reader
-cannot tell apart, table headers without a word. And what may be wider than a screen, and then scrolls, must be reached
-by the keyboard.
+cannot tell apart, table headers without a word, a search page without a heading. And what may be wider than a screen,
+and then scrolls, must be reached by the keyboard.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ MENDED = (
     (re.compile(r'<aside class="sidebar-drawer">'), '<aside class="sidebar-drawer" aria-label="All pages">'),
     (re.compile(r'<aside class="toc-drawer'), '<aside aria-label="On this page" class="toc-drawer'),
     (re.compile(r"<th( class=\"head[^\"]*\")?>\s*(?:<p></p>)?\s*</th>"), r"<td\1></td>"),
+    (re.compile(r'(?<!</h1>)<div id="search-results">'), '<h1>Search</h1><div id="search-results">'),
     (re.compile(r"<pre>"), '<pre tabindex="0">'),
     (re.compile(r'<div class="table-wrapper'), '<div tabindex="0" class="table-wrapper'),
 )
