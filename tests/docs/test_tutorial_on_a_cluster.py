@@ -11,6 +11,7 @@ from ray.cluster_utils import Cluster
 
 from pipelines.files import read_json
 
+from ..shell import PROGRAMS
 from .conftest import FEW
 from .tutorial_pages import Reader
 
@@ -36,7 +37,8 @@ def test_a_search_on_a_cluster(reader: Callable[..., Reader], address: str) -> N
     someone = reader("vae")
     someone.small = SEARCH
     someone.environment["RAY_AUTH_MODE"] = "disabled"
-    someone.replaced = {"first:6379": address}
+    # A program of its own, and no fork of a process that has imported Ray: it connects to the cluster.
+    someone.replaced = {"first:6379": address, "genera run": f"{PROGRAMS}/genera run"}
     someone.follow("cluster_search")
     found = read_json(someone.folder / "artifacts/tune/vae/best.json")["parameters"]
     assert found.keys() == {"kl_weight", "latent"}
