@@ -21,7 +21,7 @@ test: $(TESTS) ## run every test, in as many processes as there are CPUs, at mos
 	@python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 25
 
 test-cluster: $(TESTS) ## run the tests on clusters of several nodes, which take a quarter of an hour
-	@python -m pytest -m cluster tests/cluster --durations 25
+	@python -m pytest -m cluster tests/cluster tests/docs --durations 25
 
 lint: $(TESTS) ## check style, types and the layers
 	@ruff check

@@ -15,7 +15,7 @@ from ..shell import PROGRAMS
 from .conftest import FEW
 from .tutorial_pages import Reader
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 STORE = 80 * 2**20  # bytes of a node's object store: the least that Ray allows
 SEARCH: dict[str, Any] = {
     "defaults": {"search": {"trials": 3, "steps": 8, "validate_every": 4, "grace_steps": 4, "max_concurrent": 2}},
