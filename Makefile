@@ -21,7 +21,7 @@ test: $(TESTS) ## run every test, in as many processes as there are CPUs, at mos
 	@python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 25
 
 test-cluster: $(TESTS) ## run the tests on clusters of several nodes, which take a quarter of an hour
-	@python -m pytest -m cluster tests/cluster --durations 25
+	@python -m pytest -m cluster tests/cluster tests/docs --durations 25
 
 lint: $(TESTS) ## check style, types and the layers
 	@ruff check
@@ -38,6 +38,13 @@ ui: $(RUNS) ## show MLflow's page on the project's runs and models, and hand mod
 picture: $(RUNS) ## draw docs/report.png, the top of report/index.html; needs Chromium or Chrome
 	@python -m pipelines.report.screenshot report/index.html docs/report.png
 
+docs: $(TESTS) ## build the documentation, and serve it on this machine
+	@python -m sphinx -q -W docs docs/_build/html
+	@python -m docs.making.site_server
+
+release: $(TESTS) ## build wheels and documentation of a tagged version into dist/; nothing is published
+	@UV=$(UV) .ci/release
+
 bench: $(TESTS) ## time the project against its peers; results go to benchmarks/results
 	@$(UV) sync --quiet --frozen --group bench
 	@for file in benchmarks/[a-z]*.py; do .venv/bin/python -m benchmarks.$$(basename $$file .py); done
@@ -53,4 +60,4 @@ $(RUNS) $(TESTS): uv.lock pyproject.toml
 	@$(UV) sync --frozen --compile-bytecode $(OPTIONS)
 	@rm -f $(@:$(LOCKED)=)[0-9]* && touch $@
 
-.PHONY: help repro test test-cluster lint experiments ui picture bench clean
+.PHONY: help repro test test-cluster lint experiments ui picture docs release bench clean

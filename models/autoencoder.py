@@ -13,6 +13,9 @@ them, where the decoder was never trained, and most z fall into the holes.
 
 Shapes: x (N, *event), z (N, L), outputs h (N, D).
 
+When to use it: to compress examples into short codes, or as the reference that shows what a missing prior costs. For
+samples take a `vae`.
+
 Rumelhart, Hinton & Williams, "Learning Internal Representations by Error Propagation", 1986; Hinton & Salakhutdinov,
 "Reducing the Dimensionality of Data with Neural Networks", 2006.
 """

@@ -10,6 +10,9 @@ the mean of vectors) or to either end of their range (salt and pepper). Losses, 
 `autoencoder.py`. Codes of given examples (`encode`) are those of the examples as they are; it is the codes of corrupted
 ones that have mean 0 and variance 1.
 
+When to use it: to restore damaged examples, or for features that do not depend on every detail. For samples take a
+`vae`.
+
 Vincent, Larochelle, Bengio & Manzagol, "Extracting and Composing Robust Features with Denoising Autoencoders", 2008.
 """
 

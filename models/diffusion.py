@@ -34,6 +34,9 @@ their range, in the bound as in the sampler, so that both are of one model: that
 guidance. The last step returns x̂_0 without noise, as DDPM does. Guidance moves the prediction away from that for no
 label: ε̂ = (1 + w) ε̂(x_t, y) - w ε̂(x_t).
 
+When to use it: for samples of high quality, of any kind of data, where a sample may take tens of network passes. Its
+likelihood is a bound, and its completions are approximate, whatever the mask.
+
 Ho, Jain & Abbeel, "Denoising Diffusion Probabilistic Models", 2020 (arXiv:2006.11239); cosine: Nichol & Dhariwal, 2021
 (arXiv:2102.09672); v: Salimans & Ho, 2022 (arXiv:2202.00512); DDIM: Song, Meng & Ermon, 2021 (arXiv:2010.02502);
 guidance: Ho & Salimans, 2022 (arXiv:2207.12598); min-SNR: Hang et al., 2023 (arXiv:2303.09556); tables: Kotelnikov et

@@ -17,6 +17,9 @@ table both players see numbers, names and gaps, and are told what a row shall ha
 The moving average of the generator that is often exported is the training loop's `ema_decay`: with it, averages of all
 weights are validated and exported, while training continues with the weights themselves.
 
+When to use it: for samples in one pass, where no likelihood is needed and some runs may be spent on the balance of the
+two players. Watch `classes_covered`, and the warnings about mode collapse.
+
 Goodfellow et al., "Generative Adversarial Nets", 2014 (arXiv:1406.2661); two learning rates: Heusel et al., 2017
 (arXiv:1706.08500); instance noise: Sønderby et al., 2016 (arXiv:1610.04490), and Arjovsky & Bottou, 2017
 (arXiv:1701.04862). The papers of losses, penalties and architectures are named where they are defined.

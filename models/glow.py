@@ -14,6 +14,9 @@ In the convolution P is a fixed permutation, L and U are triangular, and the sig
 last line is the learnt prior of the factored half v_f: N(u_f; 0, I) makes v_f normal with a mean and a deviation by
 v_g, while codes u stay standard normal. The scale σ(a + 2) of couplings is that of the authors' code.
 
+When to use it: as a `realnvp`, for a density, codes and samples in one pass each. Which of the two fits better is a
+matter of the data: try both.
+
 Cost in sequential network passes, in both directions the same, with L levels of depth K: L K + L - 1.
 Kingma & Dhariwal, "Glow: Generative Flow with Invertible 1×1 Convolutions", 2018 (arXiv:1807.03039).
 """

@@ -14,6 +14,9 @@ With `mixture_components` a last block, next to the data, has mixtures of Gaussi
 The network of a block is a MADE, or for sequences a stack of dilated causal convolutions; then all blocks go forward in
 time, as in Parallel WaveNet, and the data is brought to one mean and scale first.
 
+When to use it: as the student of a `maf` or a `wavenet` that is too slow to sample. Trained on data by itself it is
+slow, since scoring goes number by number.
+
 Cost in sequential network passes, with B blocks and D dimensions: `sample`, `decode` and `sample_density` B,
 `log_prob` and `encode` B·D, which on a CPU are D small steps of each MADE block, with the arithmetic of one pass
 together, and on a GPU or of a causal block as many passes as it takes until the noise settles, at most D + 1 for each.

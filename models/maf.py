@@ -9,6 +9,9 @@ dimension.
 With `mixture_components` a last block has mixtures of Gaussians for conditionals in place of single ones (MAF MoG).
 With `batch_norm` each block is followed by an invertible batch normalisation.
 
+When to use it: to estimate densities of vectors, where scoring must be fast and sampling need not be; with an `iaf` as
+its student where samples must be fast, too.
+
 Cost in sequential network passes, with B blocks and D dimensions: `log_prob` and `encode` B, `sample` and `decode`
 B·D, which on a CPU are D small steps of each block, with the arithmetic of one pass together, and on a GPU as many
 passes as it takes until the numbers settle, at most D + 1 for each block.

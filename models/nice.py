@@ -8,6 +8,9 @@ at odd places, by turns. None of them changes a volume, so a last layer of scale
 
 v, w, u and s have D numbers, v_a and v_b half of them each. The prior p(u_i) is logistic or normal.
 
+When to use it: as the simplest flow, fast in both directions. Its couplings keep volumes; a `realnvp`, whose couplings
+scale, fits most data better.
+
 Cost in sequential network passes, with K couplings: `log_prob` and `encode` K, `sample` and `decode` K.
 Dinh, Krueger & Bengio, "NICE: Non-linear Independent Components Estimation", 2014 (arXiv:1410.8516).
 """

@@ -27,6 +27,9 @@ A linear map w = L U v + b before each block and after the last one, triangular 
 [-B, B] what a spline would leave alone. With `batch_norm` each block is followed by an invertible batch normalisation,
 and with `mixture_components` a last block has mixtures of Gaussians for conditionals, as in a MAF.
 
+When to use it: for densities of vectors with several peaks or sharp edges, for which a `maf` needs many blocks. Its
+networks have more outputs for each number.
+
 Cost in sequential network passes, with M blocks and D dimensions, that of a MAF: `log_prob` and `encode` M, `sample`
 and `decode` M·D, which on a CPU are D small steps of each block, with the arithmetic of one pass together, and on a GPU
 as many passes as it takes until the numbers settle, at most D + 1 for each block.

@@ -16,6 +16,8 @@ with a bias per class in both for p(x | y). Shapes: x (N, C, H, W) integers; fea
 P). `log_prob` is one pass. `sample` takes D steps, each of which computes one pixel of the horizontal stack; vertical
 convolutions are made row by row, so that all steps together take the arithmetic of about one pass.
 
+When to use it: for exact likelihoods and good samples of images, where a sample may take a step per pixel.
+
 van den Oord, Kalchbrenner & Kavukcuoglu, "Pixel Recurrent Neural Networks", 2016 (arXiv:1601.06759); van den Oord et
 al., "Conditional Image Generation with PixelCNN Decoders", 2016 (arXiv:1606.05328). Mixtures of logistics: Salimans et
 al., "PixelCNN++", 2017 (arXiv:1701.05517), here there is one for each channel, and the masks let it depend on the

@@ -25,6 +25,9 @@ Shapes: x (N, C, H, W) integers; features (N, 2h, H, W) with h hidden units; out
 of H steps (rows) or H + W - 1 (diagonals) in each layer; K^is is applied to the whole image at once, before. `sample`
 takes D steps, each of which computes one pixel; all together take the arithmetic of about one pass.
 
+When to use it: for exact likelihoods of small images, where the recurrence over rows or diagonals may take its time;
+it sees all that came before in each layer, where a `pixelcnn` needs many.
+
 van den Oord, Kalchbrenner & Kavukcuoglu, "Pixel Recurrent Neural Networks", 2016 (arXiv:1601.06759).
 """
 

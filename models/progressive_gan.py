@@ -26,6 +26,9 @@ samples of a network that has not grown yet are enlarged by `up`. The step is ke
 it: so weights that are averaged, exported or resumed know how far they have grown. Unlike the paper, the optimisers'
 moments are kept from phase to phase.
 
+When to use it: for images that can be halved several times, of which one `gan` of the full resolution is hard to
+train. Images of 8 × 8 grow only once.
+
 Karras, Aila, Laine & Lehtinen, "Progressive Growing of GANs for Improved Quality, Stability, and Variation", 2018
 (arXiv:1710.10196); Gulrajani et al., "Improved Training of Wasserstein GANs", 2017 (arXiv:1704.00028); conditional by
 projection: Miyato & Koyama, 2018 (arXiv:1802.05637).

@@ -15,6 +15,9 @@ by an invertible batch normalisation.
 A scale of an image is K couplings with checkerboards, a squeeze, K with channels; the last scale is K + 1 couplings
 with checkerboards. There are `scales` of them, or as many as the sides can be halved.
 
+When to use it: for a density, codes and samples of images or vectors in one pass each. Where only scores are needed,
+compare it with a `maf`.
+
 Cost in sequential network passes, in both directions the same: K couplings for vectors and sequences; 2K for each scale
 of an image but the last, and K + 1 for the last.
 Dinh, Sohl-Dickstein & Bengio, "Density Estimation Using Real NVP", 2016 (arXiv:1605.08803).

@@ -18,6 +18,9 @@ that cost nothing (`free_bits`): rate = Σ_j max(λ, E_x[KL_j]).
 Shapes: x (N, *event), z (N, L), both (C, N, ·) where there are C codes of each example. Likelihoods are those of the
 data's own units (`vae_decoders.py`), networks those of `layers/coders.py`.
 
+When to use it: for codes with a meaning, samples in one pass and a bound on the likelihood, of any kind of data,
+levels without an order included. Samples of images are smoother than the data.
+
 Kingma & Welling, "Auto-Encoding Variational Bayes", 2013 (arXiv:1312.6114); β: Higgins et al., 2017; the bound with K
 samples, also as a training objective, and active units: Burda, Grosse & Salakhutdinov, "Importance Weighted
 Autoencoders", 2015 (arXiv:1509.00519); free bits and the IAF posterior: Kingma et al., "Improving Variational Inference

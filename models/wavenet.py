@@ -22,6 +22,9 @@ Shapes: x (N, 1, T) integers; features h (N, channels, T); gates z (N, gate_chan
 is one pass. `sample` takes T steps: each layer remembers the past that its kernel still looks at, in a ring buffer, so
 that a step computes each layer once, and all steps together take the arithmetic of one pass.
 
+When to use it: for sound and other sequences of integers, with an exact likelihood. A sample takes a step per number;
+a student, an `iaf` with `network: causal`, takes one pass.
+
 van den Oord et al., "WaveNet: A Generative Model for Raw Audio", 2016 (arXiv:1609.03499). Sampling by ring buffers:
 Le Paine et al., "Fast Wavenet Generation Algorithm", 2016 (arXiv:1611.09482). Mixtures of logistics: van den Oord et
 al., "Parallel WaveNet", 2017 (arXiv:1711.10433). Single Gaussians: Ping et al., "ClariNet", 2018 (arXiv:1807.07281).

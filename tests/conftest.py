@@ -29,6 +29,7 @@ RAY = (
     "tests/test_workflow.py",
     "tests/cluster/",
     "tests/pipelines/cluster/",
+    "tests/docs/test_tutorial_on_a_cluster.py",
     "tests/pipelines/data/test_publishing.py::test_two_workers_read_the_published_data",
 )
 LONG = ("tests/test_kinds_of_data.py", "tests/pipelines/data/preparation/test_writing.py")  # whose tests share nothing
