@@ -263,6 +263,7 @@ class Answering:
     def _encode(self, data: Any, request: Request, attrs: dict[str, Any]) -> Iterator[Values]:
         """Codes (N, L) of examples."""
         x, labels = self.incoming.examples(data, request, reads_label=True)
+        self.classes.need(labels, "encode")
         for part, some in self._portions(1, x, labels):
             yield self.family.encode(part, some).cpu().numpy()
 
@@ -274,6 +275,7 @@ class Answering:
         if not np.isfinite(values).all():
             raise Refusal("data: NaN and infinite values are not allowed")
         labels = self.classes.chosen(request, len(values))
+        self.classes.need(labels, "decode")
         draws = _Draws(replace(request, seed=0), {})  # of pooled names
         for part, some in self._portions(1, torch.from_numpy(values.astype(np.float32)), labels):
             x = self.family.decode(part, some)

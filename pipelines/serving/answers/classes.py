@@ -37,6 +37,17 @@ class Classes:
             raise Refusal(f"labels: {len(places)} labels for {rows} rows: give one for each row, or a single one")
         return torch.tensor(places).expand(rows)
 
+    def need(self, labels: Tensor | None, task: str) -> None:
+        """Refuse a task of a conditional model that knows no class."""
+        if self.names and labels is None:
+            raise Refusal(
+                f"labels: are missing: {task} needs the class of each example, or one for all, of {self._shown}"
+            )
+
+    @property
+    def _shown(self) -> str:
+        return ", ".join(self.names[:20]) + (", …" if len(self.names) > 20 else "")
+
     def places(self, labels: Sequence[str]) -> list[int]:
         """The position of each label: that of the class so called, or else the one that it is itself.
 
@@ -46,8 +57,7 @@ class Classes:
         known |= {str(place): place for place in range(len(self.names)) if str(place) not in known}
         wrong = [label for label in dict.fromkeys(labels) if label not in known]
         if wrong:
-            shown = ", ".join(self.names[:20]) + (", …" if len(self.names) > 20 else "")
-            raise Refusal(f"labels: {', '.join(wrong[:5])} is not allowed: must be of the classes {shown}")
+            raise Refusal(f"labels: {', '.join(wrong[:5])} is not allowed: must be of the classes {self._shown}")
         return [known[label] for label in labels]
 
     def _checked(self, positions: Sequence[int]) -> Sequence[int]:

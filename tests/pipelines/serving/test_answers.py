@@ -208,6 +208,9 @@ def test_codes_of_a_class(tmp_path: Path, here: Path) -> None:
     z = coded.answer(x, {"task": "encode", "labels": ["cat"]})
     np.testing.assert_array_equal(np.load("z.npy"), z)
     assert not np.array_equal(z, coded.answer(x, {"task": "encode", "labels": ["1"]}))
+    line = "labels: are missing: {} needs the class of each example, or one for all, of 1, 2, cat"
+    assert run(coded, "encode", "m", "x.npy") == f"error: {line.format('encode')}"
+    assert run(coded, "decode", "m", "z.npy", "--out", "back.npy") == f"error: {line.format('decode')}"
     assert run(coded, "decode", "m", "z.npy", "--label", "cat", "--out", "back.npy") == "4 examples in back.npy"
     np.testing.assert_array_equal(np.load("back.npy"), coded.answer(z, {"task": "decode", "labels": ["cat"]}))
 
