@@ -49,10 +49,15 @@ from ._rows import RESULTS, Row
 REFERENCES = ("real", "independent")
 FIRST_IN = ("column_shapes", "pair_trends", "two_sample_auc")  # what it is said of who is first
 TIMES = ("train_cpu_s", "sample_cpu_s")
-SHOWN = (
-    "column_shapes", "pair_trends", "two_sample_auc", "learnt_f1", "pairs_kept", "category_coverage", "range_coverage",
-    "closer_to_train", "near_copies", "membership_auc", "singling_out", "linkability", "inference_income",
-)  # fmt: skip
+SHOWN = {
+    "how good they are": (
+        "column_shapes", "pair_trends", "two_sample_auc", "learnt_f1", "pairs_kept", "category_coverage",
+        "range_coverage",
+    ),
+    "how private": (
+        "closer_to_train", "near_copies", "membership_auc", "singling_out", "linkability", "inference_income",
+    ),
+}  # fmt: skip
 
 Record = dict[str, Any]
 
@@ -220,14 +225,6 @@ def races(found: Sequence[Record]) -> list[Row]:
 def publish(census: Census, known: Mapping[str, Maker], found: Sequence[Record]) -> None:
     """Print the table, and write benchmarks/results/tables.json."""
     counts, said = census.data.meta["counts"], standings(found)
-    table = Table(title=f"the census: {counts['train']:,} training rows, {_census.ROWS:,} synthetic ones judged")
-    table.add_column("")
-    for each in found:
-        table.add_column(each["name"], justify="right")
-    for name in SHOWN:
-        table.add_row(name, *(_cell(value(each, name)) for each in found))
-    for time in TIMES:
-        table.add_row(time, *(_cell(each.get(time)) for each in found))
     path, lacking = RESULTS / "tables.json", [name for name, maker in known.items() if maker.kept is None]
     about = {
         "data": {"name": "adult", "counts": counts, "digest": census.data.digest},
@@ -239,13 +236,24 @@ def publish(census: Census, known: Mapping[str, Maker], found: Sequence[Record])
     times = [each.as_json() for each in races(found)]
     write_json(path, {**about, "tables": list(found), "standings": said, "times": times})
     console = Console()
-    console.print(table)
+    print(f"The census: {counts['train']:,} training rows, {_census.ROWS:,} synthetic ones judged")
+    for title, names in SHOWN.items():
+        console.print(_table(title, names, [(each["name"], [value(each, name) for name in names]) for each in found]))
+    made = [each for each in found if "train_cpu_s" in each]
+    console.print(_table("what they cost", TIMES, [(each["name"], [each[time] for time in TIMES]) for each in made]))
     for name, those in said.items():
         ahead = ", ".join(those["ahead_of_all_peers"]) or "none"
         console.print(f"{name}: {', '.join(those['ranked'])}; ours ahead of all peers that were made: {ahead}")
     if lacking:
         console.print(f"not made, so not compared: {', '.join(lacking)}")
     console.print(f"Written to {path}", soft_wrap=True)
+
+
+def _table(title: str, names: Sequence[str], rows: Sequence[tuple[str, Sequence[float | None]]]) -> Table:
+    table = Table("", *(name.replace("_", " ") for name in names), title=title)
+    for name, numbers_of in rows:
+        table.add_row(name, *map(_cell, numbers_of))
+    return table
 
 
 def _cell(number: float | None) -> str:
