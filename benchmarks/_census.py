@@ -27,6 +27,7 @@ from pipelines.evaluation.measurements.subject import Subject
 from pipelines.evaluation.measurements.table_quality import frame_of
 from pipelines.evaluation.validation import draw
 from pipelines.files import read_json, replacing, write_json
+from pipelines.identity import code_digest
 from pipelines.params.checks import section_digest
 from pipelines.params.entry import Entry
 from pipelines.params.plan import SECTION
@@ -39,6 +40,7 @@ from pipelines.training.jobs import Job, family_job
 from pipelines.training.students import student_job
 
 FOLDER = Path(".genera") / "benchmarks" / "tables"
+PREPARED_BY = "prepared_by.json"
 ROWS = 10_000
 DRAWS = 5  # of as many rows, of which the time is the median, and the first are kept
 
@@ -71,13 +73,16 @@ def census(root: Path) -> Project:
         raise UserError(f"no file {' and '.join(missing)}: docs/data.md says where it comes from")
     if not _is_prepared(project):
         prepare.run(project)
+        write_json(project.root / PREPARED_BY, {"code": code_digest(prepare.__name__)})
     return project
 
 
 def _is_prepared(project: Project) -> bool:
-    """Is the data there, as the profile has it?"""
-    written = project.root / SECTION
+    """Is the data there, as the profile and the code of today have it?"""
+    written, by = project.root / SECTION, project.root / PREPARED_BY
     if not (written.is_file() and read_json(written)["section"] == section_digest(project.params.data)):
+        return False
+    if not (by.is_file() and read_json(by)["code"] == code_digest(prepare.__name__)):
         return False
     return Prepared.open(project.prepared).digest == read_json(written)["data"]
 
