@@ -19,8 +19,8 @@ from docs.making.parameter_pages import write_references
 ROOT = repository_links.ROOT
 
 project = "Genera"
-author = "The authors of Genera"
-copyright = "The authors of Genera, MIT licence"
+author = "The Genera developers"
+copyright = "The Genera developers, MIT licence"
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "sphinx_copybutton"]
 exclude_patterns = ["_build", "making", "__pycache__"]
 myst_enable_extensions = ["deflist"]

@@ -190,11 +190,11 @@ def _number(one: dict[str, Any], name: str) -> str:
 
 def _unmeasured(model: str) -> str:
     profiles = [path for path in (ROOT / "profiles").glob("*.yaml") if f"model: {model}\n" in path.read_text()]
-    named = ", ".join(f"`{path.stem}`" for path in sorted(profiles)) or "none"
-    return (
-        "No entry of the default `params.yaml` is of this family, so there are no numbers beside those of the others."
-        f" Profiles with such an entry: {named}. See also [results](../results.md)."
-    )
+    text = "No entry of the default `params.yaml` is of this family, so there are no numbers beside those of the others."
+    if not profiles:
+        return f"{text} No profile has one, either: its exactness is tested, and its quality was not measured."
+    named = ", ".join(f"`{path.stem}`" for path in sorted(profiles))
+    return f"{text} Profiles with such an entry: {named}. See also [results](../results.md)."
 
 
 def _capital(text: str) -> str:

@@ -34,7 +34,7 @@ def write_example() -> Path:
 
 {there if found else MISSING}
 
-![The top of the report: short answers to what readers ask first, then quality against speed](report.png)
+![The top of the report: samples of every entry, the best first; then quality against speed](report.png)
 
 ## The playground
 

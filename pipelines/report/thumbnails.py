@@ -109,11 +109,12 @@ def _clips(meta: Meta, x: NDArray[Any], labels: NDArray[Any] | None, whose: str)
     audible = bool(meta["channels"] == "audio" and meta["sample_rate"])
     tiles = []
     for place, wave in enumerate(waves, start=1):
-        head = short(names[labels[place - 1]], 12) if labelled and labels is not None else f"{place}"
+        heads = [short(names[labels[place - 1]], 12)] if labelled and labels is not None else []
+        of = heads[0] if heads else f"example {place}"
         if audible and len(wave) >= SPECTRUM // 8:
-            tiles.append(Tile(f"{whose}: spectrogram of {head}", [head], _spectrogram(wave), sound=place))
+            tiles.append(Tile(f"{whose}: spectrogram of {of}", heads, _spectrogram(wave), sound=place))
         else:
-            tiles.append(Tile(f"{whose}: wave of {head}", [head], drawing=_wave(wave, limits), sound=audible * place))
+            tiles.append(Tile(f"{whose}: wave of {of}", heads, drawing=_wave(wave, limits), sound=audible * place))
     return tiles
 
 
