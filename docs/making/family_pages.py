@@ -190,7 +190,7 @@ def _number(one: dict[str, Any], name: str) -> str:
 
 def _unmeasured(model: str) -> str:
     profiles = [path for path in (ROOT / "profiles").glob("*.yaml") if f"model: {model}\n" in path.read_text()]
-    text = "No entry of the default `params.yaml` is of this family, so there are no numbers beside those of the others."
+    text = "No entry of the default `params.yaml` is of this family, so it has no numbers beside those of the others."
     if not profiles:
         return f"{text} No profile has one, either: its exactness is tested, and its quality was not measured."
     named = ", ".join(f"`{path.stem}`" for path in sorted(profiles))
