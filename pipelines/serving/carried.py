@@ -20,6 +20,11 @@ def answering_sources() -> Iterator[tuple[str, Path]]:
         yield f"pipelines/{path.relative_to(PIPELINES).as_posix()}", path
 
 
+def answering_modules() -> list[str]:
+    """The names of the modules in these files."""
+    return [place.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for place, _ in answering_sources()]
+
+
 def sources(models: Path) -> Iterator[tuple[str, Path]]:
     """The place of each file in what is carried, and the file: the package `models`, and what answers need of ours."""
     for path in sorted(models.rglob("*.py")):

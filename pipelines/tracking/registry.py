@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import UserError
 from ..files import file_digest, read_json, text_digest
-from ..serving.carried import answering_sources
+from ..identity import module
+from ..serving.carried import answering_modules
 from .candidate import Candidate, Origin
 from .champion import Decision, Rules, decide
 from .lineage import link, params_of, training_run
-from .package import CONFIG, SCRIPT, WEIGHTS, package
+from .package import CONFIG, WEIGHTS, package
 from .store import Store, connect, failures, patient, public, reason
 from .versions import LOGGED_MODEL, is_whole, out_of_reach, versions
 
@@ -91,10 +92,13 @@ def _on_new_data(store: Store, version: ModelVersion, again: Callable[[Path], fl
 def content_digest(folder: Path, scores: Mapping[str, Any] | None = None) -> str:
     """SHA-256 over all that a version consists of: weights, configuration, scores, and what answers requests.
 
-    The configuration names the digest of the family's code, so the code of other families makes no new version.
+    The configuration names the digest of the family's code, so the code of other families makes no new version; nor do
+    other words in comments and docstrings.
     """
-    files = {"weights": folder / WEIGHTS, "config": folder / CONFIG, "script": SCRIPT, **dict(answering_sources())}
-    return text_digest(*(f"{name}:{file_digest(path)}" for name, path in files.items()), json.dumps(scores))
+    files = {"weights": folder / WEIGHTS, "config": folder / CONFIG}
+    code = ["pipelines.serving.model", *answering_modules()]
+    parts = [f"{name}:{file_digest(path)}" for name, path in files.items()]
+    return text_digest(*parts, *(f"{name}:{module(name).digest}" for name in code), json.dumps(scores))
 
 
 def _candidate(
