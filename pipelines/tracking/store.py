@@ -72,6 +72,8 @@ def quiet() -> None:
     # They tell of migrations, of retries, and that an environment made by uv has no pip.
     for name in ("alembic", "urllib3.connectionpool", "mlflow.utils.environment"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # A page of traceback about a database that fails, which is raised, too: we try again, or say it in a line.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import pickle
 import re
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -19,7 +20,6 @@ from typing import Any
 import pytest
 import torch
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INTERNAL_ERROR
 from safetensors.torch import save_file
 
 import models
@@ -274,24 +274,29 @@ def test_a_store_that_is_away_for_a_while_loses_nothing(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], at_the_end: bool
 ) -> None:
     monkeypatch.setattr(writer, "AGAIN_SECONDS", 0.01)
-    away, tried, log_points = threading.Event(), threading.Event(), writer.log_points
+    written, refused, log_points = threading.Event(), threading.Event(), writer.log_points
 
-    def moody(*given: Any) -> None:
-        if away.is_set():
-            tried.set()
-            raise MlflowException("API request failed with exception", error_code=INTERNAL_ERROR)
-        log_points(*given)
+    def watched(*given: Any) -> None:
+        try:
+            log_points(*given)
+            written.set()
+        except Exception:
+            refused.set()
+            raise
 
-    monkeypatch.setattr(writer, "log_points", moody)
+    monkeypatch.setattr(writer, "log_points", watched)
     with stage_run(root, "genera", "train", "vae", {}, {}) as run:
         run.log_curve([{"step": 1, "loss": 1.0}])
-        away.set()
+        assert written.wait(HANGING)
+        taken = sqlite3.connect(root / "mlflow.db", check_same_thread=False)
+        taken.execute("BEGIN EXCLUSIVE")  # nobody else can write to the store
         for step in range(2, 50):
             run.log_curve([{"step": step, "loss": 1.0 / step}])
-        assert tried.wait(HANGING)
-        threading.Timer(0.3 if at_the_end else 0.0, away.clear).start()
-        if not at_the_end:
-            time.sleep(0.1)
+        assert refused.wait(HANGING)
+        if at_the_end:
+            threading.Timer(0.3, taken.close).start()
+        else:
+            taken.close()
     assert history(root, run.key, "loss") == [(step, pytest.approx(1 / step)) for step in range(1, 50)]
     assert run_of(root, run.key).info.status == "FINISHED" and not capsys.readouterr().err
 
